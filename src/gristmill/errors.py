@@ -1,0 +1,182 @@
+"""Every error that Gristmill raises on purpose, each with its HTTP status and its problem type (RFC 9457).
+
+Lower layers' errors are mapped to these once, at the border where they come in, with the cause chained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
+OURS = "urn:gristmill:problem:"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request.
+
+    pointer: JSON pointer (RFC 6901) into the body, such as ``/inputs/bins``; or a parameter's or header's name.
+    """
+
+    pointer: str
+    detail: str
+
+
+class GristmillError(Exception):
+    """What went wrong, why, and what to do now, in one message."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = OURS + "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, *, faults: Sequence[Fault] = (), retry_after_seconds: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ConfigurationError(GristmillError):
+    """A setting, a file or a folder of the installation is not usable; the start is refused."""
+
+    type = OURS + "configuration"
+    title = "Wrong configuration"
+
+
+class InvalidRequestError(GristmillError):
+    """The request is malformed, or a value in it is not allowed."""
+
+    status = 400
+    type = OURS + "invalid-request"
+    title = "Invalid request"
+
+
+class InvalidInputsError(InvalidRequestError):
+    """The inputs of an execution do not match the process description."""
+
+    type = OURS + "invalid-inputs"
+    title = "Invalid inputs"
+
+
+class UnauthenticatedError(GristmillError):
+    """No token, or one that is not known."""
+
+    status = 401
+    type = OURS + "unauthenticated"
+    title = "Not authenticated"
+
+
+class ForbiddenError(GristmillError):
+    """The caller's role does not allow it."""
+
+    status = 403
+    type = OURS + "forbidden"
+    title = "Not allowed"
+
+
+class NotFoundError(GristmillError):
+    """Nothing is at this address."""
+
+    status = 404
+    type = OURS + "not-found"
+    title = "Not found"
+
+
+class NoSuchProcessError(NotFoundError):
+    """No process of this name is offered."""
+
+    type = OGC + "no-such-process"
+    title = "No such process"
+
+
+class NoSuchJobError(NotFoundError):
+    """No job of this identifier exists, or not for this caller, or it has expired."""
+
+    type = OGC + "no-such-job"
+    title = "No such job"
+
+
+class NoSuchOutputError(NotFoundError):
+    """The job has no output of this name."""
+
+    type = OURS + "no-such-output"
+    title = "No such output"
+
+
+class ResultNotReadyError(NotFoundError):
+    """The job has not finished."""
+
+    type = OGC + "result-not-ready"
+    title = "Result not ready"
+
+
+class ConflictError(GristmillError):
+    """The request cannot be carried out in the present state."""
+
+    status = 409
+    type = OURS + "conflict"
+    title = "Conflict"
+
+
+class TooLargeError(GristmillError):
+    """The body is larger than the limit."""
+
+    status = 413
+    type = OURS + "too-large"
+    title = "Content too large"
+
+
+class IdempotencyMismatchError(GristmillError):
+    """The Idempotency-Key was used for another body."""
+
+    status = 422
+    type = OURS + "idempotency-key-reused"
+    title = "Idempotency-Key reused"
+
+
+class TooManyJobsError(GristmillError):
+    """The owner has as many queued jobs as one owner may have."""
+
+    status = 429
+    type = OURS + "too-many-jobs"
+    title = "Too many queued jobs"
+
+
+class RateLimitedError(GristmillError):
+    """The owner has sent too many requests."""
+
+    status = 429
+    type = OURS + "rate-limited"
+    title = "Too many requests"
+
+
+class BusyError(GristmillError):
+    """Every place for requests that wait is taken."""
+
+    status = 503
+    type = OURS + "busy"
+    title = "Busy"
+
+
+class UnavailableError(GristmillError):
+    """Redis does not answer."""
+
+    status = 503
+    type = OURS + "unavailable"
+    title = "Temporarily unavailable"
+
+
+class StorageFullError(GristmillError):
+    """Redis has no memory left, or the owner no share of it."""
+
+    status = 507
+    type = OURS + "storage-full"
+    title = "Storage full"
+
+
+class LostAttemptError(GristmillError):
+    """The attempt's token is dead: the job was dismissed, or given to another attempt."""
+
+    status = 409
+    type = OURS + "lost-attempt"
+    title = "Attempt lost"

@@ -1,0 +1,43 @@
+"""The one typed table of settings: name, default, unit and help of each, read from ``GRISTMILL_*`` variables.
+
+The help of ``gristmill settings``, docs/settings.md and the validation all come from here.
+"""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Role = Literal["none", "read", "run", "manage"]
+Network = IPv4Network | IPv6Network
+
+
+class Settings(BaseSettings):
+    """Settings of every component; each field's description is its help text."""
+
+    model_config = SettingsConfigDict(env_prefix="GRISTMILL_", extra="ignore", frozen=True)
+
+    environment: Literal["dev", "test", "prod"] = Field("dev", description="Name of the deployment environment.")
+    # (sections follow; every helper adds the fields of its part here, with unit in the name and a description)
+    redis_url: str = Field("", validation_alias="REDIS_URL", description="Redis or Valkey to use, such as redis://redis:6379/0 or rediss://user@host. Empty: the embedded server.")
+    key_prefix: str = Field("{g0}", description="Start of every key in Redis.")
+    data_folder: Path = Field(Path("data"), description="Where the embedded server and the cache keep their files.")
+    processes_folder: Path = Field(Path("processes"), validation_alias="GRISTMILL_PROCESSES", description="Folder with the team's own processes.")
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the API listens on.")
+    public_url: str = Field("", description="Scheme, host and path prefix that links start with; empty: from the request.")
+    anonymous: Role = Field("manage", description="What a caller without a token may do.")
+    wait_seconds: float = Field(30, gt=0, description="Longest time a request may wait for a job, in seconds.")
+    drain_seconds: float = Field(0, ge=0, description="How long the API goes on answering after SIGTERM, in seconds.")
+    workers_grace_seconds: float = Field(60, ge=0, description="How long a stopping worker lets running jobs finish, in seconds.")
+    children: int = Field(0, ge=0, description="Children of one worker; 0: as many as there are CPUs to use.")
+    retention_seconds: int = Field(7 * 86400, gt=0, description="How long finished jobs and results are kept, in seconds.")
+    lease_seconds: float = Field(6.0, gt=0, description="How long a worker keeps its jobs without a heartbeat, in seconds.")
+    beat_seconds: float = Field(1.5, gt=0, description="Time between two heartbeats of a worker, in seconds.")
+    queued_jobs_per_owner: int = Field(10_000, gt=0, description="Most unfinished jobs of one owner.")
+    stored_bytes_per_owner: int = Field(2**30, gt=0, description="Most bytes of inputs and results that one owner may have stored.")
+    output_bytes: int = Field(16 * 2**20, gt=0, description="Largest single output, in bytes.")
+    result_bytes: int = Field(64 * 2**20, gt=0, description="Largest result of one job, all outputs together, in bytes.")
+    no_worker_seconds: int = Field(3600, gt=0, description="How long a job waits for a worker that can take it, in seconds.")
