@@ -7,7 +7,6 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from gristmill.errors import OURS
 
@@ -159,9 +158,8 @@ class Job:
     request: str = ""
     subscriber: dict[str, str] = field(default_factory=dict)
     outputs: tuple[Output, ...] = ()
-    inputs: bytes | None = None
-    inputs_blob: str = ""
-    log_blob: str = ""
+    inputs: Output | None = None
+    log: Output | None = None
     waiting: Waiting | None = None
 
 
@@ -227,14 +225,14 @@ class Finish:
 
     end: None for success. detail: one line for the user. retry_after: seconds until another try, None for none.
     outputs: what to store (small ones inline, long ones already put as blobs).
-    log_blob: blob with the attempt's log, or "".
+    log: the last bytes of what the attempt printed.
     """
 
     outputs: tuple[Output, ...] = ()
     end: End | None = None
     detail: str = ""
     retry_after: float | None = None
-    log_blob: str = ""
+    log: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,14 +272,12 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class CallBack:
-    """A call-back that is due. ``body`` is the JSON to send; ``tries`` counts the earlier attempts."""
+    """A call-back that is due, for the job's change to ``status``; ``tries`` counts the earlier attempts to send it."""
 
     id: str
     url: str
     owner: str
-    body: bytes
+    job_id: str
+    status: Status
     created: int
     tries: int
-
-
-Record = dict[str, Any]

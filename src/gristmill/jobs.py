@@ -45,7 +45,7 @@ class Jobs:
     def finish(self, job_id: str, token: str, how: Finish, *, child: str, offers: Sequence[Offer] = ()) -> Attempt | None:
         """End the attempt; with offers, also claim the next job in the same round trip. LostAttemptError if the token is dead and nothing else was claimed."""
         raise NotImplementedError
-    def hand_back(self, child: str, *, token: str) -> None: """Put the job back at its place, no attempt spent."""; raise NotImplementedError
+    def hand_back(self, child: str) -> None: """The (killed) child's job goes back to its place, no attempt spent; the child's name never claims again."""; raise NotImplementedError
     def settle(self, child: str, lost: Lost) -> str: """The child is dead: end or requeue what it held by the table of ends; its name never claims again. Returns the job id or ""."""; raise NotImplementedError
     def sweep(self) -> None: raise NotImplementedError
 
