@@ -1,0 +1,111 @@
+"""Fixtures that every test can use: private servers, and settings with a key prefix of the test's own.
+
+Nothing here touches a server that the tests did not start, and no test empties one: each has its own prefix.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import BACKENDS, RedisServer, why_missing
+
+from gristmill.settings import Settings
+
+REPOSITORY = Path(__file__).parents[1]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Keep the developer's settings out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("GRISTMILL_") or name == "REDIS_URL"]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def backend_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """URL of the session's server of a backend ("redis" or "valkey"), started at first use, or a skip."""
+    running: dict[str, RedisServer] = {}
+    with ExitStack() as stack:
+
+        def url(backend: str) -> str:
+            if reason := why_missing(backend):
+                pytest.skip(reason)
+            if backend not in running:
+                running[backend] = stack.enter_context(RedisServer(backend, tmp_path_factory.mktemp(backend)))
+            return running[backend].url
+
+        yield url
+
+
+@pytest.fixture(params=BACKENDS)
+def server(request: pytest.FixtureRequest, backend_url: Callable[[str], str]) -> str:
+    """URL of a server; the test runs once on real Redis and once on the embedded Valkey."""
+    return backend_url(request.param)
+
+
+@pytest.fixture
+def redis_url(backend_url: Callable[[str], str]) -> str:
+    """URL of one server: real Redis, or the embedded Valkey where there is none."""
+    return backend_url("valkey" if why_missing("redis") else "redis")
+
+
+@pytest.fixture
+def key_prefix() -> str:
+    """Prefix of this test's keys; a hash tag, as in production."""
+    return f"{{t{os.getpid()}-{next(_numbers)}}}"
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, key_prefix: str) -> Callable[..., Settings]:
+    """Return a function that makes settings with any fields changed: ``make_settings(url, lease_seconds=2)``."""
+
+    def make(url: str, **changes: Any) -> Settings:
+        return Settings(
+            **{
+                "redis_url": url,
+                "key_prefix": key_prefix,
+                "data_folder": tmp_path / "data",
+                "processes_folder": REPOSITORY / "processes",
+                "port": 0,
+            }
+            | changes
+        )
+
+    return make
+
+
+@pytest.fixture
+def settings(redis_url: str, make_settings: Callable[..., Settings]) -> Settings:
+    """Settings on one server, with this test's own key prefix and folders."""
+    return make_settings(redis_url)
+
+
+@pytest.fixture(params=BACKENDS)
+def own_server(request: pytest.FixtureRequest, start_server: Callable[..., RedisServer]) -> RedisServer:
+    """Return a server of this test alone, on both backends in turn: to kill, to stall, to fill."""
+    return start_server(request.param)
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Return a function that starts a server for this test: ``start_server("redis", appendfsync="always")``.
+
+    Underscores in a directive's name stand for hyphens. Skips the test where the backend is missing.
+    """
+    with ExitStack() as stack:
+
+        def start(backend: str = "redis", **configuration: str) -> RedisServer:
+            if reason := why_missing(backend):
+                pytest.skip(reason)
+            folder = tmp_path / f"server-{next(_numbers)}"
+            directives = {name.replace("_", "-"): value for name, value in configuration.items()}
+            return stack.enter_context(RedisServer(backend, folder, directives))
+
+        yield start
