@@ -5,13 +5,22 @@ The help of ``gristmill settings``, docs/settings.md and the validation all come
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Role = Literal["none", "read", "run", "manage"]
 Network = IPv4Network | IPv6Network
+ProxyHeaders = Literal["x-forwarded", "forwarded"]
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -41,3 +50,10 @@ class Settings(BaseSettings):
     output_bytes: int = Field(16 * 2**20, gt=0, description="Largest single output, in bytes.")
     result_bytes: int = Field(64 * 2**20, gt=0, description="Largest result of one job, all outputs together, in bytes.")
     no_worker_seconds: int = Field(3600, gt=0, description="How long a job waits for a worker that can take it, in seconds.")
+    trusted_proxies: Networks = Field((), description="Networks whose forwarding headers are believed, separated by commas, such as 10.0.0.0/8.")
+    proxy_headers: ProxyHeaders = Field("x-forwarded", description="Which headers the trusted proxies write: X-Forwarded-For, -Proto, -Host, -Port and -Prefix, or Forwarded (RFC 7239).")
+    cors_origins: Words = Field((), description="Origins whose pages may use the API, separated by commas, such as https://example.org; * for all.")
+    waiting_requests: int = Field(1024, gt=0, description="Most requests of one API process that wait at a time: synchronous execution, Prefer: wait, event streams.")
+    body_bytes: int = Field(16 * 2**20, gt=0, description="Largest request body, in bytes.")
+    json_depth: int = Field(64, gt=0, description="Deepest nesting of arrays and objects in a request body.")
+    inputs_per_job: int = Field(100, gt=0, description="Most inputs of one execute request.")

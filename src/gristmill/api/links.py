@@ -1,0 +1,41 @@
+"""Every URL that the API hands out.
+
+``settings.public_url`` begins it, else the address that the request was sent to.
+"""
+
+from urllib.parse import quote
+
+from flask import g
+
+from gristmill.api.proxies import origin
+from gristmill.api.services import services
+
+
+def base_url() -> str:
+    """Scheme, host and path prefix of this API, without a slash at the end."""
+    public = services().settings.public_url
+    if public:
+        return public.rstrip("/")
+    base: str | None = g.get("base_url")
+    if base is None:
+        asked = origin()
+        base = g.base_url = f"{asked.scheme}://{asked.host}{asked.prefix}"
+    return base
+
+
+def url(*segments: str) -> str:
+    """The URL of a resource by the segments of its path, each quoted: ``url("jobs", job.id)``."""
+    return "/".join((base_url(), *(quote(segment, safe="") for segment in segments)))
+
+
+def link(href: str, rel: str, *, media_type: str = "application/json", title: str = "") -> dict[str, str]:
+    """A link object as the standard's ``link.yaml`` has it."""
+    made = {"href": href, "rel": rel, "type": media_type}
+    if title:
+        made["title"] = title
+    return made
+
+
+def link_header(href: str, rel: str, *, media_type: str = "application/json") -> str:
+    """The same as a value of the ``Link`` header (RFC 8288)."""
+    return f'<{href}>; rel="{rel}"; type="{media_type}"'

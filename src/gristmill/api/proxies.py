@@ -1,0 +1,134 @@
+"""Who really asked, and at which address, when proxies stand in between.
+
+Forwarding headers are believed only from peers in ``settings.trusted_proxies``, and of those headers only the
+family that ``settings.proxy_headers`` names: a proxy passes on, unread, the family that it does not write,
+so a client could forge it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+
+from flask import request
+
+from gristmill.api.services import services
+from gristmill.errors import InvalidRequestError
+from gristmill.settings import Network, ProxyHeaders
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
+_PARTS = ("for", "proto", "host", "prefix")
+_FORWARDED_PAIR = re.compile(
+    r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*(?:;|(,)|$)"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from and the address that it was sent to. ``prefix`` has no slash at its end."""
+
+    client: str
+    scheme: str
+    host: str
+    prefix: str
+
+
+def origin() -> Origin:
+    """The origin of the current request. InvalidRequestError when the host's name is malformed."""
+    settings = services().settings
+    return read_origin(request.environ, settings.trusted_proxies, settings.proxy_headers)
+
+
+def client_address() -> str:
+    """The IP address of whoever sent the current request, behind all trusted proxies."""
+    settings = services().settings
+    peer: str = request.environ.get("REMOTE_ADDR") or ""
+    if not settings.trusted_proxies:
+        return peer
+    return read_origin(request.environ, settings.trusted_proxies, settings.proxy_headers).client
+
+
+def read_origin(environ: Mapping[str, str], trusted: Sequence[Network], headers: ProxyHeaders) -> Origin:
+    """Read the origin from a WSGI environment, believing ``headers`` that ``trusted`` peers wrote."""
+    peer = environ.get("REMOTE_ADDR") or ""
+    scheme = environ.get("wsgi.url_scheme", "http")
+    host = environ.get("HTTP_HOST") or _server_address(environ)
+    prefix = environ.get("SCRIPT_NAME", "")
+    if trusted and is_trusted(peer, tuple(trusted)):
+        hops = _x_forwarded(environ) if headers == "x-forwarded" else _forwarded(environ)
+        client, believed = peer, 0
+        for hop in reversed(hops["for"]):
+            client, believed = hop, believed + 1
+            if not is_trusted(hop, tuple(trusted)):
+                break
+        peer = client
+        outermost = max(believed, 1)
+        scheme = _at(hops["proto"], outermost) or scheme
+        host = _at(hops["host"], outermost) or host
+        prefix = _at(hops["prefix"], outermost) + prefix
+    if scheme not in {"http", "https"} or not _HOST.fullmatch(host) or not _PREFIX.fullmatch(prefix):
+        raise InvalidRequestError(
+            f"The address that the request was sent to is malformed: {scheme}://{host}{prefix}"[:300]
+        )
+    return Origin(peer, scheme, host, prefix.rstrip("/"))
+
+
+@lru_cache(maxsize=4096)
+def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+    """Whether an address lies in one of the networks; text that is no IP address does not."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return any((mapped or ip) in network for network in trusted)
+
+
+def _server_address(environ: Mapping[str, str]) -> str:
+    return f"{environ.get('SERVER_NAME', 'localhost')}:{environ.get('SERVER_PORT', '80')}"
+
+
+def _x_forwarded(environ: Mapping[str, str]) -> dict[str, list[str]]:
+    hops = {name: _listed(environ.get(f"HTTP_X_FORWARDED_{name.upper()}", "")) for name in _PARTS}
+    hops["for"] = [_without_port(value) for value in hops["for"]]
+    port = environ.get("HTTP_X_FORWARDED_PORT", "").strip()
+    if port.isdigit() and hops["host"] and ":" not in hops["host"][-1] and port not in {"80", "443"}:
+        hops["host"][-1] += f":{port}"
+    return hops
+
+
+def _forwarded(environ: Mapping[str, str]) -> dict[str, list[str]]:
+    """The elements of ``Forwarded`` (RFC 7239); a list has "" where an element lacks the parameter."""
+    hops: dict[str, list[str]] = {name: [] for name in _PARTS}
+    text, position, element = environ.get("HTTP_FORWARDED", ""), 0, dict[str, str]()
+    while position < len(text):
+        pair = _FORWARDED_PAIR.match(text, position)
+        if pair is None:
+            return {name: [] for name in hops}
+        value = pair[2][1:-1].replace('\\"', '"') if pair[2].startswith('"') else pair[2]
+        element[pair[1].lower()] = value
+        position = pair.end()
+        if pair[3] or position == len(text):
+            hops["for"].append(_without_port(element.get("for", "unknown")))
+            hops["proto"].append(element.get("proto", ""))
+            hops["host"].append(element.get("host", ""))
+            element = {}
+    return hops
+
+
+def _listed(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _without_port(value: str) -> str:
+    value = value.strip('"')
+    if value.startswith("["):
+        return value[1:].partition("]")[0]
+    return value.partition(":")[0] if value.count(":") == 1 else value
+
+
+def _at(values: Sequence[str], hops: int) -> str:
+    """The value that the outermost believed proxy wrote; proxies that overwrite leave only one."""
+    return values[-min(hops, len(values))] if values else ""

@@ -1,0 +1,45 @@
+"""What the views work with, and how a serving process gets it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app
+
+from gristmill import __version__
+from gristmill.api.places import Places
+
+if TYPE_CHECKING:
+    from gristmill.hub import Hub
+    from gristmill.jobs import Jobs
+    from gristmill.processes import Registry
+    from gristmill.settings import Settings
+    from gristmill.tokens import TokenFile
+
+EXTENSION = "gristmill"
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that outlives a request.
+
+    draining: set when the server was told to stop; ``/readyz`` then says 503 and waiting requests end early.
+    release: the version of this code, as in ``Gristmill-Version``.
+    places: the cap on requests that wait.
+    """
+
+    settings: Settings
+    jobs: Jobs
+    registry: Registry
+    hub: Hub
+    tokens: TokenFile
+    draining: threading.Event
+    places: Places
+    release: str = __version__
+
+
+def services() -> Services:
+    """The services of the application that handles the current request."""
+    return cast("Services", current_app.extensions[EXTENSION])

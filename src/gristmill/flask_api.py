@@ -1,0 +1,35 @@
+"""The WSGI application, put together from ``api/``."""
+
+import importlib
+import importlib.util
+
+from flask import Flask
+
+from gristmill.api import envelope, problems
+from gristmill.api.services import EXTENSION, Services
+
+_MODULES = (
+    "landing",
+    "processes",
+    "execution",
+    "openapi",
+    "jobs",
+    "results",
+    "events",
+    "prov",
+    "health",
+    "metrics",
+)
+
+
+def create_app(services: Services) -> Flask:
+    """Build the application over its services. It opens no connection and starts no thread."""
+    app = Flask("gristmill", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.body_bytes
+    app.extensions[EXTENSION] = services
+    problems.install(app)
+    envelope.install(app, services)
+    for name in _MODULES:
+        if importlib.util.find_spec(f"gristmill.api.{name}"):
+            app.register_blueprint(importlib.import_module(f"gristmill.api.{name}").blueprint)
+    return app
