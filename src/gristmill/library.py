@@ -1,0 +1,62 @@
+"""Calls of the function library ``jobs.lua``, which is loaded into the server when it is not there."""
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import RedisError, ResponseError
+
+from gristmill.store import Client, translated
+
+_SOURCE = files("gristmill").joinpath("jobs.lua").read_text("utf-8")
+HASH = hashlib.sha256(_SOURCE.encode()).hexdigest()[:10]
+_CODE = _SOURCE.replace("@HASH@", HASH)
+
+
+class Library:
+    """The functions of this version of ``jobs.lua``; versions of it live side by side in one server."""
+
+    def __init__(self, client: Client, prefix: str) -> None:
+        self.client = client
+        self.prefix = prefix
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Call one function. Raises ResponseError for its own refusals, UnavailableError, StorageFullError."""
+        words = ("FCALL", f"{name}_{HASH}", 1, self.prefix, *args)
+        try:
+            return self.command(*words)
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+            self.load()
+            return self.command(*words)
+
+    def command(self, *words: Any) -> Any:
+        """Send one plain command; redis-py's errors come out as ours."""
+        try:
+            return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+        except RedisError as error:
+            reason = translated(error)
+            if reason is error:
+                raise
+            raise reason from error
+
+    def load(self) -> None:
+        """Load the library; another process may have been faster."""
+        try:
+            self.command("FUNCTION", "LOAD", _CODE)
+        except ResponseError as error:
+            if "already exists" not in str(error):
+                raise
+
+    def drop_unnamed(self, older_than_seconds: int = 86400) -> None:
+        """Delete the library's other versions that no heartbeat has named for that long."""
+        seconds, _ = self.command("TIME")
+        named = f"{self.prefix}:libs"
+        for entry in self.command("ZRANGEBYSCORE", named, "-inf", (seconds - older_than_seconds) * 1_000_000):
+            try:
+                self.command("FUNCTION", "DELETE", f"gristmill_{entry.decode()}")
+            except ResponseError as error:
+                if "not found" not in str(error).lower():
+                    raise
+            self.command("ZREM", named, entry)

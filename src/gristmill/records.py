@@ -1,0 +1,159 @@
+"""How jobs are packed in Redis: pure conversions between the records of ``jobs.lua`` and the job model."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgpack
+
+from gristmill.job import End, Job, Offer, Output, Status, Waiting
+
+CHUNK_BYTES = 2**20
+INLINE_BYTES = 1024
+
+_STATUSES = {
+    "A": Status.ACCEPTED,
+    "R": Status.RUNNING,
+    "S": Status.SUCCESSFUL,
+    "F": Status.FAILED,
+    "D": Status.DISMISSED,
+}
+CODES = {status: code for code, status in _STATUSES.items()}
+_ENDS = {end.value: end for end in End}
+_JSON = "application/json"
+
+
+def pack(value: Any) -> bytes:
+    """Pack for Lua's cmsgpack."""
+    packed: bytes = msgpack.packb(value, use_bin_type=False)
+    return packed
+
+
+def unpack(packed: bytes) -> Any:
+    """Unpack what Lua's cmsgpack or ``pack`` has packed; texts that are no UTF-8 keep their bytes as surrogates."""
+    return msgpack.unpackb(packed, raw=False, unicode_errors="surrogateescape", strict_map_key=False)
+
+
+def pack_outputs(outputs: Sequence[Output]) -> bytes:
+    """Pack outputs as ``[name, media type or 0 for JSON, bytes]`` or ``[name, media type, size, blob]``."""
+    rows: list[list[Any]] = []
+    for output in outputs:
+        media_type = 0 if output.media_type == _JSON else output.media_type
+        rows.append(
+            [output.name, media_type, output.size, output.blob]
+            if output.data is None
+            else [output.name, media_type, output.data]
+        )
+    packed: bytes = msgpack.packb(rows, use_bin_type=True)
+    return packed
+
+
+def unpack_outputs(packed: bytes) -> tuple[Output, ...]:
+    """Unpack what ``pack_outputs`` has packed."""
+    outputs = []
+    for name, media_type, *rest in msgpack.unpackb(packed, raw=False):
+        if len(rest) == 1:
+            outputs.append(Output(name, media_type or _JSON, rest[0], "", len(rest[0])))
+        else:
+            outputs.append(Output(name, media_type or _JSON, None, rest[1], rest[0]))
+    return tuple(outputs)
+
+
+def chunk_count(size: int) -> int:
+    """How many chunks hold so many bytes."""
+    return max(1, -(-size // CHUNK_BYTES))
+
+
+def blob_text(output: Output) -> str:
+    """The blob of an output as the function library expects it."""
+    return f"{output.blob},{chunk_count(output.size)},{output.size}"
+
+
+def facts_text(release: str, process_version: str, interface: str) -> str:
+    """What is stored once for all jobs that a release accepts, or runs, of one version of a process."""
+    return f"{release}|{process_version}|{interface}"
+
+
+def release_key(release: str) -> str:
+    """A text that sorts as releases do: by Semantic Versioning 2.0.0, pre-releases before their release."""
+    version, _, _ = release.partition("+")
+    core, _, pre = version.partition("-")
+    numbers = [int(part) if part.isdecimal() else 0 for part in [*core.split("."), "0", "0"][:3]]
+    return "".join(f"{number:05d}" for number in numbers) + (
+        ".".join(f"{int(part):05d}" if part.isdecimal() else part for part in pre.split(".")) if pre else "~"
+    )
+
+
+def offers_text(offers: Sequence[Offer], references: dict[Offer, str]) -> str:
+    """A worker's offers as the function library searches them."""
+    return "," + "".join(
+        f"{offer.process}@{offer.interface}#{offer.concurrent}!{references[offer]}," for offer in offers
+    )
+
+
+def offers_of(text: str) -> Iterator[Offer]:
+    """The offers of a text that ``offers_text`` has made, without the processes' versions."""
+    for entry in text.strip(",").split(","):
+        if entry:
+            name, _, rest = entry.partition("#")
+            process, _, interface = name.partition("@")
+            yield Offer(process, interface, "", int(rest.partition("!")[0]))
+
+
+def decode(job_id: str, packed: bytes, facts_of: Callable[[str], str], waiting: Waiting | None = None) -> Job:
+    """The job of a record; facts_of gives the text of a reference to facts, or ""."""
+    record = msgpack.unpackb(packed, raw=True)
+    get = record.get
+
+    def text(key: bytes) -> str:
+        value: bytes = get(key, b"")
+        return value.decode("utf-8", "surrogateescape")
+
+    release, process_version, interface = (facts_of(text(b"f")) + "||").split("|")[:3]
+    run_release, run_version = (release, process_version)
+    if b"w" in record:
+        run_release, run_version = (facts_of(text(b"w")) + "||").split("|")[:2]
+    status = _STATUSES[text(b"s")]
+    final = status.is_final
+    attempts = get(b"a", 0)
+    child = text(b"h")
+    return Job(
+        id=job_id,
+        process=text(b"p"),
+        owner=text(b"o"),
+        status=status,
+        created=get(b"c"),
+        updated=get(b"e") or get(b"m") or get(b"c"),
+        revision=get(b"u"),
+        started=get(b"b"),
+        finished=get(b"e"),
+        progress=100 if status is Status.SUCCESSFUL else get(b"g", 0),
+        message=text(b"t"),
+        attempts=attempts,
+        priority=get(b"y", 3),
+        interface=interface,
+        process_version=process_version,
+        release=release,
+        run_release=run_release if attempts else "",
+        run_process_version=run_version if attempts else "",
+        worker=child.rpartition(".")[0],
+        token=f"{attempts}.{child}" if child else "",
+        end=_ENDS.get(text(b"n")),
+        detail=text(b"d"),
+        same_as=text(b"k"),
+        retries=get(b"R", 0),
+        losses=get(b"L", 0),
+        crashes=get(b"C", 0),
+        hand_backs=get(b"H", 0),
+        request=text(b"rq"),
+        outputs=unpack_outputs(record[b"r"]) if final and b"r" in record else (),
+        inputs=_inputs(record),
+        log=Output("log", "text/plain", None, "", record[b"lg"]) if b"lg" in record else None,
+        waiting=waiting,
+    )
+
+
+def _inputs(record: dict[bytes, Any]) -> Output:
+    if b"I" in record:
+        blob, _, size = record[b"I"].decode().split(",")
+        return Output("inputs", _JSON, None, blob, int(size))
+    return Output("inputs", _JSON, record.get(b"i", b""), "", len(record.get(b"i", b"")))

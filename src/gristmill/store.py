@@ -1,0 +1,101 @@
+"""The connection to Redis or Valkey, and the border where its errors become Gristmill's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+from redis.retry import Retry
+
+from gristmill.errors import ConfigurationError, StorageFullError, UnavailableError
+from gristmill.settings import Settings
+
+# A blocking command waits less than this, so that a dead connection and an empty queue are told apart.
+SOCKET_TIMEOUT_SECONDS = 3.0
+LONGEST_BLOCK_SECONDS = 2.0
+RETRY_AFTER_SECONDS = 2
+
+_KEEPALIVE_OVER_TCP: dict[str, Any] = {"socket_keepalive": True}
+
+Client = redis.Redis
+
+
+def connect(settings: Settings, *, single: bool = False) -> Client:
+    """A client of the configured server; it connects with the first command, and again after a loss.
+
+    single: keep one connection without a pool (for a child, which is single-threaded).
+    Every call that changes state is safe to repeat, so a call whose reply was lost is sent again.
+    Raises ConfigurationError when the URL is malformed.
+    """
+    if not settings.redis_url:
+        raise ConfigurationError("No server: set REDIS_URL, such as redis://localhost:6379/0, or use `gristmill up`.")
+    retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), 2)
+    try:
+        return redis.Redis.from_url(
+            settings.redis_url,
+            socket_timeout=SOCKET_TIMEOUT_SECONDS,
+            socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
+            **_KEEPALIVE_OVER_TCP if not settings.redis_url.startswith("unix:") else {},
+            retry=retry,
+            retry_on_error=[RedisConnectionError, RedisTimeoutError],
+            single_connection_client=single,
+            client_name="gristmill",
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"REDIS_URL is not usable ({settings.redis_url!r}): {error}.") from error
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turn redis-py's errors into UnavailableError and StorageFullError."""
+    try:
+        yield
+    except RedisError as error:
+        raise translated(error) from error
+
+
+def translated(error: RedisError) -> Exception:
+    """The error of ours that one of redis-py's means; itself where it is our own mistake."""
+    if isinstance(error, OutOfMemoryError):
+        return StorageFullError("Redis has no memory left; delete finished jobs, or try again when some have expired.")
+    if isinstance(error, AuthenticationError):
+        return UnavailableError(
+            f"Redis refuses the user or the password: {error}.", retry_after_seconds=RETRY_AFTER_SECONDS
+        )
+    if isinstance(error, RedisConnectionError | RedisTimeoutError | BusyLoadingError | ReadOnlyError):
+        return UnavailableError("Redis does not answer; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
+    if isinstance(error, ResponseError) and str(error).startswith(
+        ("MISCONF", "LOADING", "BUSY ", "MASTERDOWN", "READONLY")
+    ):
+        return UnavailableError(f"Redis cannot write now: {error}", retry_after_seconds=RETRY_AFTER_SECONDS)
+    return error
+
+
+def facts_about(client: Client) -> dict[str, Any]:
+    """What matters about the server: version, append-only file, fsync and eviction policy, memory in bytes."""
+    with mapped_errors():
+        info = client.info()
+        memory = {key: info.get(key) for key in ("used_memory", "maxmemory", "maxmemory_policy")}
+        fsync = client.config_get("appendfsync").get("appendfsync", "") if info.get("aof_enabled") else ""
+    return {
+        "server": "valkey" if "valkey_version" in info else "redis",
+        "version": info.get("valkey_version") or info.get("redis_version"),
+        "append_only": bool(info.get("aof_enabled")),
+        "appendfsync": fsync,
+        **memory,
+    }
