@@ -64,7 +64,7 @@ def key_prefix() -> str:
 
 @pytest.fixture
 def make_settings(tmp_path: Path, key_prefix: str) -> Callable[..., Settings]:
-    """Return a function that makes settings with any fields changed: ``make_settings(url, lease_seconds=2)``."""
+    """Return a function that makes settings: ``make_settings(url, lease_seconds=2)``."""
 
     def make(url: str, **changes: Any) -> Settings:
         return Settings(

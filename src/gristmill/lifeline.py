@@ -19,7 +19,7 @@ WATCH_SECONDS = 0.5
 
 
 def tied(command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL) -> list[str]:
-    """Return the command line that runs ``command``, with ``death_signal`` sent to it when this process dies."""
+    """Return the command line that runs ``command`` and sends it ``death_signal`` when we die."""
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(death_signal)), *command]
 
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def watch(command: Sequence[str], parent: int, death_signal: signal.Signals) -> int:
     """Run the command, hand signals on to it, and send it ``death_signal`` once ``parent`` has died."""
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, close_fds=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: process.send_signal(received))
     told = False

@@ -1,0 +1,103 @@
+# The commands a person types; `make` alone lists them. GNU make 3.81 and newer (the one of macOS too).
+
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first Python that is new enough, python3 preferred.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet --no-input
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.11 \
+	--custom-compile-command "make lock"
+CODE := src test processes bench tools
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: $(VENV)/.ready ## Start everything on this computer, run a sample job, serve until Ctrl-C (PORT=8080: there)
+	@$(BIN)/gristmill up --demo $(if $(PORT),--port $(PORT)) $(ARGS)
+
+.PHONY: install
+install: $(VENV)/.ready-dev ## Install Gristmill and what its development needs into .venv
+
+.PHONY: test
+test: $(VENV)/.ready-dev ## Run all tests
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(VENV)/.ready-dev ## Run the tests that take at most some seconds each
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.ready-dev ## Check style and common mistakes
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+.PHONY: format
+format: $(VENV)/.ready-dev ## Lay the code out as lint wants it
+	$(BIN)/ruff check --fix-only $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: types
+types: $(VENV)/.ready-dev ## Check the types
+	$(BIN)/mypy
+
+.PHONY: docs
+docs: $(VENV)/.ready-dev ## Write the generated pages of docs/ and check them all
+	$(BIN)/python tools/write_docs.py
+	$(BIN)/python tools/check_docs.py
+
+.PHONY: check-docs
+check-docs: $(VENV)/.ready-dev ## Check that the docs name what exists, and the other way round
+	$(BIN)/python tools/check_docs.py
+
+.PHONY: check
+check: lint types check-docs test ## Everything that must be right before a commit
+
+.PHONY: wheel
+wheel: $(VENV)/.ready-dev ## Build the wheel into dist/
+	rm -rf dist
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+.PHONY: wheel-test
+wheel-test: wheel ## Run the fast tests against the built wheel, installed on its own
+	tools/wheel-test $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.ready-dev ## Measure against peers and limits; writes bench/results/
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: lock
+lock: $(VENV)/.ready-dev ## Renew requirements*.txt from pyproject.toml (UPGRADE=1: with the newest versions)
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml -o requirements.txt
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) -c requirements.txt --group build -o requirements-build.txt
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) -c requirements.txt -c requirements-build.txt --group dev \
+		--all-extras pyproject.toml -o requirements-dev.txt
+
+.PHONY: clean
+clean: ## Remove what was built or installed; data/ stays
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov .coverage
+	find src test processes bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { \
+		echo "Gristmill needs Python 3.11 or newer; python3 is $$(python3 --version 2>&1 || true)." >&2; \
+		echo "Install a newer one (python.org, apt-get install python3, brew install python), or name it: make PYTHON=..." >&2; \
+		exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.ready: requirements.txt requirements-build.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what Gristmill needs into $(VENV) (a minute or less) ..."
+	@$(PIP) install --require-hashes -r requirements-build.txt -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
+	@echo "Installing what its development needs ..."
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
