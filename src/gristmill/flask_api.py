@@ -1,7 +1,7 @@
 """The WSGI application, put together from ``api/``."""
 
+import contextlib
 import importlib
-import importlib.util
 
 from flask import Flask
 
@@ -30,6 +30,6 @@ def create_app(services: Services) -> Flask:
     problems.install(app)
     envelope.install(app, services)
     for name in _MODULES:
-        if importlib.util.find_spec(f"gristmill.api.{name}"):
+        with contextlib.suppress(ImportError):
             app.register_blueprint(importlib.import_module(f"gristmill.api.{name}").blueprint)
     return app

@@ -25,7 +25,12 @@ def base_url() -> str:
 
 def url(*segments: str) -> str:
     """The URL of a resource by the segments of its path, each quoted: ``url("jobs", job.id)``."""
-    return "/".join((base_url(), *(quote(segment, safe="") for segment in segments)))
+    return "/".join((base_url(), *(quoted(segment) for segment in segments)))
+
+
+def quoted(value: str) -> str:
+    """A value as it stands in a URL's path segment or query."""
+    return quote(value, safe="")
 
 
 def link(href: str, rel: str, *, media_type: str = "application/json", title: str = "") -> dict[str, str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 
 from gristmill import __version__
+from gristmill.api.offerings import Offering, offer
 from gristmill.api.places import Places
+from gristmill.api.rendered import Rendered
 
 if TYPE_CHECKING:
     from gristmill.hub import Hub
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 EXTENSION = "gristmill"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Services:
     """Everything that outlives a request.
 
@@ -38,6 +41,13 @@ class Services:
     draining: threading.Event
     places: Places
     release: str = __version__
+    rendered: Rendered = field(default_factory=Rendered)
+
+    @cached_property
+    def offerings(self) -> dict[str, Offering]:
+        """The processes of the registry as they are offered here, by id, in the order of their ids."""
+        wait_seconds = self.settings.wait_seconds
+        return {id_: offer(self.registry[id_], self.release, wait_seconds) for id_ in sorted(self.registry)}
 
 
 def services() -> Services:

@@ -1,0 +1,117 @@
+"""Reading JSON bodies within limits, and nothing in them that two readers could understand differently."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from flask import request
+from pydantic import ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
+
+from gristmill.errors import Fault, InvalidRequestError
+
+_LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class _RepeatedNameError(ValueError):
+    """A name appears twice in one object."""
+
+
+def read_json(max_depth: int) -> object:
+    """The current request's body as a JSON value.
+
+    Raises UnsupportedMediaType (415) for a wrong or missing Content-Type, RequestEntityTooLarge (413), and
+    InvalidRequestError (400): with line and column for what is not JSON; and for repeated names, NaN,
+    infinities, lone surrogates, and nesting deeper than ``max_depth``.
+    """
+    media_type = request.mimetype
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(
+            f"The body must be JSON, with Content-Type: application/json; it came as {media_type or 'no type at all'}."
+        )
+    return parse_json(request.get_data(cache=False), max_depth)
+
+
+def parse_json(body: bytes, max_depth: int) -> object:
+    """Parse JSON text strictly; see ``read_json`` for what is refused."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"The body is not UTF-8: byte {error.start} is not valid.") from error
+    try:
+        value: object = _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidRequestError(f"The body is not JSON: {error.msg} at {where}.") from error
+    except RecursionError as error:
+        raise _too_deep(max_depth) from error
+    except ValueError as error:
+        raise InvalidRequestError(f"The body is not acceptable JSON: {error}.") from error
+    if text.count("[") + text.count("{") > max_depth and _is_deeper(value, max_depth):
+        raise _too_deep(max_depth)
+    if _LONE_SURROGATE.search(text):
+        _refuse_lone_surrogates(value)
+    return value
+
+
+def canonical(value: object) -> bytes:
+    """The one JSON text of a value: names sorted, no spaces. ValueError for a number beyond all floats."""
+    return _canonical.encode(value).encode()
+
+
+def faults_of(error: ValidationError) -> list[Fault]:
+    """What Pydantic found, each with its JSON pointer into the body."""
+    return [
+        Fault(pointer(fault["loc"]), fault["msg"]) for fault in error.errors(include_url=False, include_context=False)
+    ]
+
+
+def pointer(path: Sequence[int | str]) -> str:
+    """A JSON pointer (RFC 6901) from the steps of a path."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+
+
+def _too_deep(max_depth: int) -> InvalidRequestError:
+    return InvalidRequestError(f"The body is nested deeper than {max_depth} levels.")
+
+
+def _is_deeper(value: object, max_depth: int) -> bool:
+    """Whether arrays and objects are nested more than ``max_depth`` deep; without recursion."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(max_depth):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) is dict or type(inner) is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _refuse_lone_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError("The body has half of a surrogate pair, which is no character.") from error
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _RepeatedNameError(f"the name {name[:80]!r} appears twice in one object")
+            seen.add(name)
+    return made
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON number")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_canonical = json.JSONEncoder(sort_keys=True, allow_nan=False, separators=(",", ":"))

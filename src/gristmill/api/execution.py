@@ -1,0 +1,149 @@
+"""Running a process: ``POST /processes/{id}/execution``, waiting for the result or not."""
+
+import re
+import time
+from hashlib import sha256
+
+from flask import Blueprint, Response, request
+from pydantic import ValidationError
+
+from gristmill.api import access, bodies, links, negotiation, preferences, processes
+from gristmill.api.execute_request import ExecuteRequest
+from gristmill.api.jobs import status_info
+from gristmill.api.offerings import Offering
+from gristmill.api.preferences import Preferences
+from gristmill.api.results import result_response
+from gristmill.api.services import Services, services
+from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError, UnavailableError
+from gristmill.hub import Watch
+from gristmill.job import Idempotency, Job, NewJob, new_id
+
+LONGEST_IDEMPOTENCY_KEY = 255
+
+_IDEMPOTENCY_KEY = re.compile(rf"[!-~]{{1,{LONGEST_IDEMPOTENCY_KEY}}}")
+_LOOK_SECONDS = 2.0
+
+blueprint = Blueprint("execution", __name__)
+
+
+@blueprint.post("/processes/<process_id>/execution")
+def execute(process_id: str) -> Response:
+    """Run a process: 201 and the job's status, or 200 and its result when it was waited for."""
+    owner = access.require("run").owner
+    serving = services()
+    offering = processes.find(process_id)
+    environ = request.environ
+    wishes = preferences.read_prefer(environ.get("HTTP_PREFER", ""))
+    body = bodies.read_json(serving.settings.json_depth)
+    asked = _checked(body, offering, serving.settings.inputs_per_job)
+    new = _new_job(offering, asked, owner, preferences.read_urgency(environ.get("HTTP_PRIORITY", "")))
+    key = environ.get("HTTP_IDEMPOTENCY_KEY")
+    idempotency = None if key is None else _idempotency(key, f"{owner} POST {request.path}", body)
+    if not offering.sync or (wishes.respond_async and not wishes.wait):
+        submitted = serving.jobs.submit(new, idempotency=idempotency)
+        return _accepted(submitted.job, submitted.how, "respond-async" if wishes.respond_async else "")
+    return _waited_for(serving, new, idempotency, wishes)
+
+
+def _checked(body: object, offering: Offering, most_inputs: int) -> ExecuteRequest:
+    """The execute request, checked against the standard and the process."""
+    try:
+        asked = ExecuteRequest.model_validate(body)
+    except ValidationError as error:
+        faults = bodies.faults_of(error)
+        told = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:5])
+        raise InvalidRequestError(f"The execute request is malformed. {told}", faults=faults) from error
+    if len(asked.inputs) > most_inputs:
+        most = f"at most {most_inputs} inputs are allowed"
+        raise InvalidInputsError(f"{len(asked.inputs)} inputs: {most}.", faults=[Fault("/inputs", most)])
+    offering.process.check(asked.inputs, asked.raw_outputs())
+    return asked
+
+
+def _new_job(offering: Offering, asked: ExecuteRequest, owner: str, priority: int) -> NewJob:
+    process = offering.process
+    try:
+        inputs = negotiation.json_bytes(asked.inputs)
+    except ValueError as error:
+        too_large = "a number is too large for a double-precision float"
+        raise InvalidInputsError(f"In the inputs, {too_large}.", faults=[Fault("/inputs", too_large)]) from error
+    equal_work = ""
+    if process.limits.deterministic and not _refers(asked.inputs):
+        work = f"{offering.version}\n{owner}\n".encode() + bodies.canonical(asked.inputs)
+        equal_work = sha256(work).hexdigest()
+    return NewJob(
+        id=new_id(),
+        process=process.id,
+        owner=owner,
+        inputs=inputs,
+        interface=process.interface,
+        process_version=offering.version,
+        request=asked.result_text(),
+        priority=priority,
+        equal_work=equal_work,
+        queue_seconds=process.limits.queue_seconds,
+        subscriber=asked.call_backs(),
+    )
+
+
+def _refers(inputs: dict[str, object]) -> bool:
+    """Whether an input is given by reference: what lies there may change, so no other work is surely equal."""
+    for value in inputs.values():
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(each, dict) and "href" in each for each in values):
+            return True
+    return False
+
+
+def _idempotency(key: str, scope: str, body: object) -> Idempotency:
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        wanted = f"must be 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters without spaces"
+        raise InvalidRequestError(f"Idempotency-Key {wanted}.", faults=[Fault("Idempotency-Key", wanted)])
+    return Idempotency(scope, key, sha256(bodies.canonical(body)).hexdigest())
+
+
+def _waited_for(serving: Services, new: NewJob, idempotency: Idempotency | None, wishes: Preferences) -> Response:
+    """Submit, wait, and answer with the result; or with 201 when the wait is over first."""
+    longest = serving.settings.wait_seconds
+    seconds = longest if wishes.wait is None else min(float(wishes.wait), longest)
+    deadline = time.monotonic() + seconds
+    with serving.places.take(), serving.hub.watch(new.id) as watch:
+        submitted = serving.jobs.submit(new, idempotency=idempotency)
+        if submitted.job.id == new.id:
+            job = _watched(serving, submitted.job, watch, deadline)
+        else:
+            with serving.hub.watch(submitted.job.id) as earlier:
+                job = _watched(serving, serving.jobs.get(submitted.job.id), earlier, deadline)
+    waited = "" if wishes.wait is None else f"wait={wishes.wait}"
+    if not job.status.is_final:
+        return _accepted(job, submitted.how, ", ".join(filter(None, ("respond-async", waited))))
+    response = result_response(job)
+    response.headers.add("Link", links.link_header(links.url("jobs", job.id), "monitor"))
+    return _told(response, submitted.how, waited)
+
+
+def _watched(serving: Services, job: Job, watch: Watch, deadline: float) -> Job:
+    """The job when it has ended, or as it is at the deadline, or when the server stops or Redis is away."""
+    while not job.status.is_final:
+        left = deadline - time.monotonic()
+        if left <= 0 or serving.draining.is_set():
+            break
+        watch.wait(min(left, _LOOK_SECONDS))
+        try:
+            job = serving.jobs.get(job.id)
+        except UnavailableError:
+            break
+    return job
+
+
+def _accepted(job: Job, how: str, applied: str) -> Response:
+    response = negotiation.json_response(status_info(job), 201, {"Location": links.url("jobs", job.id)})
+    return _told(response, how, applied)
+
+
+def _told(response: Response, how: str, applied: str) -> Response:
+    """Say how the job came to be, and which preferences were applied."""
+    response.headers["Gristmill-Submission"] = how
+    if applied:
+        response.headers["Preference-Applied"] = applied
+    return response
