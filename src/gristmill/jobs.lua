@@ -10,12 +10,14 @@ key            type    what                                          written by 
 :all           zset    job -> time of creation                       submit                     with the job
 :o:<owner>     zset    the same, the jobs of one owner               submit                     with the job
 :p:<process>   zset    the same, the jobs of one process             submit                     with the job
-:c             hash    v virtual time of fair queueing, c newest     submit, claim, sweep       never
-                       creation time, s last sweep, x expiry cursor
+:c             hash    what a claim looks at: v virtual time of fair  claim                      never
+                       queueing; "q <queue>" 1 for each queue with   enqueue, claim             with its last ready job
+                       ready jobs; "p <process>" (or "p *") since    pause                      resume
+                       when it is paused. A queue is
+                       <process>@<interface>@<release>
+:s             hash    s time of the last sweep, x expiry cursor     sweep, expire              never
 :owners        hash    owner -> packed {t turn, n unfinished jobs,   submit, claim, ends        when n and b are 0
                        b stored bytes, q its queues with ready jobs}
-:ready         set     queues with ready jobs. A queue is            enqueue, claim             with its last ready job
-                       <process>@<interface>@<release>
 :t:<queue>     zset    owner -> turn; the lowest turn is next        enqueue, claim             with its last ready job
 :q:<queue>|<owner> zset job -> place among its owner's jobs          enqueue, claim             with its last ready job
 :wake:<process>@<interface> list  at most one token: "there is       enqueue, claim, sweep      popped by an idle child
@@ -23,7 +25,6 @@ key            type    what                                          written by 
 :delayed       zset    job -> time when it is ready (retries)        finish                     sweep, when due
 :due           zset    job -> latest time to leave the queue         submit                     any end; sweep
 :nowork        hash    queue -> since when no live worker takes it   sweep                      sweep
-:paused        hash    process (or "*") -> since when                pause                      resume
 :running       hash    process -> runs, of those with a limit        claim, ends                at 0
 :workers       zset    worker -> end of its lease                    beat                       leave, sweep
 :w:<worker>    string  packed description from its last heartbeat    beat                       leave, sweep
@@ -49,7 +50,8 @@ key            type    what                                          written by 
 channels       :ev:<job> "<revision> <status> <progress>" at every change; :ctl:<worker> a token that has died
 
 Fields of a record; what is not needed after the end is dropped then:
-p process  o owner  s status (A R S F D)  c created  m updated  b begun  e ended  u revision  g progress  t message
+p process  o owner  s status (A R S F D)  c created  m updated  u revision  g progress  t message
+b begun, e ended: times while the job is under way, since c once it has ended
 q queue, until the end  y urgency when < 3  h child of the last attempt  a attempts claimed (token = a.h)
 i inputs or I "<blob>,<chunks>,<bytes>"  r packed outputs  B blobs of the outputs, zr their bytes
 z bytes in blobs  zb bytes counted for the owner so far
@@ -67,7 +69,9 @@ local OWN_FAULT = {['process-failed'] = true, ['timed-out'] = true, ['out-of-mem
                    crashed = true, ['invalid-inputs'] = true}
 local URGENT = 1e15   -- above any age of a queue in microseconds, so that urgency goes before time
 
-local P               -- the prefix; set by every entry point
+-- Set by every entry point for the length of one call:
+local P               -- the prefix
+local O               -- owner -> {packed as it was read, it}
 
 -- Lua's own conversion to text keeps 14 digits; a time has 16.
 local function text_of(number)
@@ -100,23 +104,27 @@ local function announce(id, rec, now)
   redis.call('PUBLISH', P .. ':ev:' .. id, rec.u .. ' ' .. NAMES[rec.s] .. ' ' .. (rec.g or 0))
 end
 
--- Owners
+-- Owners: read once a call, written once at its end
 
 local function owner_of(rec)
-  local packed = redis.call('HGET', P .. ':owners', rec.o)
-  return packed and cmsgpack.unpack(packed) or {t = 0, n = 0, b = 0, q = {}}
-end
-
-local function save_owner(name, owner)
-  if owner.n <= 0 and owner.b <= 0 then
-    redis.call('HDEL', P .. ':owners', name)
-  else
-    redis.call('HSET', P .. ':owners', name, cmsgpack.pack(owner))
+  local known = O[rec.o]
+  if not known then
+    local packed = redis.call('HGET', P .. ':owners', rec.o)
+    known = {packed = packed, it = packed and cmsgpack.unpack(packed) or {t = 0, n = 0, b = 0, q = {}}}
+    O[rec.o] = known
   end
+  return known.it
 end
 
-local function virtual_time()
-  return tonumber(redis.call('HGET', P .. ':c', 'v')) or 0
+local function save_owners()
+  for name, known in pairs(O) do
+    if known.it.n <= 0 and known.it.b <= 0 then
+      redis.call('HDEL', P .. ':owners', name)
+    else
+      local packed = cmsgpack.pack(known.it)
+      if packed ~= known.packed then redis.call('HSET', P .. ':owners', name, packed) end
+    end
+  end
 end
 
 -- Blobs
@@ -175,55 +183,67 @@ local function place_of(rec)
   return rec.c - (3 - (rec.y or 3)) * URGENT
 end
 
+-- The names of what :c has under a letter ("q" ready queues, "p" paused processes), and the virtual time.
+local function look(fields)
+  local queues, paused, v = {}, {}, 0
+  for i = 1, #fields, 2 do
+    local kind, name = fields[i]:sub(1, 2), fields[i]:sub(3)
+    if kind == 'q ' then queues[#queues + 1] = name
+    elseif kind == 'p ' then paused[name] = true
+    else v = tonumber(fields[i + 1]) end
+  end
+  return queues, paused, v
+end
+
+local function ready_queues()
+  return (look(redis.call('HGETALL', P .. ':c')))
+end
+
 -- first: ahead of every other owner, as for a job whose worker was lost
-local function enqueue(id, rec, owner, first)
+local function enqueue(id, rec, first)
+  local owner = owner_of(rec)
   local turns = P .. ':t:' .. rec.q
   redis.call('ZADD', P .. ':q:' .. rec.q .. '|' .. rec.o, place_of(rec), id)
-  if first then
-    local head = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')
-    local v = virtual_time()
-    owner.t = math.min(owner.t, v, head[2] and tonumber(head[2]) - 1 or v)
-  elseif #owner.q == 0 then
-    owner.t = math.max(owner.t, virtual_time())
+  if first or #owner.q == 0 then
+    local v = tonumber(redis.call('HGET', P .. ':c', 'v')) or 0
+    if first then
+      local head = redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')
+      owner.t = math.min(owner.t, v, head[2] and tonumber(head[2]) - 1 or v)
+    else
+      owner.t = math.max(owner.t, v)
+    end
   end
   local known = false
   for _, queue in ipairs(owner.q) do
     if queue == rec.q then known = true elseif first then redis.call('ZADD', P .. ':t:' .. queue, owner.t, rec.o) end
   end
-  if not known then
-    owner.q[#owner.q + 1] = rec.q
-    redis.call('SADD', P .. ':ready', rec.q)
-  end
+  if not known then owner.q[#owner.q + 1] = rec.q end
   if first or not known then redis.call('ZADD', turns, owner.t, rec.o) end
-  wake(rec.q)
+  -- A queue that had ready jobs has a token out already, or a child on its way that will put the next.
+  if not known and redis.call('HSET', P .. ':c', 'q ' .. rec.q, 1) == 1 or first then wake(rec.q) end
 end
 
-local function leave_queue(queue, name, owner)
+local function leave_queue(queue, name)
   redis.call('ZREM', P .. ':t:' .. queue, name)
+  local owner = owner_of({o = name})
   for i, q in ipairs(owner.q) do
     if q == queue then table.remove(owner.q, i) break end
   end
   if redis.call('EXISTS', P .. ':t:' .. queue) == 0 then
-    redis.call('SREM', P .. ':ready', queue)
+    redis.call('HDEL', P .. ':c', 'q ' .. queue)
     redis.call('HDEL', P .. ':nowork', queue)
   end
 end
 
 -- Takes an accepted job out of wherever it waits.
-local function unqueue(id, rec, owner)
+local function unqueue(id, rec)
   local mine = P .. ':q:' .. rec.q .. '|' .. rec.o
   if redis.call('ZREM', mine, id) == 1 then
-    if redis.call('EXISTS', mine) == 0 then leave_queue(rec.q, rec.o, owner) end
+    if redis.call('EXISTS', mine) == 0 then leave_queue(rec.q, rec.o) end
   else
     redis.call('ZREM', P .. ':delayed', id)
   end
   if rec.j then redis.call('SREM', P .. ':join:' .. rec.j, id) end
-end
-
-local function is_paused(process)
-  if redis.call('EXISTS', P .. ':paused') == 0 then return false end
-  local found = redis.call('HMGET', P .. ':paused', process, '*')
-  return (found[1] or found[2]) and true
 end
 
 -- offers: ",<process>@<interface>#<limit>!<facts>,..." of a worker of this release.
@@ -260,7 +280,7 @@ local function count_attempt(rec, how, now)
 end
 
 local function wake_if_ready(rec)
-  if redis.call('SISMEMBER', P .. ':ready', rec.q) == 1 then wake(rec.q) end
+  if redis.call('HEXISTS', P .. ':c', 'q ' .. rec.q) == 1 then wake(rec.q) end
 end
 
 -- An attempt no longer runs: frees its place among the concurrent runs.
@@ -282,6 +302,7 @@ end
 local function trim(rec)
   rec.m, rec.q, rec.x, rec.j, rec.y, rec.g, rec.t, rec.qs, rec.cb = nil, nil, nil, nil, nil, nil, nil, nil, nil
   rec.z = rec.z ~= 0 and rec.z or nil
+  rec.b, rec.e = rec.b and rec.b - rec.c, rec.e - rec.c   -- small numbers pack into few bytes
 end
 
 local function copy_result(rec, source, source_id)
@@ -303,22 +324,20 @@ local function settle_joined(id, rec, now)
     local it = load(other)
     if it and it.s == 'A' then
       it.j = nil
-      local owner = owner_of(it)
       if rec.s == 'S' then
         it.b = now
         copy_result(it, rec, id)
-        conclude(other, it, 'S', now, owner)
+        conclude(other, it, 'S', now)
       elseif rec.s == 'F' and OWN_FAULT[rec.n] then
         it.n, it.d, it.k = rec.n, rec.d, id
-        conclude(other, it, 'F', now, owner)
+        conclude(other, it, 'F', now)
       elseif next_first then
         it.j = next_first
         redis.call('SADD', P .. ':join:' .. next_first, other)
         save(other, it)
       else
         next_first = other
-        enqueue(other, it, owner, false)
-        save_owner(it.o, owner)
+        enqueue(other, it, false)
         save(other, it)
         redis.call('SET', P .. ':e:' .. it.x, other, 'EX', 86400)
       end
@@ -327,15 +346,14 @@ local function settle_joined(id, rec, now)
 end
 
 -- Every end of a job goes through here. The caller has filled in r, n, d.
-function conclude(id, rec, status, now, owner)
-  owner = owner or owner_of(rec)
+function conclude(id, rec, status, now)
+  local owner = owner_of(rec)
   release_run(rec)
   rec.s, rec.e = status, now
   owner.n = owner.n - 1
   local stored = #(rec.i or '') + #(rec.r or '') + (rec.z or 0)
   owner.b = owner.b + stored - (rec.zb or 0)
   rec.zb = nil
-  save_owner(rec.o, owner)
   if rec.qs then redis.call('ZREM', P .. ':due', id) end
   if rec.x and status ~= 'S' and redis.call('GET', P .. ':e:' .. rec.x) == id then redis.call('DEL', P .. ':e:' .. rec.x) end
   local equal = rec.x
@@ -346,9 +364,9 @@ function conclude(id, rec, status, now, owner)
   return save(id, rec)
 end
 
-local function fail(id, rec, how, detail, now, owner)
+local function fail(id, rec, how, detail, now)
   rec.n, rec.d, rec.r = how, detail, nil
-  return conclude(id, rec, 'F', now, owner)
+  return conclude(id, rec, 'F', now)
 end
 
 -- The attempt is over without a result, and the job goes back to its place.
@@ -356,9 +374,7 @@ local function requeue(id, rec, message, now)
   drop_hold(rec)
   release_run(rec)
   rec.s, rec.h, rec.b, rec.g, rec.t = 'A', nil, nil, nil, message
-  local owner = owner_of(rec)
-  enqueue(id, rec, owner, true)
-  save_owner(rec.o, owner)
+  enqueue(id, rec, true)
   announce(id, rec, now)
   save(id, rec)
 end
@@ -409,7 +425,6 @@ local function forget(id, rec)
   count_blobs(rec.B, -1)
   local owner = owner_of(rec)
   owner.b = owner.b - #(rec.i or '') - #(rec.r or '') - (rec.z or 0)
-  save_owner(rec.o, owner)
 end
 
 -- Claiming
@@ -419,70 +434,83 @@ local function attempt_of(id, rec)
   return {id, token_of(rec), rec.a, rec.p, rec.o, rec.i or '', rec.I or '', release, rec.rq or '', rec.R or 0, rec.c, rec.q:match('@(.-)@')}
 end
 
-local function expire_in_queue(id, rec, now, owner)
-  fail(id, rec, 'expired-in-queue', 'The job waited longer in the queue than its process allows.', now, owner)
+local function expire_in_queue(id, rec, now)
+  fail(id, rec, 'expired-in-queue', 'The job waited longer in the queue than its process allows.', now)
 end
 
--- Returns an attempt, or nil where there is nothing, or 'unregistered' or 'dead' about the child.
-local function claim(child, offers, release, now)
+-- What the child holds: its attempt, or why it may not claim ("unregistered", "dead"), or nil.
+local function held_by(child)
   local worker, n = child:match('^(.+)%.(%d+)$')
   local held = redis.call('HMGET', P .. ':h:' .. worker, '0', n)
   if not held[1] then return 'unregistered' end
-  if held[2] then
-    if held[2]:sub(1, 1) == 'x' then return 'dead' end
-    local id = held[2]:gsub('%?$', '')
-    local rec = load(id)
-    if rec and rec.s == 'R' and rec.h == child then
-      if id ~= held[2] then redis.call('HSET', P .. ':h:' .. worker, n, id) end
-      return attempt_of(id, rec)
-    end
-    redis.call('HDEL', P .. ':h:' .. worker, n)
+  if not held[2] then return nil end
+  if held[2]:sub(1, 1) == 'x' then return 'dead' end
+  local id = held[2]:gsub('%?$', '')
+  local rec = load(id)
+  if rec and rec.s == 'R' and rec.h == child then
+    if id ~= held[2] then redis.call('HSET', P .. ':h:' .. worker, n, id) end
+    return attempt_of(id, rec)
   end
-  for _ = 1, 100 do   -- more than once only past jobs that have expired in the queue
-    local queue, name, turn, limit, facts, process, oldest
-    for _, candidate in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
-      local most, reference, of = eligible(candidate, offers, release)
-      if most and not is_paused(of) and (most == 0 or (tonumber(redis.call('HGET', P .. ':running', of)) or 0) < most) then
-        local head = redis.call('ZRANGE', P .. ':t:' .. candidate, 0, 0, 'WITHSCORES')
-        local its = tonumber(head[2])
-        local age
-        if queue and its == turn then
-          age = tonumber(redis.call('ZRANGE', P .. ':q:' .. candidate .. '|' .. head[1], 0, 0, 'WITHSCORES')[2])
-          oldest = oldest or tonumber(redis.call('ZRANGE', P .. ':q:' .. queue .. '|' .. name, 0, 0, 'WITHSCORES')[2])
+  redis.call('HDEL', P .. ':h:' .. worker, n)
+  return nil
+end
+
+-- The queue to take from: of those that the worker may take from, the one whose head owner has the lowest turn,
+-- of these the one with the oldest job.
+local function choose(queues, paused, offers, release)
+  local best, age
+  for _, queue in ipairs(queues) do
+    local limit, facts, process = eligible(queue, offers, release)
+    if limit and not paused[process] and not paused['*']
+        and (limit == 0 or (tonumber(redis.call('HGET', P .. ':running', process)) or 0) < limit) then
+      local head = redis.call('ZRANGE', P .. ':t:' .. queue, 0, 0, 'WITHSCORES')
+      local it = {queue = queue, name = head[1], turn = tonumber(head[2]), limit = limit, facts = facts, process = process}
+      if best and it.turn == best.turn then
+        local function oldest(of)
+          return tonumber(redis.call('ZRANGE', P .. ':q:' .. of.queue .. '|' .. of.name, 0, 0, 'WITHSCORES')[2])
         end
-        if not queue or its < turn or (its == turn and age < oldest) then
-          queue, name, turn, limit, facts, process, oldest = candidate, head[1], its, most, reference, of, age
-        end
+        age = age or oldest(best)
+        local its = oldest(it)
+        if its < age then best, age = it, its end
+      elseif not best or it.turn < best.turn then
+        best, age = it, nil
       end
     end
-    if not queue then return nil end
-    local mine = P .. ':q:' .. queue .. '|' .. name
+  end
+  return best
+end
+
+-- Returns the attempt, or nil where there is nothing to take.
+local function take(child, offers, release, now)
+  for _ = 1, 100 do   -- more than once only past jobs that have expired in the queue
+    local queues, paused, v = look(redis.call('HGETALL', P .. ':c'))
+    local from = choose(queues, paused, offers, release)
+    if not from then return nil end
+    local mine = P .. ':q:' .. from.queue .. '|' .. from.name
     local id = redis.call('ZPOPMIN', mine)[1]
     local rec = load(id)
-    local owner = owner_of(rec)
-    if redis.call('EXISTS', mine) == 0 then leave_queue(queue, name, owner) end
+    if redis.call('EXISTS', mine) == 0 then leave_queue(from.queue, from.name) end
     if rec.qs and rec.qs < now and not rec.a then
-      expire_in_queue(id, rec, now, owner)
+      expire_in_queue(id, rec, now)
     else
-      local v = virtual_time()
-      if turn > v then
-        v = turn
+      local owner = owner_of(rec)
+      if from.turn > v then
+        v = from.turn
         redis.call('HSET', P .. ':c', 'v', v)
       end
-      owner.t = math.max(turn, v) + 1
-      for _, q in ipairs(owner.q) do redis.call('ZADD', P .. ':t:' .. q, owner.t, name) end
-      save_owner(name, owner)
-      if limit > 0 then
-        redis.call('HINCRBY', P .. ':running', process, 1)
+      owner.t = v + 1
+      for _, queue in ipairs(owner.q) do redis.call('ZADD', P .. ':t:' .. queue, owner.t, from.name) end
+      if from.limit > 0 then
+        redis.call('HINCRBY', P .. ':running', from.process, 1)
         rec.l = 1
       end
       rec.s, rec.b, rec.h, rec.a, rec.g, rec.t = 'R', now, child, (rec.a or 0) + 1, nil, nil
-      rec.w = facts ~= rec.f and facts or nil
+      rec.w = from.facts ~= rec.f and from.facts or nil
       announce(id, rec, now)
       call_back(id, rec, now)
+      local worker, n = child:match('^(.+)%.(%d+)$')
       redis.call('HSET', P .. ':h:' .. worker, n, id)
       save(id, rec)
-      if redis.call('EXISTS', P .. ':t:' .. queue) == 1 then wake(queue) end
       return attempt_of(id, rec)
     end
   end
@@ -493,19 +521,23 @@ end
 
 local function entry(name, flags, f)
   redis.register_function{function_name = name .. '_@HASH@', flags = flags, callback = function(keys, argv)
-    P = keys[1]
-    return f(argv)
+    P, O = keys[1], {}
+    local answer = f(argv)
+    save_owners()
+    return answer
   end}
 end
 
+-- id, process, owner, inputs, queue, facts, "<most jobs> <most bytes> <kept ms>", packed rest or "":
+-- request, urgency, equal, queue_seconds, subscriber, key, body, blob
 entry('submit', {}, function(a)
-  local id, process, owner_name, inputs, queue, facts, request = a[1], a[2], a[3], a[4], a[5], a[6], a[7]
-  local urgency, equal, queue_seconds, subscriber = tonumber(a[8]), a[9], tonumber(a[10]), a[11]
-  local idempotency, body, inputs_blob, most_jobs, most_bytes, kept_ms = a[12], a[13], a[14], tonumber(a[15]), tonumber(a[16]), a[17]
+  local id, process, owner_name, inputs, queue, facts = a[1], a[2], a[3], a[4], a[5], a[6]
+  local most_jobs, most_bytes, kept_ms = a[7]:match('(%d+) (%d+) (%d+)')
+  local more = a[8] ~= '' and cmsgpack.unpack(a[8]) or {}
+  local equal, idempotency, body, inputs_blob = more.equal, more.key, more.body, more.blob
   local now = clock()
-  local packed = redis.call('GET', P .. ':j:' .. id)
-  if packed then return {'new', id, packed} end
-  if idempotency ~= '' then
+  local packed
+  if idempotency then
     local seen = redis.call('GET', P .. ':i:' .. idempotency)
     if seen then
       local first, its_body = seen:match('^(%S+) (.*)$')
@@ -515,60 +547,65 @@ entry('submit', {}, function(a)
       return {'replayed', first, earlier}
     end
   end
-  local times = redis.call('HMGET', P .. ':c', 'v', 'c')
-  local rec = {p = process, o = owner_name, s = 'A', u = 1, f = facts, q = queue}
+  local rec = {p = process, o = owner_name, s = 'A', c = now, u = 1, f = facts, q = queue}
   local owner = owner_of(rec)
-  if owner.n >= most_jobs then return redis.error_reply('TOOMANY ' .. owner.n) end
+  if owner.n >= tonumber(most_jobs) then return redis.error_reply('TOOMANY ' .. owner.n) end
   local bytes = #inputs
-  for size in inputs_blob:gmatch(',(%d+)$') do bytes = bytes + tonumber(size) end
-  if owner.b + bytes > most_bytes then return redis.error_reply('OWNERFULL ' .. owner.b) end
-  if inputs_blob ~= '' then
+  if inputs_blob then bytes = bytes + tonumber(inputs_blob:match('%d+$')) end
+  if owner.b + bytes > tonumber(most_bytes) then return redis.error_reply('OWNERFULL ' .. owner.b) end
+  if inputs_blob then
     local names, total = keep_blobs(inputs_blob)
     if not names then return redis.error_reply('EXPIRED the inputs took too long to arrive') end
     rec.I, rec.z = inputs_blob, total
   else
     rec.i = inputs
   end
-  if request ~= '' then rec.rq = request end
-  if urgency < 3 then rec.y = urgency end
-  if subscriber ~= '' then rec.cb = subscriber end
-  rec.c = math.max(now, (tonumber(times[2]) or 0) + 1)
-  redis.call('HSET', P .. ':c', 'c', text_of(rec.c))
-  redis.call('ZADD', P .. ':all', rec.c, id)
-  redis.call('ZADD', P .. ':o:' .. owner_name, rec.c, id)
-  redis.call('ZADD', P .. ':p:' .. process, rec.c, id)
-  if idempotency ~= '' then redis.call('SET', P .. ':i:' .. idempotency, id .. ' ' .. body, 'EX', 86400) end
-  owner.n, owner.b, rec.zb = owner.n + 1, owner.b + bytes, bytes
-  local how = 'new'
-  if equal ~= '' then
+  rec.rq, rec.y, rec.cb, rec.zb = more.request, more.urgency, more.subscriber, bytes
+  local how, source, first = 'new', nil, nil
+  if equal then
     rec.x = equal
-    local first = redis.call('GET', P .. ':e:' .. equal)
-    local source = first and load(first)
+    first = redis.call('GET', P .. ':e:' .. equal)
+    source = first and first ~= id and load(first)
     if source and source.s == 'S' then
-      rec.b = now
-      copy_result(rec, source, first)
-      rec.x = nil
-      packed = conclude(id, rec, 'S', now, owner)
-      return {'copied', id, packed}
+      how = 'copied'
     elseif source and not FINAL[source.s] and redis.call('SCARD', P .. ':join:' .. first) < 100 then
-      rec.j = first
-      redis.call('SADD', P .. ':join:' .. first, id)
-      how = 'joined'
-    else
-      redis.call('SET', P .. ':e:' .. equal, id, 'PX', kept_ms)
+      how, rec.j = 'joined', first
     end
   end
-  if queue_seconds > 0 then
-    rec.qs = now + queue_seconds * 1000000
-    redis.call('ZADD', P .. ':due', rec.qs, id)
+  if more.queue_seconds then rec.qs = now + more.queue_seconds * 1000000 end
+  packed = cmsgpack.pack(rec)
+  if not redis.call('SET', P .. ':j:' .. id, packed, 'NX') then
+    return {'new', id, redis.call('GET', P .. ':j:' .. id)}   -- the call is repeated; its first reply was lost
   end
-  if how == 'new' then enqueue(id, rec, owner, false) end
-  save_owner(owner_name, owner)
-  return {how, id, save(id, rec)}
+  owner.n, owner.b = owner.n + 1, owner.b + bytes
+  redis.call('ZADD', P .. ':all', now, id)
+  redis.call('ZADD', P .. ':o:' .. owner_name, now, id)
+  redis.call('ZADD', P .. ':p:' .. process, now, id)
+  if idempotency then redis.call('SET', P .. ':i:' .. idempotency, id .. ' ' .. body, 'EX', 86400) end
+  if how == 'copied' then
+    rec.b, rec.x, rec.qs = now, nil, nil
+    copy_result(rec, source, first)
+    return {how, id, conclude(id, rec, 'S', now)}
+  end
+  if rec.qs then redis.call('ZADD', P .. ':due', rec.qs, id) end
+  if how == 'joined' then
+    redis.call('SADD', P .. ':join:' .. first, id)
+  else
+    if equal then redis.call('SET', P .. ':e:' .. equal, id, 'PX', kept_ms) end
+    enqueue(id, rec, false)
+  end
+  return {how, id, packed}
 end)
 
+-- For a child that has popped a token: it puts the next one for every queue that it leaves jobs in.
 entry('claim', {'allow-oom'}, function(a)
-  return claim(a[1], a[2], a[3], clock()) or false
+  local held = held_by(a[1])
+  if held then return held end
+  local attempt = take(a[1], a[2], a[3], clock())
+  if attempt then
+    for _, queue in ipairs(ready_queues()) do wake(queue) end
+  end
+  return attempt or false
 end)
 
 -- id, token, status S or F, outputs, blobs, end, detail, retry after (us or ""), log, child, offers ("" to claim nothing), release, result room
@@ -578,8 +615,8 @@ entry('finish', {'allow-oom'}, function(a)
   local now = clock()
   local rec = load(id)
   if not rec or token_of(rec) ~= token or rec.K or rec.s == 'D' then return redis.error_reply('LOST ' .. id) end
-  if rec.s == 'R' then
-    drop_hold(rec)
+  local running = rec.s == 'R'
+  if running then
     keep_log(id, rec, log)
     count_attempt(rec, status == 'S' and 'successful' or how, now)
     local owner = owner_of(rec)
@@ -591,13 +628,13 @@ entry('finish', {'allow-oom'}, function(a)
         detail = 'The owner has no room left for a result of ' .. (#outputs + total) .. ' bytes; delete finished jobs.'
       end
       if not names then
-        fail(id, rec, 'result-not-stored', detail ~= '' and detail or 'The result could not be stored.', now, owner)
+        fail(id, rec, 'result-not-stored', detail ~= '' and detail or 'The result could not be stored.', now)
       else
         rec.r = outputs
         if #names > 0 then
           rec.B, rec.zr, rec.z = names, total, (rec.z or 0) + total
         end
-        conclude(id, rec, 'S', now, owner)
+        conclude(id, rec, 'S', now)
       end
     elseif retry_us ~= '' then
       release_run(rec)
@@ -607,10 +644,16 @@ entry('finish', {'allow-oom'}, function(a)
       announce(id, rec, now)
       save(id, rec)
     else
-      fail(id, rec, how, detail, now, owner)
+      fail(id, rec, how, detail, now)
     end
   end
-  return offers ~= '' and claim(child, offers, release, now) or false
+  if not running then   -- repeated: the child may hold what the first call claimed
+    local held = offers ~= '' and held_by(child)
+    if held then return held end
+  end
+  local attempt = offers ~= '' and take(child, offers, release, now)
+  if not attempt and running then drop_hold({h = child}) end
+  return attempt or false
 end)
 
 entry('progress', {'allow-oom'}, function(a)
@@ -657,15 +700,14 @@ entry('dismiss', {'allow-oom'}, function(a)
   local rec = load(id)
   if not rec then return false end
   if not FINAL[rec.s] then
-    local owner = owner_of(rec)
     if rec.s == 'R' then
       count_attempt(rec, 'dismissed', now)
       drop_hold(rec)
       redis.call('PUBLISH', P .. ':ctl:' .. rec.h:match('^(.+)%.%d+$'), token_of(rec))
     else
-      unqueue(id, rec, owner)
+      unqueue(id, rec)
     end
-    conclude(id, rec, 'D', now, owner)
+    conclude(id, rec, 'D', now)
   end
   return redis.call('GET', P .. ':j:' .. id)
 end)
@@ -709,35 +751,34 @@ local function fail_without_worker(queue, now, limit_us, budget)
       if budget <= 0 then return end
       if rec.c <= now - limit_us then
         budget = budget - 1
-        local owner = owner_of(rec)
-        unqueue(id, rec, owner)
-        fail(id, rec, 'no-worker', 'No worker that can run process ' .. rec.p .. ' was there.', now, owner)
+        unqueue(id, rec)
+        fail(id, rec, 'no-worker', 'No worker that can run process ' .. rec.p .. ' was there.', now)
       end
     end
   end
 end
 
 local function expire(now, kept_us)
-  local from = tonumber(redis.call('HGET', P .. ':c', 'x')) or 0
+  local from = tonumber(redis.call('HGET', P .. ':s', 'x')) or 0
   local old = redis.call('ZRANGEBYSCORE', P .. ':all', '(' .. text_of(from), text_of(now - kept_us),
                          'WITHSCORES', 'LIMIT', 0, 500)
   local cursor = 0
   for i = 1, #old, 2 do
     local rec = load(old[i])
     if not rec then redis.call('ZREM', P .. ':all', old[i])
-    elseif FINAL[rec.s] and rec.e <= now - kept_us then forget(old[i], rec)
+    elseif FINAL[rec.s] and rec.c + rec.e <= now - kept_us then forget(old[i], rec)
     else cursor = tonumber(old[i + 1]) end
   end
   if #old < 1000 then cursor = 0 end
-  if cursor ~= from then redis.call('HSET', P .. ':c', 'x', text_of(cursor)) end
+  if cursor ~= from then redis.call('HSET', P .. ':s', 'x', text_of(cursor)) end
   return #old == 1000 and 1 or 0
 end
 
 -- beat us, lease us, kept us, no-worker us
 local function sweep(now, beat_us, lease_us, kept_us, no_worker_us)
-  local last = tonumber(redis.call('HGET', P .. ':c', 's')) or 0
+  local last = tonumber(redis.call('HGET', P .. ':s', 's')) or 0
   if now - last < beat_us / 2 then return end
-  redis.call('HSET', P .. ':c', 's', text_of(now))
+  redis.call('HSET', P .. ':s', 's', text_of(now))
   if now - last > 2 * beat_us then   -- everybody or Redis was away: nobody is to lose a job for that
     for _, worker in ipairs(redis.call('ZRANGE', P .. ':workers', 0, -1)) do
       redis.call('ZADD', P .. ':workers', 'XX', now + lease_us, worker)
@@ -749,22 +790,17 @@ local function sweep(now, beat_us, lease_us, kept_us, no_worker_us)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':delayed', '-inf', text_of(now), 'LIMIT', 0, 200)) do
     redis.call('ZREM', P .. ':delayed', id)
     local rec = load(id)
-    if rec and rec.s == 'A' then
-      local owner = owner_of(rec)
-      enqueue(id, rec, owner, false)
-      save_owner(rec.o, owner)
-    end
+    if rec and rec.s == 'A' then enqueue(id, rec, false) end
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':due', '-inf', text_of(now), 'LIMIT', 0, 200)) do
     redis.call('ZREM', P .. ':due', id)
     local rec = load(id)
     if rec and rec.s == 'A' and not rec.a then
-      local owner = owner_of(rec)
-      unqueue(id, rec, owner)
-      expire_in_queue(id, rec, now, owner)
+      unqueue(id, rec)
+      expire_in_queue(id, rec, now)
     end
   end
-  for _, queue in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
+  for _, queue in ipairs(ready_queues()) do
     wake(queue)
     if takes(queue) then
       redis.call('HDEL', P .. ':nowork', queue)
@@ -876,7 +912,8 @@ entry('status', {'no-writes'}, function(a)
   local due = redis.call('ZSCORE', P .. ':delayed', a[1])
   if due then return {packed, 'retry', tonumber(due), ''} end
   local ahead = position(a[1], rec) or 0
-  if is_paused(rec.p) then return {packed, 'paused', ahead, ''} end
+  local _, paused = look(redis.call('HGETALL', P .. ':c'))
+  if paused[rec.p] or paused['*'] then return {packed, 'paused', ahead, ''} end
   if not takes(rec.q) then return {packed, 'no-worker', ahead, ''} end
   if ahead > 0 then return {packed, 'position', ahead, ''} end
   for _, worker in ipairs(redis.call('ZRANGE', P .. ':workers', 0, -1)) do
@@ -923,7 +960,7 @@ end)
 entry('queues', {'no-writes'}, function()
   local now = clock()
   local rows = {}
-  for _, queue in ipairs(redis.call('SMEMBERS', P .. ':ready')) do
+  for _, queue in ipairs(ready_queues()) do
     local ready, oldest = 0, now
     for _, name in ipairs(redis.call('ZRANGE', P .. ':t:' .. queue, 0, -1)) do
       local mine = P .. ':q:' .. queue .. '|' .. name
@@ -943,7 +980,9 @@ entry('queues', {'no-writes'}, function()
       if rec and rec.s == 'R' then rows[#rows + 1] = {rec.p, 'running', 1, 0} end
     end
   end
-  return {rows, redis.call('HKEYS', P .. ':paused')}
+  local names = {}
+  for name in pairs(select(2, look(redis.call('HGETALL', P .. ':c')))) do names[#names + 1] = name end
+  return {rows, names}
 end)
 
 entry('workers', {'no-writes'}, function()
@@ -987,12 +1026,12 @@ entry('called_back', {'allow-oom'}, function(a)
 end)
 
 entry('pause', {'allow-oom'}, function(a)
-  redis.call('HSETNX', P .. ':paused', a[1], text_of(clock()))
+  redis.call('HSETNX', P .. ':c', 'p ' .. a[1], text_of(clock()))
   return 1
 end)
 
 entry('resume', {'allow-oom'}, function(a)
-  redis.call('HDEL', P .. ':paused', a[1])
-  for _, queue in ipairs(redis.call('SMEMBERS', P .. ':ready')) do wake(queue) end
+  redis.call('HDEL', P .. ':c', 'p ' .. a[1])
+  for _, queue in ipairs(ready_queues()) do wake(queue) end
   return 1
 end)

@@ -67,8 +67,8 @@ _US = 1_000_000
 
 
 def new_worker_id() -> str:
-    """Make a worker's id: 10 letters and digits."""
-    return new_id()[:3] + new_id()[-7:]
+    """Make a worker's id: 8 letters and digits."""
+    return new_id()[-8:]
 
 
 class Jobs:
@@ -81,14 +81,17 @@ class Jobs:
         self._library = Library(client, self.prefix)
         self._settings = settings
         self._key = release_key(release)
-        self._facts: dict[str, str] = {}
-        self._told: set[str] = set()
+        self._facts: dict[str, tuple[str, str, str]] = {}
+        self._accepts: dict[tuple[str, str], str] = {}
         self._offers: dict[tuple[Offer, ...], tuple[str, dict[str, str]]] = {}
         self._periods = (
             int(settings.beat_seconds * _US),
             int(settings.lease_seconds * _US),
             settings.retention_seconds * _US,
             settings.no_worker_seconds * _US,
+        )
+        self._submit_limits = (
+            f"{settings.queued_jobs_per_owner} {settings.stored_bytes_per_owner} {settings.retention_seconds * 1000}"
         )
 
     def event_channel(self, job_id: str) -> str:
@@ -107,20 +110,17 @@ class Jobs:
         Raises TooManyJobsError, StorageFullError (of Redis or of the owner), IdempotencyMismatchError, ConflictError
         (the key's job was deleted).
         """
-        reference = self._fact(facts_text(self.release, job.process_version, job.interface))
-        inputs, blob = job.inputs, ""
+        reference = self._accepting(job.process_version, job.interface)
+        inputs, more = job.inputs, _more(job)
         if len(inputs) > INLINE_BYTES:
-            blob = blob_text(self._put_blob(f"{job.id}i", "inputs", "application/json", inputs))
+            more["blob"] = blob_text(self._put_blob(f"{job.id}i", "inputs", "application/json", inputs))
             inputs = b""
-        key = body = ""
         if idempotency:
-            key, body = _digest(idempotency.scope, idempotency.key), _digest(idempotency.body)
+            more["key"], more["body"] = _digest(idempotency.scope, idempotency.key), _digest(idempotency.body)
         try:
             how, job_id, packed = self._library.call(
                 "submit", job.id, job.process, job.owner, inputs, f"{job.process}@{job.interface}@{self._key}",
-                reference, job.request, job.priority, job.equal_work, job.queue_seconds,
-                json.dumps(job.subscriber) if job.subscriber else "", key, body, blob,
-                self._settings.queued_jobs_per_owner, self._settings.stored_bytes_per_owner, self._periods[2] // 1000,
+                reference, self._submit_limits, pack(more) if more else "",
             )  # fmt: skip
         except ResponseError as error:
             raise self._refusal(error, job) from error
@@ -450,21 +450,25 @@ class Jobs:
 
     # Facts
 
-    def _fact(self, text: str) -> str:
-        reference = _digest(text)[:8]
-        if reference not in self._told:
+    def _accepting(self, process_version: str, interface: str) -> str:
+        """The reference to the facts of this release and a process, told to Redis before its first use."""
+        reference = self._accepts.get((process_version, interface))
+        if reference is None:
+            text = facts_text(self.release, process_version, interface)
+            reference = _digest(text)[:6]
             self._library.call("facts", pack({reference: text}))
-            self._told.add(reference)
+            self._accepts[process_version, interface] = reference
         return reference
 
-    def _fact_of(self, reference: str) -> str:
-        text = self._facts.get(reference)
-        if text is None:
+    def _fact_of(self, reference: str) -> tuple[str, str, str]:
+        fact = self._facts.get(reference)
+        if fact is None:
             found = self._library.command("HGET", f"{self.prefix}:facts", reference)
             if found is None:
-                return ""
-            text = self._facts[reference] = found.decode()
-        return text
+                return "", "", ""
+            release, process_version, interface = (found.decode() + "||").split("|")[:3]
+            fact = self._facts[reference] = (release, process_version, interface)
+        return fact
 
     def _offer(self, offers: Sequence[Offer]) -> tuple[str, dict[str, str]]:
         wanted = tuple(offers)
@@ -474,10 +478,26 @@ class Jobs:
             references = {}
             for offer in wanted:
                 text = facts_text(self.release, offer.version, offer.interface)
-                references[offer] = _digest(text)[:8]
+                references[offer] = _digest(text)[:6]
                 facts[references[offer]] = text
             known = self._offers[wanted] = (offers_text(wanted, references), facts)
         return known
+
+
+def _more(job: NewJob) -> dict[str, Any]:
+    """What a job rarely has, by the names that the function library knows."""
+    more: dict[str, Any] = {}
+    if job.request:
+        more["request"] = job.request
+    if job.priority < 3:
+        more["urgency"] = job.priority
+    if job.equal_work:
+        more["equal"] = job.equal_work
+    if job.queue_seconds:
+        more["queue_seconds"] = job.queue_seconds
+    if job.subscriber:
+        more["subscriber"] = json.dumps(job.subscriber)
+    return more
 
 
 def _no_such(job_id: str) -> NoSuchJobError:

@@ -7,6 +7,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from gristmill.store import Client, translated
+from gristmill.wire import Wire
 
 _SOURCE = files("gristmill").joinpath("jobs.lua").read_text("utf-8")
 HASH = hashlib.sha256(_SOURCE.encode()).hexdigest()[:10]
@@ -17,8 +18,8 @@ class Library:
     """The functions of this version of ``jobs.lua``; versions of it live side by side in one server."""
 
     def __init__(self, client: Client, prefix: str) -> None:
-        self.client = client
         self.prefix = prefix
+        self._wire = Wire(client)
 
     def call(self, name: str, *args: Any) -> Any:
         """Call one function. Raises ResponseError for its own refusals, UnavailableError, StorageFullError."""
@@ -34,7 +35,7 @@ class Library:
     def command(self, *words: Any) -> Any:
         """Send one plain command; redis-py's errors come out as ours."""
         try:
-            return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+            return self._wire.send(*words)
         except RedisError as error:
             reason = translated(error)
             if reason is error:
@@ -51,7 +52,7 @@ class Library:
 
     def drop_unnamed(self, older_than_seconds: int = 86400) -> None:
         """Delete the library's other versions that no heartbeat has named for that long."""
-        seconds, _ = self.command("TIME")
+        seconds = int(self.command("TIME")[0])
         named = f"{self.prefix}:libs"
         for entry in self.command("ZRANGEBYSCORE", named, "-inf", (seconds - older_than_seconds) * 1_000_000):
             try:

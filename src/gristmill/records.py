@@ -10,14 +10,14 @@ from gristmill.job import End, Job, Offer, Output, Status, Waiting
 CHUNK_BYTES = 2**20
 INLINE_BYTES = 1024
 
-_STATUSES = {
-    "A": Status.ACCEPTED,
-    "R": Status.RUNNING,
-    "S": Status.SUCCESSFUL,
-    "F": Status.FAILED,
-    "D": Status.DISMISSED,
+CODES = {
+    Status.ACCEPTED: "A",
+    Status.RUNNING: "R",
+    Status.SUCCESSFUL: "S",
+    Status.FAILED: "F",
+    Status.DISMISSED: "D",
 }
-CODES = {status: code for code, status in _STATUSES.items()}
+_STATUSES = {code.encode(): status for status, code in CODES.items()}
 _ENDS = {end.value: end for end in End}
 _JSON = "application/json"
 
@@ -99,57 +99,61 @@ def offers_of(text: str) -> Iterator[Offer]:
             yield Offer(process, interface, "", int(rest.partition("!")[0]))
 
 
-def decode(job_id: str, packed: bytes, facts_of: Callable[[str], str], waiting: Waiting | None = None) -> Job:
-    """The job of a record; facts_of gives the text of a reference to facts, or ""."""
+def decode(
+    job_id: str, packed: bytes, facts_of: Callable[[str], tuple[str, str, str]], waiting: Waiting | None = None
+) -> Job:
+    """The job of a record; facts_of gives the release, process version and interface of a reference to facts."""
     record = msgpack.unpackb(packed, raw=True)
     get = record.get
-
-    def text(key: bytes) -> str:
-        value: bytes = get(key, b"")
-        return value.decode("utf-8", "surrogateescape")
-
-    release, process_version, interface = (facts_of(text(b"f")) + "||").split("|")[:3]
-    run_release, run_version = (release, process_version)
-    if b"w" in record:
-        run_release, run_version = (facts_of(text(b"w")) + "||").split("|")[:2]
-    status = _STATUSES[text(b"s")]
-    final = status.is_final
+    release, process_version, interface = facts_of(record[b"f"].decode())
     attempts = get(b"a", 0)
-    child = text(b"h")
+    run_release = run_version = child = ""
+    if attempts:
+        run_release, run_version = facts_of(record[b"w"].decode())[:2] if b"w" in record else (release, process_version)
+        child = get(b"h", b"").decode()
+    status = _STATUSES[record[b"s"]]
+    created, started, finished = record[b"c"], get(b"b"), get(b"e")
+    if finished is not None:  # then both are counted from the creation
+        finished += created
+        started = None if started is None else started + created
     return Job(
         id=job_id,
-        process=text(b"p"),
-        owner=text(b"o"),
+        process=record[b"p"].decode(),
+        owner=record[b"o"].decode("utf-8", "surrogateescape"),
         status=status,
-        created=get(b"c"),
-        updated=get(b"e") or get(b"m") or get(b"c"),
-        revision=get(b"u"),
-        started=get(b"b"),
-        finished=get(b"e"),
+        created=created,
+        updated=finished or get(b"m") or created,
+        revision=record[b"u"],
+        started=started,
+        finished=finished,
         progress=100 if status is Status.SUCCESSFUL else get(b"g", 0),
-        message=text(b"t"),
+        message=_text(get(b"t")),
         attempts=attempts,
         priority=get(b"y", 3),
         interface=interface,
         process_version=process_version,
         release=release,
-        run_release=run_release if attempts else "",
-        run_process_version=run_version if attempts else "",
+        run_release=run_release,
+        run_process_version=run_version,
         worker=child.rpartition(".")[0],
         token=f"{attempts}.{child}" if child else "",
-        end=_ENDS.get(text(b"n")),
-        detail=text(b"d"),
-        same_as=text(b"k"),
+        end=_ENDS[record[b"n"].decode()] if b"n" in record else None,
+        detail=_text(get(b"d")),
+        same_as=_text(get(b"k")),
         retries=get(b"R", 0),
         losses=get(b"L", 0),
         crashes=get(b"C", 0),
         hand_backs=get(b"H", 0),
-        request=text(b"rq"),
-        outputs=unpack_outputs(record[b"r"]) if final and b"r" in record else (),
+        request=_text(get(b"rq")),
+        outputs=unpack_outputs(record[b"r"]) if b"r" in record else (),
         inputs=_inputs(record),
         log=Output("log", "text/plain", None, "", record[b"lg"]) if b"lg" in record else None,
         waiting=waiting,
     )
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode("utf-8", "surrogateescape") if value else ""
 
 
 def _inputs(record: dict[bytes, Any]) -> Output:

@@ -29,6 +29,8 @@ from gristmill.settings import Settings
 SOCKET_TIMEOUT_SECONDS = 3.0
 LONGEST_BLOCK_SECONDS = 2.0
 RETRY_AFTER_SECONDS = 2
+# How long a call that got no reply is sent again; with the last try's time-out, a caller waits twice this at most.
+RETRY_SECONDS = 2.5
 
 _KEEPALIVE_OVER_TCP: dict[str, Any] = {"socket_keepalive": True}
 
@@ -55,6 +57,7 @@ def connect(settings: Settings, *, single: bool = False) -> Client:
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
             single_connection_client=single,
             client_name="gristmill",
+            protocol=3,
         )
     except ValueError as error:
         raise ConfigurationError(f"REDIS_URL is not usable ({settings.redis_url!r}): {error}.") from error
