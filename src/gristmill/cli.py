@@ -1,0 +1,259 @@
+"""The command ``gristmill``. Each command is a few lines over the module that does the work.
+
+Modules are imported inside the commands, so that ``gristmill --help`` and a wrong option answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gristmill.errors import GristmillError
+
+if TYPE_CHECKING:
+    from gristmill.jobs import Jobs
+    from gristmill.settings import Settings
+
+app = typer.Typer(
+    help="Put a data set, and the analyses over it, online as an HTTP API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every setting is an environment variable: see `gristmill settings`.",
+)
+queue = typer.Typer(help="Look at the queue, pause and resume it.", no_args_is_help=True, rich_markup_mode=None)
+jobs = typer.Typer(help="List, show, rerun and dismiss jobs.", no_args_is_help=True, rich_markup_mode=None)
+token = typer.Typer(help="Make bearer tokens.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(queue, name="queue")
+app.add_typer(jobs, name="jobs")
+app.add_typer(token, name="token")
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (GRISTMILL_HOST).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on (GRISTMILL_PORT); 0: any free one.")]
+ProcessName = Annotated[str, typer.Argument(metavar="[PROCESS]", help="Only this process; without it, all.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
+
+
+class Role(StrEnum):
+    """What a token allows."""
+
+    READ = "read"
+    RUN = "run"
+    MANAGE = "manage"
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes a paragraph on standard error and exit code 1."""
+    try:
+        app()
+    except GristmillError as error:
+        typer.echo(f"gristmill: {error.detail}", err=True)
+        for fault in error.faults:
+            typer.echo(f"  {fault.pointer}: {fault.detail}", err=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def up(
+    demo: Annotated[bool, typer.Option("--demo", help="Run a sample job once everything is up.")] = False,
+    exit_after_demo: Annotated[bool, typer.Option("--exit-after-demo", help="Run the sample job, then stop.")] = False,
+    host: Host = None,
+    port: Port = None,
+) -> None:
+    """Start everything on this computer.
+
+    The embedded server (or the one of REDIS_URL), the API and a worker; Ctrl-C stops them all.
+    """
+    from gristmill.up import run_up
+
+    raise SystemExit(run_up(_settings(host=host, port=port), demo=demo or exit_after_demo, stay=not exit_after_demo))
+
+
+@app.command()
+def api(host: Host = None, port: Port = None) -> None:
+    """Serve the API alone.
+
+    Over the Redis of REDIS_URL, or of a running `gristmill up`.
+    """
+    from gristmill import logs, server
+
+    settings = _with_redis(_settings(host=host, port=port))
+    logs.configure(settings, component="api")
+    server.serve(settings)
+
+
+@app.command()
+def worker(
+    check: Annotated[bool, typer.Option("--check", help="Say whether the worker here is alive, and exit.")] = False,
+) -> None:
+    """Run a worker alone.
+
+    Over the Redis of REDIS_URL, or of a running `gristmill up`.
+    """
+    from gristmill import logs
+    from gristmill import worker as part
+
+    settings = _settings()
+    if check:
+        raise SystemExit(part.check(settings))
+    settings = _with_redis(settings)
+    logs.configure(settings, component="worker")
+    raise SystemExit(part.run_worker(settings))
+
+
+@queue.command("show")
+def queue_show() -> None:
+    """Show what waits and runs, by process."""
+    from gristmill import console
+
+    console.show_queues(_jobs().queues())
+
+
+@queue.command("pause")
+def queue_pause(process: ProcessName = "") -> None:
+    """Let no further job start.
+
+    Jobs are still accepted, and those that run go on.
+    """
+    _jobs().pause(process)
+    typer.echo(
+        f"Paused: {process or 'all processes'}. Jobs wait until `gristmill queue resume {process}`.".replace(
+            " `.", "`."
+        )
+    )
+
+
+@queue.command("resume")
+def queue_resume(process: ProcessName = "") -> None:
+    """Let jobs start again."""
+    _jobs().resume(process)
+    typer.echo(f"Resumed: {process or 'all processes'}.")
+
+
+@jobs.command("list")
+def jobs_list(
+    process: Annotated[str, typer.Option(help="Only of this process.")] = "",
+    status: Annotated[
+        str, typer.Option(help="Only in this state: accepted, running, successful, failed, dismissed.")
+    ] = "",
+    owner: Annotated[str, typer.Option(help="Only of this owner.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+) -> None:
+    """List jobs, newest first."""
+    from gristmill import console
+
+    console.show_jobs(console.newest(_jobs(), process=process, status=status, owner=owner, limit=limit))
+
+
+@jobs.command("show")
+def jobs_show(job_id: JobId) -> None:
+    """Show everything about one job."""
+    from gristmill import console
+
+    engine = _jobs()
+    job = engine.status(job_id)
+    console.show_job(job, engine.log(job))
+
+
+@jobs.command("rerun")
+def jobs_rerun(job_id: JobId) -> None:
+    """Run a finished job again, as a new job.
+
+    With the same inputs; prints the new id.
+    """
+    typer.echo(_jobs().rerun(job_id).job.id)
+
+
+@jobs.command("dismiss")
+def jobs_dismiss(job_id: JobId) -> None:
+    """Stop a job that has not finished."""
+    job = _jobs().dismiss(job_id)
+    typer.echo(f"Job {job.id} is {job.status.value}.")
+
+
+@token.command("new")
+def token_new(
+    name: Annotated[str, typer.Argument(help="Who or what uses it; the owner of its jobs.")],
+    role: Annotated[Role, typer.Option(help="What it allows.")],
+) -> None:
+    """Make a token and print it, this once.
+
+    The token file keeps only its hash.
+    """
+    from gristmill.tokens import new_token
+
+    typer.echo(new_token(_settings(), name, role.value))
+
+
+@app.command()
+def settings() -> None:
+    """List the settings: values, defaults, meanings."""
+    from gristmill import console
+
+    console.show_settings(_settings())
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, server, processes and workers.
+
+    Exit code 1 when something is wrong.
+    """
+    from gristmill import console
+    from gristmill.doctor import examine
+
+    findings = examine(_with_redis(_settings(), required=False))
+    console.show_findings(findings)
+    raise SystemExit(any(finding.level == "error" for finding in findings))
+
+
+@app.command()
+def processes() -> None:
+    """List the processes offered here."""
+    from gristmill import console
+    from gristmill.processes import load_registry
+
+    console.show_processes(load_registry(_settings().processes_folder))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from gristmill import __version__
+
+    typer.echo(f"gristmill {__version__} (Python {sys.version.split()[0]})")
+
+
+def _settings(**options: Any) -> Settings:
+    from gristmill import settings_table
+
+    return settings_table.load(**{name: value for name, value in options.items() if value is not None})
+
+
+def _with_redis(settings: Settings, *, required: bool = True) -> Settings:
+    from gristmill import embedded
+    from gristmill.errors import ConfigurationError
+
+    if settings.redis_url:
+        return settings
+    if found := embedded.running(settings):
+        return settings.model_copy(update={"redis_url": found.redis_url})
+    if not required:
+        return settings
+    raise ConfigurationError(
+        f"No server: REDIS_URL is not set, and no `gristmill up` runs on {settings.data_folder.absolute()}. "
+        "Start one with `gristmill up`, or name a server, such as REDIS_URL=redis://localhost:6379/0."
+    )
+
+
+def _jobs() -> Jobs:
+    from gristmill.jobs import Jobs
+    from gristmill.store import connect
+
+    settings = _with_redis(_settings())
+    return Jobs(connect(settings), settings)

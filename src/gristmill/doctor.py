@@ -1,0 +1,104 @@
+"""What ``gristmill doctor`` looks at: each thing that must be right for the promises to hold, and what to do if not."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gristmill.errors import GristmillError
+from gristmill.jobs import Jobs
+from gristmill.processes import load_registry
+from gristmill.settings import Settings
+from gristmill.settings_table import unknown_variables
+from gristmill.store import connect, facts_about
+
+Level = Literal["ok", "warning", "error"]
+OLDEST = {"redis": (7, 0), "valkey": (8, 0)}
+LITTLE_MEMORY = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``detail`` says what was found and, where it is not ok, what to do."""
+
+    level: Level
+    subject: str
+    detail: str
+
+
+def examine(settings: Settings, environ: Mapping[str, str] = os.environ) -> tuple[Finding, ...]:
+    """Look at everything; what cannot be looked at is a finding too."""
+    return (*about_settings(settings, environ), *_about_processes(settings), *_about_redis(settings))
+
+
+def about_settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Settings that are misspelt, or unsafe where others can reach the API."""
+    for name in unknown_variables(environ):
+        yield Finding("warning", "settings", f"{name} is set, and no setting has this name; see `gristmill settings`.")
+    if settings.anonymous == "manage" and settings.environment != "dev":
+        yield Finding(
+            "error",
+            "settings",
+            f"Anybody may do anything in {settings.environment} (GRISTMILL_ANONYMOUS=manage); set it to run or less.",
+        )
+    yield Finding("ok", "settings", f"environment {settings.environment}, without a token: {settings.anonymous}")
+
+
+def about_server(facts: Mapping[str, Any], environment: str) -> Iterator[Finding]:
+    """What `facts_about` found, judged: version, append-only file, fsync policy, eviction, memory."""
+    strict: Level = "warning" if environment == "dev" else "error"
+    name, version = str(facts["server"]), str(facts["version"])
+    number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    oldest = OLDEST.get(name, (0, 0))
+    if number < oldest:
+        needed = ".".join(map(str, oldest))
+        yield Finding("error", "server", f"{name.capitalize()} {version} is too old; {needed} or newer is needed.")
+    else:
+        yield Finding("ok", "server", f"{name.capitalize()} {version} answers")
+    if not facts["append_only"]:
+        detail = "No append-only file: a restart loses every job. Set `appendonly yes`."
+        yield Finding(strict, "durability", detail)
+    elif facts["appendfsync"] == "always":
+        yield Finding("ok", "durability", "append-only file, appendfsync always")
+    else:
+        detail = f"appendfsync {facts['appendfsync']}: a power cut can lose the last two seconds."
+        yield Finding("ok" if environment == "dev" else "warning", "durability", detail)
+    if facts["maxmemory_policy"] != "noeviction":
+        detail = f"maxmemory-policy {facts['maxmemory_policy']}: a full server drops jobs. Set it to noeviction."
+        yield Finding(strict, "memory", detail)
+    used, most = int(facts["used_memory"] or 0), int(facts["maxmemory"] or 0)
+    if not most:
+        yield Finding("warning", "memory", f"{used / 2**20:.0f} MB used, no limit; set `maxmemory`.")
+    elif used > LITTLE_MEMORY * most:
+        detail = f"{used / 2**20:.0f} of {most / 2**20:.0f} MB used: delete finished jobs, or raise `maxmemory`."
+        yield Finding("warning", "memory", detail)
+    else:
+        yield Finding("ok", "memory", f"{used / 2**20:.0f} of {most / 2**20:.0f} MB used")
+
+
+def _about_processes(settings: Settings) -> Iterator[Finding]:
+    try:
+        registry = load_registry(settings.processes_folder)
+    except GristmillError as error:
+        yield Finding("error", "processes", error.detail)
+        return
+    yield Finding("ok", "processes", f"{len(registry)}: {', '.join(sorted(registry))}")
+
+
+def _about_redis(settings: Settings) -> Iterator[Finding]:
+    if not settings.redis_url:
+        detail = "REDIS_URL is not set, and no `gristmill up` runs here; the embedded server would be started."
+        yield Finding("warning", "server", detail)
+        return
+    try:
+        with connect(settings) as client:
+            yield from about_server(facts_about(client), settings.environment)
+            workers = Jobs(client, settings).workers()
+    except GristmillError as error:
+        yield Finding("error", "server", error.detail)
+        return
+    if workers:
+        children = sum(worker.children for worker in workers)
+        yield Finding("ok", "workers", f"{len(workers)} alive with {children} children")
+    else:
+        yield Finding("warning", "workers", "None is alive, so no job runs; start one with `gristmill worker`.")

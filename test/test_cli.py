@@ -1,0 +1,151 @@
+"""The command line says what happened, on the right stream and with the right exit code."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gristmill import __version__
+from gristmill.job import NewJob, Status, new_id
+from gristmill.jobs import Jobs
+from gristmill.settings import Settings
+from gristmill.settings_table import rows
+from gristmill.store import connect
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(settings: Settings, tmp_path: Path) -> Run:
+    """Run a command of ours on the test's server, in an empty folder."""
+
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        own = {
+            "REDIS_URL": settings.redis_url,
+            "GRISTMILL_KEY_PREFIX": settings.key_prefix,
+            "GRISTMILL_DATA_FOLDER": str(settings.data_folder),
+            "GRISTMILL_PROCESSES": str(settings.processes_folder),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "gristmill", *arguments],
+            env=dict(os.environ) | own | environment,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture
+def jobs(settings: Settings) -> Jobs:
+    return Jobs(connect(settings), settings)
+
+
+def _submit(jobs: Jobs, process: str = "echo", owner: str = "ada") -> str:
+    job = NewJob(id=new_id(), process=process, owner=owner, inputs=b"{}", interface="i", process_version="v")
+    return jobs.submit(job).job.id
+
+
+def test_help_lists_every_command_within_a_quarter_of_a_second_of_cpu(run: Run) -> None:
+    times = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = run("--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert result.returncode == 0
+    for command in ("up", "api", "worker", "queue", "jobs", "token", "settings", "doctor", "processes", "version"):
+        assert f"\n  {command} " in result.stdout
+    assert min(times) < 0.25
+
+
+def test_version_is_the_packages(run: Run) -> None:
+    assert run("version").stdout.startswith(f"gristmill {__version__} (Python 3.")
+
+
+def test_a_wrong_option_is_exit_code_2_and_a_word_on_standard_error(run: Run) -> None:
+    result = run("jobs", "list", "--colour", "red")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--colour" in result.stderr
+
+
+def test_a_wrong_setting_is_one_paragraph_that_names_it(run: Run) -> None:
+    result = run("settings", GRISTMILL_PORT="http")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("gristmill: GRISTMILL_PORT='http' is not usable:")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_command_without_a_server_says_how_to_get_one(run: Run) -> None:
+    result = run("jobs", "list", REDIS_URL="")
+    assert result.returncode == 1
+    assert "gristmill up" in result.stderr
+    assert "REDIS_URL" in result.stderr
+
+
+def test_a_server_that_does_not_answer_is_said_in_one_line(run: Run) -> None:
+    result = run("queue", "show", REDIS_URL="redis://127.0.0.1:1/0")
+    assert result.returncode == 1
+    assert result.stderr.startswith("gristmill: Redis does not answer")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_settings_lists_every_variable_with_its_value_and_hides_passwords(run: Run) -> None:
+    result = run("settings", REDIS_URL="redis://ada:secret@host:6379/0", GRISTMILL_PORT="8123")
+    assert all(row.variable in result.stdout for row in rows())
+    assert "8123" in result.stdout
+    assert "redis://ada:***@host:6379/0" in result.stdout
+    assert "secret" not in result.stdout
+
+
+def test_jobs_are_listed_newest_first_and_filtered(run: Run, jobs: Jobs) -> None:
+    first, second = _submit(jobs), _submit(jobs, owner="bob")
+    lines = run("jobs", "list").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [second, first]
+    assert run("jobs", "list", "--owner", "ada").stdout.splitlines()[1].startswith(first)
+    assert run("jobs", "list", "--status", "running").stdout == "No jobs.\n"
+
+
+def test_a_state_that_does_not_exist_is_refused_with_those_that_do(run: Run) -> None:
+    result = run("jobs", "list", "--status", "done")
+    assert result.returncode == 1
+    assert "successful" in result.stderr
+
+
+def test_a_waiting_job_says_why_it_waits(run: Run, jobs: Jobs) -> None:
+    result = run("jobs", "show", _submit(jobs))
+    assert result.returncode == 0
+    assert "accepted" in result.stdout
+    assert "no live worker" in result.stdout
+
+
+def test_a_job_that_does_not_exist_is_exit_code_1(run: Run) -> None:
+    result = run("jobs", "show", "nosuchjob")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "nosuchjob" in result.stderr
+
+
+def test_a_job_is_dismissed_and_run_again_as_a_new_one(run: Run, jobs: Jobs) -> None:
+    job = _submit(jobs)
+    assert run("jobs", "dismiss", job).stdout == f"Job {job} is dismissed.\n"
+    assert jobs.get(job).status is Status.DISMISSED
+
+    again = run("jobs", "rerun", job).stdout.strip()
+
+    assert jobs.get(again).status is Status.ACCEPTED
+
+
+def test_a_queue_is_paused_shown_as_such_and_resumed(run: Run, jobs: Jobs) -> None:
+    _submit(jobs)
+    assert run("queue", "pause", "echo").stdout.startswith("Paused: echo.")
+    assert "paused" in run("queue", "show").stdout
+    assert run("queue", "resume", "echo").stdout == "Resumed: echo.\n"
+    assert "paused" not in run("queue", "show").stdout
