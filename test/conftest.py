@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support import BACKENDS, RedisServer, why_missing
+from support.system import RunningSystem
 
 from gristmill.settings import Settings
 
@@ -109,3 +110,14 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
             return stack.enter_context(RedisServer(backend, folder, directives))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    """The real thing, started once a session: a server, ``gristmill api`` and ``gristmill worker``.
+
+    Inputs by reference may come from this computer. Stop or kill no part of it; a test that does starts its own.
+    """
+    folder = tmp_path_factory.mktemp("system")
+    with RunningSystem(folder, settings={"FETCH_ALLOW": "127.0.0.0/8"}) as system:
+        yield system
