@@ -58,6 +58,21 @@ class InvalidInputsError(InvalidRequestError):
     title = "Invalid inputs"
 
 
+class FetchError(GristmillError):
+    """A URL that a user named gave no usable answer."""
+
+    status = 400
+    type = OURS + "not-fetched"
+    title = "Not fetched"
+
+
+class RefusedUrlError(FetchError):
+    """A URL that a user named is malformed, or its address may not be reached from here."""
+
+    type = OURS + "url-refused"
+    title = "URL refused"
+
+
 class UnauthenticatedError(GristmillError):
     """No token, or one that is not known."""
 
@@ -108,6 +123,14 @@ class ResultNotReadyError(NotFoundError):
 
     type = OGC + "result-not-ready"
     title = "Result not ready"
+
+
+class JobDismissedError(GristmillError):
+    """The job was dismissed: it has no result, and will never have one."""
+
+    status = 410
+    type = OURS + "job-dismissed"
+    title = "Job dismissed"
 
 
 class ConflictError(GristmillError):

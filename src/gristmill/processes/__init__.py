@@ -1,0 +1,28 @@
+"""Processes: how they are written, described, checked, run, and found.
+
+``authoring`` and ``types`` are for those who write processes; ``registry`` and ``loading`` for the API and the worker.
+Reading a request and writing a result do no I/O but fetching inputs given by reference.
+"""
+
+from gristmill.processes.authoring import Limits, MediaType, Output, Progress, process
+from gristmill.processes.loading import load_registry
+from gristmill.processes.outputs import ProducedOutput
+from gristmill.processes.registry import Process, Registry, RunContext
+from gristmill.processes.table import Column, Table
+from gristmill.processes.types import BoundingBox
+
+__all__ = [
+    "BoundingBox",
+    "Column",
+    "Limits",
+    "MediaType",
+    "Output",
+    "Process",
+    "ProducedOutput",
+    "Progress",
+    "Registry",
+    "RunContext",
+    "Table",
+    "load_registry",
+    "process",
+]

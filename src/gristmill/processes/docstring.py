@@ -1,0 +1,66 @@
+"""Reads a docstring: title, description, and what it says of each parameter and attribute (Google or NumPy style)."""
+
+import inspect
+import re
+from dataclasses import dataclass, field
+
+_SECTIONS = {"args", "arguments", "parameters", "params", "attributes", "fields", "outputs"}
+_OTHERS = {"returns", "return", "raises", "yields", "example", "examples", "note", "notes", "see also", "references"}
+_GOOGLE_ITEM = re.compile(r"\**(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
+_NUMPY_ITEM = re.compile(r"\**(\w+)\s*(?::.*)?")
+
+
+@dataclass(slots=True)
+class Docstring:
+    """The parts of a docstring; ``items`` maps the name of a parameter or attribute to its description."""
+
+    title: str = ""
+    description: str = ""
+    items: dict[str, str] = field(default_factory=dict)
+
+
+def parse_docstring(text: str | None) -> Docstring:
+    """Read a docstring; what is no known section belongs to the description."""
+    lines = inspect.cleandoc(text or "").splitlines()
+    parsed = Docstring(title=lines[0].strip().rstrip(".") if lines else "")
+    prose: list[str] = []
+    index = 1
+    while index < len(lines):
+        heading = lines[index].strip().rstrip(":").lower()
+        underlined = index + 1 < len(lines) and re.fullmatch(r"\s*-{3,}\s*", lines[index + 1]) is not None
+        starts_google = lines[index].strip().endswith(":") and not lines[index].startswith(" ")
+        if heading in _SECTIONS | _OTHERS and (underlined or starts_google):
+            body, index = _section(lines, index + (2 if underlined else 1), indented=not underlined)
+            if heading in _SECTIONS:
+                parsed.items |= _items(body, _NUMPY_ITEM if underlined else _GOOGLE_ITEM)
+        else:
+            prose.append(lines[index])
+            index += 1
+    parsed.description = "\n".join(prose).strip()
+    return parsed
+
+
+def _section(lines: list[str], start: int, *, indented: bool) -> tuple[list[str], int]:
+    """Return the lines of a section, and where the text goes on."""
+    end = start
+    while end < len(lines):
+        line = lines[end]
+        underlined = end + 1 < len(lines) and re.fullmatch(r"\s*-{3,}\s*", lines[end + 1]) is not None
+        if (indented and line.strip() and not line.startswith(" ")) or (not indented and underlined):
+            break
+        end += 1
+    return inspect.cleandoc("\n" + "\n".join(lines[start:end])).splitlines(), end
+
+
+def _items(lines: list[str], head: re.Pattern[str]) -> dict[str, str]:
+    items: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in lines:
+        found = head.fullmatch(line) if line and not line.startswith(" ") else None
+        if found:
+            current = items.setdefault(found[1], [])
+            if found.lastindex and found.lastindex > 1:
+                current.append(found[2])
+        elif current is not None:
+            current.append(line.strip())
+    return {name: " ".join(part for part in parts if part) for name, parts in items.items()}

@@ -1,0 +1,151 @@
+"""Turns returned values into bytes: JSON, tables, pictures. Knows optional libraries without importing them."""
+
+import io
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pydantic_core
+
+from gristmill.processes.schema import BASE64, Schema
+from gristmill.processes.table import ROWS_SCHEMA, Table
+
+JSON = "application/json"
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
+BYTES = "application/octet-stream"
+
+Encode = Callable[[Any], bytes]
+
+
+def to_json(value: object) -> bytes:
+    """Write plain data as JSON; NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity"."""
+    return pydantic_core.to_json(value, inf_nan_mode="strings")
+
+
+def plain(value: Any) -> Any:
+    """Replace NumPy scalars and arrays by Python's own, at any depth."""
+    if isinstance(value, Mapping):
+        return {plain(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one) for one in value]
+    if known_type(type(value)) in {"numpy.ndarray", "numpy.generic"}:
+        return plain(value.tolist())
+    return value
+
+
+def known_type(kind: object) -> str:
+    """Return the short name of a type that can be an output as it is, such as ``pandas.DataFrame``; else ""."""
+    for one in getattr(kind, "__mro__", ()):
+        name = f"{one.__module__.partition('.')[0]}.{one.__qualname__}"
+        if name in _ENCODERS or name == "numpy.generic":
+            return name
+    return ""
+
+
+def media_types(kind: str) -> tuple[str, ...]:
+    """Return the media types that a known type can be written in, the usual one first."""
+    return tuple(_ENCODERS[kind])
+
+
+def encoder(kind: str, media_type: str) -> Encode:
+    """Return the function that writes a value of a known type in one of its media types."""
+    return _ENCODERS[kind][media_type]
+
+
+def schema_of(kind: str, media_type: str) -> Schema:
+    """Return the schema of a known type's output, as it stands in a result document."""
+    if kind == "numpy.ndarray":
+        return {"type": "array", "items": {}}
+    if media_type == JSON:
+        return dict(ROWS_SCHEMA)
+    if media_type in {CSV, "image/svg+xml"}:
+        return {"type": "string", "contentMediaType": media_type}
+    return BASE64 | {"contentMediaType": media_type}
+
+
+def _table_of_pandas(frame: Any) -> Table:
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    missing = frame.isna()
+    columns = {str(name): frame[name].astype(object).where(~missing[name], None).tolist() for name in frame.columns}
+    return Table.from_columns(columns)
+
+
+def _table_of_polars(frame: Any) -> Table:
+    return Table.from_columns(frame.to_dict(as_series=False))
+
+
+def _table_of_arrow(table: Any) -> Table:
+    return Table.from_columns(table.to_pydict())
+
+
+def _json_table(to_table: Callable[[Any], Table]) -> Encode:
+    return lambda value: to_json(to_table(value).to_json())
+
+
+def _csv_table(to_table: Callable[[Any], Table]) -> Encode:
+    return lambda value: to_table(value).to_csv().encode()
+
+
+def _pandas_parquet(frame: Any) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _polars_parquet(frame: Any) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _arrow_parquet(table: Any) -> bytes:
+    from pyarrow import parquet  # noqa: PLC0415  an extra, which the value proves to be there
+
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def _figure(kind: str) -> Encode:
+    def encode(figure: Any) -> bytes:
+        import matplotlib as mpl  # noqa: PLC0415  costs 40 MB, and only a process that drew a figure needs it
+
+        buffer = io.BytesIO()
+        with mpl.rc_context({"svg.hashsalt": "gristmill"}):
+            figure.savefig(buffer, format=kind, metadata={} if kind == "png" else {_DATES[kind]: None})
+        if pyplot := sys.modules.get("matplotlib.pyplot"):
+            pyplot.close(figure)
+        return buffer.getvalue()
+
+    return encode
+
+
+_DATES = {"svg": "Date", "pdf": "CreationDate"}
+
+
+def _array(values: Any) -> bytes:
+    return to_json(plain(values))
+
+
+_ENCODERS: dict[str, dict[str, Encode]] = {
+    "gristmill.Table": {JSON: _json_table(lambda table: table), CSV: _csv_table(lambda table: table)},
+    "pandas.DataFrame": {
+        JSON: _json_table(_table_of_pandas),
+        CSV: _csv_table(_table_of_pandas),
+        PARQUET: _pandas_parquet,
+    },
+    "polars.DataFrame": {
+        JSON: _json_table(_table_of_polars),
+        CSV: _csv_table(_table_of_polars),
+        PARQUET: _polars_parquet,
+    },
+    "pyarrow.Table": {JSON: _json_table(_table_of_arrow), CSV: _csv_table(_table_of_arrow), PARQUET: _arrow_parquet},
+    "numpy.ndarray": {JSON: _array},
+    "matplotlib.Figure": {
+        "image/png": _figure("png"),
+        "image/svg+xml": _figure("svg"),
+        "application/pdf": _figure("pdf"),
+    },
+}

@@ -1,0 +1,382 @@
+"""Inputs of a process: read off its signature, described, and read from an execute request.
+
+An input is given by value, by qualified value (``{"value": ..., "mediaType": ..., "encoding": ...}``) or by reference
+(``{"href": ..., "type": ...}``), as OGC API - Processes 1.0 has it. Where an input takes any object, a qualified value
+that does not fit, and an ``href`` that is no http URL, are the object itself.
+"""
+
+import base64
+import binascii
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Protocol, get_args, get_origin
+
+import pydantic_core
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic.fields import FieldInfo
+
+from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
+from gristmill.fetch import Fetched, FetchError, check_url
+from gristmill.processes.authoring import Progress
+from gristmill.processes.docstring import Docstring
+from gristmill.processes.schema import Schema, openapi_schema
+from gristmill.processes.table import Table, TableError
+
+_JSON = ConfigDict(val_json_bytes="base64", ser_json_bytes="base64", arbitrary_types_allowed=False)
+_QUALIFIED = {"value", "mediaType", "encoding", "schema"}
+_LINK = {"href", "type", "rel", "title", "hreflang", "length", "templated"}
+_ANYTHING = "application/octet-stream"
+_SHOWN_VALUE = 60
+
+
+class Fetch(Protocol):
+    """Gets what an ``href`` points to."""
+
+    def __call__(self, url: str, /) -> Fetched:
+        """Fetch a URL; raises FetchError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input. ``form`` says how bytes become its value: table, binary, text or json."""
+
+    name: str
+    title: str
+    description: str
+    schema: Schema
+    required: bool
+    adapter: TypeAdapter[Any]
+    form: str
+
+    def describe(self) -> dict[str, object]:
+        """Return the standard's inputDescription."""
+        described: dict[str, object] = {"title": self.title}
+        if self.description:
+            described["description"] = self.description
+        return described | {"schema": self.schema, "minOccurs": int(self.required), "maxOccurs": 1}
+
+    @cached_property
+    def takes_objects(self) -> bool:
+        """Whether a JSON object can be a value of this input."""
+        return _takes_objects(self.schema)
+
+    @cached_property
+    def media_type(self) -> str:
+        """The media type that a value must have, or ``application/octet-stream`` for any."""
+        return str(self.schema.get("contentMediaType", _ANYTHING))
+
+    def read(self, raw: object, fetch: Fetch | None) -> Any:
+        """Return the Python value of what the request gave; without ``fetch``, a reference is checked in form only.
+
+        Raises InvalidInputsError with every fault.
+        """
+        at = "/inputs/" + _escape(self.name)
+        if isinstance(raw, dict):
+            if is_reference(raw) or ("href" in raw and not self.takes_objects):
+                return self._read_reference(raw, at, fetch)
+            if "value" in raw and raw.keys() <= _QUALIFIED:
+                return self._read_qualified(raw, at)
+        return self._validate(raw, at)
+
+    def _read_reference(self, link: dict[str, Any], at: str, fetch: Fetch | None) -> Any:
+        if extra := sorted(link.keys() - _LINK):
+            raise _invalid(f"{at}/{_escape(extra[0])}", f"is not part of a link; a link has {', '.join(sorted(_LINK))}")
+        href, media_type = link["href"], link.get("type", "")
+        if not isinstance(href, str):
+            raise _invalid(f"{at}/href", "must be a URL, as a string")
+        if not isinstance(media_type, str):
+            raise _invalid(f"{at}/type", "must be a media type, as a string")
+        self._check_media_type(media_type, f"{at}/type")
+        try:
+            check_url(href)
+            if fetch is None:
+                return None
+            fetched = fetch(href)
+        except FetchError as error:
+            raise InvalidInputsError(error.detail, faults=[Fault(f"{at}/href", error.detail)]) from error
+        return self._from_bytes(fetched.content, media_type or fetched.media_type, fetched.charset, href, f"{at}/href")
+
+    def _read_qualified(self, given: dict[str, Any], at: str) -> Any:
+        try:
+            return self._qualified_value(given, at)
+        except InvalidInputsError:
+            if not self.takes_objects:
+                raise
+            try:
+                return self._validate(given, at)
+            except InvalidInputsError:
+                pass
+            raise
+
+    def _qualified_value(self, given: dict[str, Any], at: str) -> Any:
+        value, media_type, encoding = given["value"], given.get("mediaType", ""), given.get("encoding", "")
+        if not isinstance(media_type, str):
+            raise _invalid(f"{at}/mediaType", "must be a media type, as a string")
+        self._check_media_type(media_type, f"{at}/mediaType")
+        if encoding == "base64" and isinstance(value, str) and self.form != "binary":
+            try:
+                content = base64.b64decode(value, validate=True)
+            except binascii.Error as error:
+                raise _invalid(f"{at}/value", "is not base64") from error
+            return self._from_bytes(content, media_type, "", "", f"{at}/value")
+        if not isinstance(encoding, str) or encoding.lower() not in {"", "base64", "binary", "utf-8", "utf8"}:
+            raise _invalid(f"{at}/encoding", "must be base64 or utf-8")
+        if self.form == "table" and isinstance(value, str):
+            return self._from_bytes(value.encode(), media_type or "text/csv", "utf-8", "", f"{at}/value")
+        return self._validate(value, f"{at}/value")
+
+    def _check_media_type(self, given: str, at: str) -> None:
+        bare = given.partition(";")[0].strip().lower()
+        if bare and self.media_type != _ANYTHING and bare != self.media_type.partition(";")[0]:
+            raise _invalid(at, f"must be {self.media_type}")
+
+    def _from_bytes(self, content: bytes, media_type: str, charset: str, url: str, at: str) -> Any:
+        if self.form == "binary":
+            return self._validate(base64.b64encode(content).decode(), at)
+        try:
+            if self.form == "table":
+                return Table.from_bytes(content, media_type, charset=charset, name=url)
+            text = content.decode(charset or "utf-8-sig")
+            is_json = media_type.partition(";")[0].strip().endswith(("/json", "+json"))
+            as_text = self.form == "text" or (not is_json and _takes_strings(self.schema))
+            value = text if as_text else json.loads(text)
+        except (TableError, UnicodeDecodeError, LookupError, json.JSONDecodeError, RecursionError) as error:
+            raise _invalid(at, f"cannot be read: {error}") from error
+        return self._validate(value, at)
+
+    def _validate(self, value: object, at: str) -> Any:
+        try:
+            if self.form == "table":
+                return self.adapter.validate_python(value)
+            return self.adapter.validate_json(pydantic_core.to_json(value), strict=True)
+        except ValidationError as error:
+            faults = list(_faults(error, value, at))
+            raise InvalidInputsError(_sentence(faults), faults=faults) from error
+        except (pydantic_core.PydanticSerializationError, UnicodeEncodeError) as error:
+            raise _invalid(at, "has text that is not valid Unicode") from error
+
+
+class Inputs:
+    """All inputs of a process, and the parameters that the run fills in itself."""
+
+    def __init__(self, inputs: tuple[Input, ...], progress: str = "", scratch: str = "") -> None:
+        self.all = inputs
+        self.progress = progress
+        self.scratch = scratch
+        self._by_name = {one.name: one for one in inputs}
+        self._required = tuple(one.name for one in inputs if one.required)
+
+    def read(self, given: Mapping[str, object], fetch: Fetch | None) -> dict[str, Any]:
+        """Return the values that the function is called with; raises InvalidInputsError with every fault."""
+        values: dict[str, Any] = {}
+        faults: list[Fault] = []
+        for name, raw in given.items():
+            one = self._by_name.get(name)
+            if one is None:
+                known = ", ".join(self._by_name) or "none"
+                faults.append(
+                    Fault(f"/inputs/{_escape(name)}", f"is not an input of this process; its inputs are: {known}")
+                )
+                continue
+            try:
+                values[name] = one.read(raw, fetch)
+            except InvalidInputsError as error:
+                faults.extend(error.faults)
+        faults += [Fault(f"/inputs/{_escape(name)}", "is required") for name in self._required if name not in given]
+        if faults:
+            raise InvalidInputsError(_sentence(faults), faults=faults)
+        return values
+
+
+def is_reference(value: object) -> bool:
+    """Return whether a given value is a link with an http or https URL, which is fetched."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("href"), str)
+        and value["href"].lower().startswith(("http://", "https://"))
+        and value.keys() <= _LINK
+    )
+
+
+def declare_inputs(function: Callable[..., object], hints: Mapping[str, Any], doc: Docstring) -> Inputs:
+    """Read the inputs off a function's signature.
+
+    Raises ConfigurationError that names the parameter and what would be right.
+    """
+    declared: list[Input] = []
+    context = {"progress": "", "scratch": ""}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
+            raise ParameterError(name, "inputs go by name; write ordinary parameters, without *, ** or /")
+        if name not in hints:
+            raise ParameterError(name, f"has no type hint; write one, such as `{name}: float`")
+        hint = hints[name]
+        if hint is Progress:
+            context["progress"] = name
+        elif hint is Path:
+            if name != "scratch":
+                raise ParameterError(
+                    name, "a path cannot be an input; use bytes or Table, or name it `scratch` for the scratch folder"
+                )
+            context["scratch"] = name
+        else:
+            declared.append(_declare(name, hint, parameter.default, doc.items.get(name, "")))
+    return Inputs(tuple(declared), **context)
+
+
+class ParameterError(ConfigurationError):
+    """A parameter of a process's signature is not usable."""
+
+    def __init__(self, parameter: str, detail: str) -> None:
+        super().__init__(f"parameter {parameter!r}: {detail}")
+        self.parameter = parameter
+
+
+def make_adapter(hint: Any) -> TypeAdapter[Any]:
+    """Return the validator of a type; its JSON has bytes as base64."""
+    try:
+        return TypeAdapter(hint, config=_JSON)
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(hint)
+
+
+def hint_notes(hint: Any) -> tuple[Any, list[Any]]:
+    """Return a type without None and Annotated around it, and what Annotated said."""
+    notes: list[Any] = []
+    while True:
+        if get_origin(hint) is Annotated:
+            hint, *more = get_args(hint)
+            notes += more
+        elif len(options := [one for one in get_args(hint) if one is not type(None)]) == 1 and type(None) in get_args(
+            hint
+        ):
+            hint = options[0]
+        else:
+            return hint, notes
+
+
+def readable(name: str) -> str:
+    """Make a title of a parameter's name."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def _declare(name: str, hint: Any, default: object, described: str) -> Input:
+    kind, notes = hint_notes(hint)
+    try:
+        adapter = make_adapter(hint)
+        schema = openapi_schema(adapter)
+    except ConfigurationError as error:
+        raise ParameterError(name, error.detail) from error
+    except (PydanticUserError, pydantic_core.SchemaError, TypeError) as error:
+        raise ParameterError(
+            name,
+            f"the type {hint!r} cannot be read from JSON; use int, float, str, bool, bytes, date, datetime, Literal, "
+            "Enum, list, dict, a Pydantic model, BoundingBox or Table",
+        ) from error
+    for note in notes:
+        if isinstance(note, FieldInfo):
+            described = note.description or described
+            if note.description and schema.get("description") == note.description:
+                del schema["description"]
+    title = next((str(note.title) for note in notes if isinstance(note, FieldInfo) and note.title), readable(name))
+    if schema.get("title") == title:
+        del schema["title"]
+    required = default is inspect.Parameter.empty
+    if not required and default is not None:
+        schema = schema | {"default": _default(name, adapter, default)}
+    elif default is None and not schema.get("nullable") and schema:
+        raise ParameterError(name, "its default is None, which its type does not allow; write `| None`")
+    return Input(name, title, described, schema, required, adapter, _form(kind, schema))
+
+
+def _default(name: str, adapter: TypeAdapter[Any], default: object) -> object:
+    try:
+        return adapter.dump_python(adapter.validate_python(default), mode="json")
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise ParameterError(name, f"its default {default!r} does not fit its type: {reason}") from error
+
+
+def _form(kind: Any, schema: Schema) -> str:
+    if kind is Table:
+        return "table"
+    if schema.get("format") == "byte":
+        return "binary"
+    return "text" if schema.get("type") == "string" else "json"
+
+
+def _parts(schema: Schema) -> list[Schema]:
+    parts: list[Schema] = schema.get("oneOf") or schema.get("anyOf") or schema.get("allOf") or []
+    return parts
+
+
+def _takes_objects(schema: Schema) -> bool:
+    return schema.get("type") == "object" or (
+        "type" not in schema and (not _parts(schema) or any(map(_takes_objects, _parts(schema))))
+    )
+
+
+def _takes_strings(schema: Schema) -> bool:
+    return schema.get("type") == "string" or (
+        "type" not in schema and (not _parts(schema) or any(map(_takes_strings, _parts(schema))))
+    )
+
+
+def _faults(error: ValidationError, value: object, at: str) -> Iterator[Fault]:
+    """Turn Pydantic's errors into faults, one for each place; the parts of a union are joined."""
+    by_pointer: dict[str, list[str]] = {}
+    for one in error.errors(include_url=False):
+        pointer = at + _pointer(one["loc"], value, missing=one["type"] == "missing")
+        pointer += str(one.get("ctx", {}).get("pointer", ""))
+        message = (
+            one["msg"]
+            .removeprefix("Value error, ")
+            .replace("Input should", "should")
+            .replace("Field required", "is required")
+        )
+        given = one["input"]
+        if (
+            isinstance(given, str | int | float | bool)
+            and len(repr(given)) <= _SHOWN_VALUE
+            and one["type"] != "missing"
+        ):
+            message += f", not {json.dumps(given)}"
+        by_pointer.setdefault(pointer, []).append(message)
+    for pointer, messages in by_pointer.items():
+        yield Fault(pointer, "; or ".join(dict.fromkeys(messages)))
+
+
+def _pointer(location: tuple[int | str, ...], value: Any, *, missing: bool) -> str:
+    """Turn Pydantic's location, which also names parts of unions, into the rest of a JSON pointer."""
+    pointer = ""
+    for index, part in enumerate(location):
+        is_there = (isinstance(value, list) and isinstance(part, int) and part < len(value)) or (
+            isinstance(value, dict) and part in value
+        )
+        if is_there:
+            value = value[part]
+        if is_there or (missing and index == len(location) - 1):
+            pointer += "/" + _escape(str(part))
+    return pointer
+
+
+def _escape(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+def _sentence(faults: list[Fault]) -> str:
+    first = f"{faults[0].pointer} {faults[0].detail}"
+    return first if len(faults) == 1 else f"{first}; and {len(faults) - 1} more"
+
+
+def _invalid(pointer: str, detail: str) -> InvalidInputsError:
+    return InvalidInputsError(f"{pointer} {detail}", faults=[Fault(pointer, detail)])

@@ -1,0 +1,155 @@
+"""Loads processes: the built-in ones, and the files and packages of the team's folder.
+
+Each file is a module of a package of its own for the folder, so ``from . import _helpers`` works; the folder is also on
+the import path, so ``import _helpers`` does. Names that start with ``_`` or ``.`` are not loaded for themselves.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.machinery
+import inspect
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gristmill.errors import ConfigurationError
+from gristmill.processes import echo
+from gristmill.processes.authoring import DECLARATION, where
+from gristmill.processes.inputs import ParameterError
+from gristmill.processes.registry import Process, Registry
+
+BUILT_IN: tuple[ModuleType, ...] = (echo,)
+_PACKAGE_PREFIX = "gristmill_team_"
+_log = logging.getLogger(__name__)
+
+
+def load_registry(folder: Path) -> Registry:
+    """Load the built-in processes and those of a folder; a folder that is not there adds none, and is logged.
+
+    Raises ConfigurationError that names file and line, and what would be right: a file that cannot be imported or has
+    no process, a signature that cannot be offered, two processes of one id.
+    """
+    processes = [one for module in BUILT_IN for one in _processes_of(module, _hash_files([Path(str(module.__file__))]))]
+    if not folder.exists():
+        _log.warning(
+            "There is no folder %s for your own processes: only the built-in ones are offered.", folder.absolute()
+        )
+        return Registry(processes)
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} must be a folder with Python files; GRISTMILL_PROCESSES names it")
+    folder = folder.resolve()
+    package = _package_of(folder)
+    shared = _hash_files(sorted(folder.glob("*.py")))
+    for path in _entries(folder):
+        source_hash = _hash_files(sorted(path.rglob("*.py"))) if path.is_dir() else shared
+        found = _processes_of(_import(f"{package}.{path.stem}", path, folder), source_hash)
+        if not found:
+            raise ConfigurationError(
+                f"{path}:1: no process is in this file; put @process on a function, or let the file's name start "
+                "with _ if it only helps others"
+            )
+        processes += found
+    return Registry(processes)
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(("_", ".")):
+            continue
+        if path.suffix == ".py" or (path.is_dir() and (path / "__init__.py").exists()):
+            if not path.stem.isidentifier():
+                raise ConfigurationError(
+                    f"{path}:1: the file's name must be a Python name, such as {_identifier(path.stem)}.py"
+                )
+            yield path
+
+
+def _identifier(text: str) -> str:
+    made = "".join(letter if letter.isalnum() else "_" for letter in text)
+    return made if made.isidentifier() else f"process_{made}"
+
+
+def _package_of(folder: Path) -> str:
+    """Make the package that a folder's files are modules of, anew, and put the folder on the import path."""
+    name = _PACKAGE_PREFIX + hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    for loaded in [one for one in sys.modules if one == name or one.startswith(name + ".")]:
+        del sys.modules[loaded]
+    package = ModuleType(name, f"The processes of {folder}.")
+    package.__path__ = [str(folder)]
+    package.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+    sys.modules[name] = package
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    importlib.invalidate_caches()
+    return name
+
+
+def _import(name: str, path: Path, folder: Path) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except SyntaxError as error:
+        raise ConfigurationError(
+            f"{error.filename or path}:{error.lineno or 1}: this is not Python: {error.msg}"
+        ) from error
+    except ConfigurationError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(folder))]
+        at = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else f"{path}:1"
+        raise ConfigurationError(f"{at}: importing the file failed with {type(error).__name__}: {error}") from error
+
+
+def _processes_of(module: ModuleType, source_hash: str) -> list[Process]:
+    functions = {
+        id(one): one
+        for one in vars(module).values()
+        if callable(one)
+        and hasattr(one, DECLARATION)
+        and (one.__module__ == module.__name__ or one.__module__.startswith(module.__name__ + "."))
+    }
+    return [_process(function, source_hash) for function in functions.values()]
+
+
+def _process(function: Callable[..., Any], source_hash: str) -> Process:
+    if not inspect.isfunction(function):
+        raise ConfigurationError(
+            f"{function!r}: @process stands above a function, not above a {type(function).__name__}"
+        )
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise ConfigurationError(f"{where(function)}: a process is an ordinary function: no async, no yield")
+    try:
+        return Process(function, source_hash)
+    except ParameterError as error:
+        line = _parameter_line(function, error.parameter)
+        raise ConfigurationError(
+            f"{function.__code__.co_filename}:{line}: process {function.__name__!r}: {error.detail}"
+        ) from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where(function)}: process {function.__name__!r}: {error.detail}") from error
+
+
+def _parameter_line(function: Callable[..., Any], parameter: str) -> int:
+    """Return the line in which a parameter stands."""
+    code = function.__code__
+    tree = ast.parse(Path(code.co_filename).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == function.__name__:
+            arguments = node.args
+            every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+            for argument in every:
+                if argument is not None and argument.arg == parameter:
+                    return argument.lineno
+    return code.co_firstlineno
+
+
+def _hash_files(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        content = path.read_bytes()
+        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,256 @@
+"""Outputs of a process: read off its return type, described, and written from what it returned.
+
+A returned dataclass, named tuple, TypedDict or Pydantic model gives one output for each field; anything else gives one
+output, ``result``. The media type follows from the type, or from ``MediaType(...)`` in ``Annotated``.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints, is_typeddict
+
+import pydantic_core
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic.fields import FieldInfo
+
+from gristmill.errors import ConfigurationError, Fault
+from gristmill.processes import encoders
+from gristmill.processes.authoring import MediaType, Output
+from gristmill.processes.docstring import Docstring, parse_docstring
+from gristmill.processes.inputs import hint_notes, make_adapter, readable
+from gristmill.processes.schema import BASE64, Schema, openapi_schema
+
+TRANSMISSIONS = ("value", "reference")
+_MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class ProducedOutput:
+    """One output of a run. data: JSON text where the media type is ``application/json``, else the file itself."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredOutput:
+    """One output as declared. ``optional``: None, or a missing field, leaves it out of the result."""
+
+    name: str
+    title: str
+    description: str
+    schema: Schema
+    media_type: str
+    optional: bool
+    encode: Callable[[Any], bytes]
+
+    def describe(self) -> dict[str, object]:
+        """Return the standard's outputDescription."""
+        described: dict[str, object] = {"title": self.title}
+        if self.description:
+            described["description"] = self.description
+        return described | {"schema": self.schema}
+
+
+class Outputs:
+    """All outputs of a process."""
+
+    def __init__(self, outputs: tuple[DeclaredOutput, ...], kind: type | None) -> None:
+        self.all = outputs
+        self._kind = kind
+        self._is_dictionary = is_typeddict(kind)
+        self._names = {one.name for one in outputs}
+
+    def check(self, requested: Mapping[str, object]) -> list[Fault]:
+        """Return what is wrong with the ``outputs`` of an execute request."""
+        faults = []
+        by_name = {one.name: one for one in self.all}
+        for name, wish in requested.items():
+            at = "/outputs/" + name.replace("~", "~0").replace("/", "~1")
+            if name not in by_name:
+                faults.append(Fault(at, f"is not an output of this process; its outputs are: {', '.join(by_name)}"))
+            elif not isinstance(wish, dict):
+                faults.append(Fault(at, 'must be an object, such as {"transmissionMode": "value"}'))
+            else:
+                faults += _wish_faults(wish, by_name[name], at)
+        return faults
+
+    def encode(self, returned: Any) -> list[ProducedOutput]:
+        """Write what the function returned; raises TypeError where it is not what was declared."""
+        values = {self.all[0].name: returned} if self._kind is None else self._fields(self._kind, returned)
+        produced = []
+        for one in self.all:
+            value = values.get(one.name, _MISSING)
+            if one.optional and (value is _MISSING or value is None):
+                continue
+            if value is _MISSING:
+                raise TypeError(f"the process returned no value for its output {one.name!r}")
+            produced.append(ProducedOutput(one.name, one.media_type, one.encode(value)))
+        return produced
+
+    def _fields(self, kind: type, returned: Any) -> dict[str, Any]:
+        if not isinstance(returned, dict if self._is_dictionary else kind):
+            raise TypeError(f"the process returned {_shown(returned)}, where it declares {kind.__name__}")
+        if not isinstance(returned, dict):
+            return {name: getattr(returned, name) for name in self._names}
+        if unknown := sorted(map(str, returned.keys() - self._names)):
+            raise TypeError(f"the process returned {', '.join(unknown)}, which {kind.__name__} does not declare")
+        return returned
+
+
+def declare_outputs(hint: Any) -> Outputs:
+    """Read the outputs off a return type. Raises ConfigurationError that says what would be right."""
+    bare, notes = hint_notes(hint)
+    named = next((note for note in notes if isinstance(note, Output)), None)
+    fields = None if named else _fields_of(bare)
+    if fields is None:
+        return Outputs((_declare(named.name if named else "result", hint, Docstring()),), None)
+    if not fields:
+        raise ConfigurationError(f"the return type {bare.__name__} has no fields, so the process has no outputs")
+    doc = parse_docstring(bare.__doc__)
+    return Outputs(tuple(_declare(name, one, doc) for name, one in fields.items()), bare)
+
+
+def _fields_of(kind: Any) -> dict[str, Any] | None:
+    """Return the fields of a type whose fields are outputs, or None."""
+    if not isinstance(kind, type):
+        return None
+    if issubclass(kind, BaseModel):
+        return {name: _annotated(field) for name, field in kind.model_fields.items()}
+    is_named_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    if dataclasses.is_dataclass(kind) or is_typeddict(kind) or is_named_tuple:
+        hints = get_type_hints(kind, include_extras=True)
+        if is_typeddict(kind):
+            required: frozenset[str] = vars(kind)["__required_keys__"]
+            return {name: one if name in required else NotRequired[one] for name, one in hints.items()}
+        return hints
+    return None
+
+
+def _annotated(field: FieldInfo) -> Any:
+    return Annotated[field.annotation, field, *field.metadata]
+
+
+def _declare(name: str, hint: Any, doc: Docstring) -> DeclaredOutput:
+    optional = get_origin(hint) is NotRequired
+    while get_origin(hint) in {NotRequired, Required}:
+        (hint,) = get_args(hint)
+    kind, notes = hint_notes(hint)
+    optional = optional or type(None) in get_args(hint)
+    field = next((note for note in notes if isinstance(note, FieldInfo)), None)
+    description = (field.description if field else None) or doc.items.get(name, "")
+    title = (field.title if field else None) or readable(name)
+    wanted = next((note.name for note in notes if isinstance(note, MediaType)), "")
+    try:
+        schema, media_type, encode = _writer(name, hint, kind, wanted)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"output {name!r}: {error.detail}") from error
+    if schema.get("description") == description:
+        schema = {key: value for key, value in schema.items() if key != "description"}
+    return DeclaredOutput(name, title, description, schema, media_type, optional, encode)
+
+
+def _writer(name: str, hint: Any, kind: Any, wanted: str) -> tuple[Schema, str, Callable[[Any], bytes]]:
+    """Return schema, media type and writing function of a type."""
+    if known := encoders.known_type(kind):
+        possible = encoders.media_types(known)
+        media_type = wanted or possible[0]
+        if media_type not in possible:
+            raise ConfigurationError(f"{known} cannot be written as {media_type}; it can be {', '.join(possible)}")
+        write = encoders.encoder(known, media_type)
+
+        def encode_known(value: Any) -> bytes:
+            if not isinstance(value, kind):
+                raise TypeError(f"output {name!r} is {_shown(value)}, where the process declares {kind.__name__}")
+            return write(value)
+
+        return encoders.schema_of(known, media_type), media_type, encode_known
+    if kind is bytes:
+        return BASE64 | {"contentMediaType": wanted or encoders.BYTES}, wanted or encoders.BYTES, _Bytes(name)
+    if wanted and wanted != encoders.JSON:
+        if kind is not str:
+            raise ConfigurationError(f"MediaType({wanted!r}) needs bytes, str, a table or a figure, not {hint!r}")
+        return {"type": "string", "contentMediaType": wanted}, wanted, _Text(name)
+    try:
+        adapter = make_adapter(hint)
+        schema = openapi_schema(adapter, "serialization")
+    except (PydanticUserError, pydantic_core.SchemaError, TypeError) as error:
+        raise ConfigurationError(
+            f"the type {hint!r} cannot be written; use a number, str, bool, date, list, dict, a Pydantic model, bytes "
+            "with MediaType, Table, a DataFrame, an Arrow table, a NumPy array or a Matplotlib Figure"
+        ) from error
+    return schema, encoders.JSON, _Json(name, adapter)
+
+
+class _Json:
+    """Checks a value against its declared type and writes it as JSON."""
+
+    def __init__(self, name: str, adapter: TypeAdapter[Any]) -> None:
+        self._name = name
+        self._adapter = adapter
+
+    def __call__(self, value: Any) -> bytes:
+        try:
+            return self._write(value)
+        except (ValidationError, pydantic_core.PydanticSerializationError, TypeError):
+            pass
+        try:
+            return self._write(encoders.plain(value))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = "".join(f"[{part!r}]" for part in first["loc"])
+            given = _shown(first["input"])
+            raise TypeError(
+                f"output {self._name!r}{where} does not match its declared type: {first['msg']}, not {given}"
+            ) from error
+        except pydantic_core.PydanticSerializationError as error:
+            raise TypeError(f"output {self._name!r} cannot be written as JSON: {error}") from error
+
+    def _write(self, value: Any) -> bytes:
+        adapter = self._adapter
+        return encoders.to_json(adapter.dump_python(adapter.validate_python(value), mode="json"))
+
+
+class _Bytes:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, value: Any) -> bytes:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise TypeError(f"output {self._name!r} is {_shown(value)}, where the process declares bytes")
+        return bytes(value)
+
+
+class _Text:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, value: Any) -> bytes:
+        if not isinstance(value, str):
+            raise TypeError(f"output {self._name!r} is {_shown(value)}, where the process declares text")
+        return value.encode()
+
+
+def _wish_faults(wish: dict[str, Any], output: DeclaredOutput, at: str) -> list[Fault]:
+    faults = []
+    mode: object = wish.get("transmissionMode", "value")
+    if mode not in TRANSMISSIONS:
+        faults.append(Fault(f"{at}/transmissionMode", f"must be {' or '.join(TRANSMISSIONS)}"))
+    wanted = wish.get("format", {})
+    if not isinstance(wanted, dict):
+        return [*faults, Fault(f"{at}/format", 'must be an object, such as {"mediaType": "image/png"}')]
+    media_type = wanted.get("mediaType", output.media_type)
+    if not isinstance(media_type, str) or _bare(media_type) != _bare(output.media_type):
+        faults.append(Fault(f"{at}/format/mediaType", f"must be {output.media_type}, the only one this output has"))
+    return faults
+
+
+def _bare(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text[:60]}{'...' if len(text) > 60 else ''} ({type(value).__name__})"

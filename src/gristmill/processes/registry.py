@@ -1,0 +1,162 @@
+"""The processes on offer, each ready to describe itself, to check a request and to run."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
+from gristmill.fetch import Fetcher
+from gristmill.job import Offer
+from gristmill.processes.authoring import DECLARATION, Declaration, Limits, Progress, where
+from gristmill.processes.docstring import parse_docstring
+from gristmill.processes.inputs import declare_inputs, is_reference
+from gristmill.processes.outputs import TRANSMISSIONS, ProducedOutput, declare_outputs
+
+EXECUTION_MODES = ("sync-execute", "async-execute")
+_HASH_LETTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a run may use: progress(percent, message), the scratch folder (made by the call), and the fetcher."""
+
+    progress: Callable[[int, str], None]
+    scratch: Callable[[], Path]
+    fetcher: Fetcher
+
+
+class Process:
+    """One process on offer.
+
+    interface: hash of the input and output schemas. source_hash: hash of the files that the process is made of.
+    Raises ConfigurationError where the function's signature cannot be offered.
+    """
+
+    def __init__(self, function: Callable[..., Any], source_hash: str) -> None:
+        declaration: Declaration = getattr(function, DECLARATION)
+        doc = parse_docstring(function.__doc__)
+        self.function = function
+        self.id: str = function.__name__
+        self.title = declaration.title or doc.title or self.id
+        self.description = (
+            doc.description if not declaration.title else "\n\n".join(filter(None, (doc.title, doc.description)))
+        )
+        self.version = declaration.version
+        self.keywords = declaration.keywords
+        self.limits: Limits = declaration.limits
+        self.source_hash = source_hash
+        try:
+            hints = get_type_hints(function, include_extras=True)
+        except (NameError, AttributeError, TypeError) as error:
+            raise ConfigurationError(
+                f"a type hint cannot be resolved: {error}; import the type where it is used"
+            ) from error
+        if "return" not in hints or hints["return"] is type(None):
+            raise ConfigurationError("declare what the process returns, such as `-> float`")
+        self._inputs = declare_inputs(function, hints, doc)
+        self._outputs = declare_outputs(hints["return"])
+        self.interface = _digest(
+            {
+                "inputs": {one.name: [one.schema, one.required] for one in self._inputs.all},
+                "outputs": {one.name: [one.schema, one.media_type] for one in self._outputs.all},
+            }
+        )
+
+    def version_hash(self, release: str) -> str:
+        """Return the hash that names what a result was made with: sources, declared version and release."""
+        return _digest([self.source_hash, self.version, release])
+
+    @cached_property
+    def _summary(self) -> dict[str, object]:
+        summary: dict[str, object] = {"id": self.id, "version": self.version, "title": self.title}
+        if self.description:
+            summary["description"] = self.description
+        if self.keywords:
+            summary["keywords"] = list(self.keywords)
+        return summary | {"jobControlOptions": list(EXECUTION_MODES), "outputTransmission": list(TRANSMISSIONS)}
+
+    def summary(self) -> dict[str, object]:
+        """Return the standard's processSummary, without links."""
+        return dict(self._summary)
+
+    def describe(self) -> dict[str, object]:
+        """Return the standard's process description, without links."""
+        return self._summary | {
+            "inputs": {one.name: one.describe() for one in self._inputs.all},
+            "outputs": {one.name: one.describe() for one in self._outputs.all},
+        }
+
+    @property
+    def media_types(self) -> dict[str, str]:
+        """The media type of each output."""
+        return {one.name: one.media_type for one in self._outputs.all}
+
+    def check(self, inputs: Mapping[str, object], outputs: Mapping[str, object] | None = None) -> None:
+        """Check the ``inputs`` and ``outputs`` of an execute request; references are checked in form, not fetched.
+
+        Raises InvalidInputsError with every fault.
+        """
+        faults: list[Fault] = []
+        try:
+            self._inputs.read(inputs, None)
+        except InvalidInputsError as error:
+            faults += error.faults
+        faults += self._outputs.check(outputs or {})
+        if faults:
+            raise InvalidInputsError(f"{faults[0].pointer} {faults[0].detail}", faults=faults)
+
+    def is_repeatable(self, inputs: Mapping[str, object]) -> bool:
+        """Return whether an earlier result for equal inputs may answer: deterministic, and nothing is fetched."""
+        return self.limits.deterministic and not any(is_reference(value) for value in inputs.values())
+
+    def run(self, inputs: Mapping[str, object], context: RunContext) -> list[ProducedOutput]:
+        """Read the inputs, fetch references, call the function and write what it returns.
+
+        Raises InvalidInputsError, TypeError where the function returned something else than it declares, and whatever
+        the function raises.
+        """
+        arguments = self._inputs.read(inputs, context.fetcher.get)
+        if self._inputs.progress:
+            arguments[self._inputs.progress] = Progress(context.progress)
+        if self._inputs.scratch:
+            arguments[self._inputs.scratch] = context.scratch()
+        return self._outputs.encode(self.function(**arguments))
+
+
+class Registry(Mapping[str, Process]):
+    """All processes, by id, in the order of their ids."""
+
+    def __init__(self, processes: Iterable[Process]) -> None:
+        self._processes: dict[str, Process] = {}
+        for process in sorted(processes, key=lambda one: one.id):
+            if other := self._processes.get(process.id):
+                raise ConfigurationError(
+                    f"{where(process.function)}: there is another process {process.id!r}, at {where(other.function)}; "
+                    "rename one of the functions"
+                )
+            self._processes[process.id] = process
+
+    def __getitem__(self, process_id: str) -> Process:
+        return self._processes[process_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._processes)
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    def offers(self, release: str) -> tuple[Offer, ...]:
+        """Return what a worker of this release can run."""
+        return tuple(
+            Offer(one.id, one.interface, one.version_hash(release), one.limits.concurrent)
+            for one in self._processes.values()
+        )
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LETTERS]
