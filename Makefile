@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet --no-input
-LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.11 \
-	--custom-compile-command "make lock"
-CODE := src test processes bench tools
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.11 \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+CODE := $(wildcard src test processes bench tools)
 
 .PHONY: help
 help: ## List the commands
@@ -22,6 +22,7 @@ run: $(VENV)/.ready ## Start everything on this computer, run a sample job, serv
 
 .PHONY: install
 install: $(VENV)/.ready-dev ## Install Gristmill and what its development needs into .venv
+	@echo "Gristmill is installed: $(BIN)/gristmill"
 
 .PHONY: test
 test: $(VENV)/.ready-dev ## Run all tests
@@ -71,16 +72,16 @@ bench: $(VENV)/.ready-dev ## Measure against peers and limits; writes bench/resu
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: lock
-lock: $(VENV)/.ready-dev ## Renew requirements*.txt from pyproject.toml (UPGRADE=1: with the newest versions)
-	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml -o requirements.txt
-	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) -c requirements.txt --group build -o requirements-build.txt
-	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) -c requirements.txt -c requirements-build.txt --group dev \
-		--all-extras pyproject.toml -o requirements-dev.txt
+lock: | $(VENV)/bin/python ## Renew requirements*.txt from pyproject.toml (UPGRADE=1: with the newest versions)
+	@test -x $(BIN)/uv || $(PIP) install uv
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) -c requirements.txt --group build -o requirements-build.txt
+	$(LOCK) -c requirements.txt -c requirements-build.txt --group dev --all-extras pyproject.toml -o requirements-dev.txt
 
 .PHONY: clean
 clean: ## Remove what was built or installed; data/ stays
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov .coverage
-	find src test processes bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { \
@@ -93,11 +94,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.ready: requirements.txt requirements-build.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what Gristmill needs into $(VENV) (a minute or less) ..."
-	@$(PIP) install --require-hashes -r requirements-build.txt -r requirements.txt
+	@$(PIP) install --no-compile --require-hashes -r requirements-build.txt -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
 	@echo "Installing what its development needs ..."
-	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(PIP) install --no-compile --require-hashes -r requirements-dev.txt
 	@touch $@
