@@ -1,0 +1,282 @@
+"""From HTTP requests, as ASGI tells them, to the WSGI application, which runs in threads.
+
+The event loop reads bodies and sends responses, so that a slow client holds no thread; it also holds the streams
+that sleep.
+"""
+
+import asyncio
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from gristmill.errors import OURS, BusyError, GristmillError, TooLargeError
+from gristmill.exchange import Exchange, Scope, environ_of
+from gristmill.streams import SleepingStream
+from gristmill.threads import Threads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
+
+# A body may take this long, and a second more for each so many bytes that have come.
+BODY_SECONDS = 20.0
+BODY_BYTES_PER_SECOND = 32 * 1024
+# A client that takes nothing for this long is cut off.
+SEND_SECONDS = 30.0
+# Larger bodies wait in a temporary file.
+_MEMORY_BYTES = 1024 * 1024
+# What is read and thrown away of a refused body, so that a client that is still sending gets to see the answer.
+_LINGER_BYTES = 32 * 1024 * 1024
+_LINGER_SECONDS = 2.0
+
+_log = structlog.get_logger(__name__)
+_access_log = structlog.get_logger("gristmill.access")
+
+
+class BodyTooSlowError(GristmillError):
+    """The body of the request did not come in time."""
+
+    status = 408
+    type = OURS + "body-too-slow"
+    title = "Request timeout"
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+class BrokenResponseError(Exception):
+    """A response that has begun cannot go on. Raised to the server, it breaks the connection: the client must know."""
+
+
+class _RefusedBody(io.RawIOBase):
+    """A body larger than the limit, for an application that reads it without looking at its Content-Length."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: object) -> int:
+        raise TooLargeError(f"The body is larger than {self._limit} bytes.")
+
+
+class Bridge:
+    """The ASGI application around a WSGI application; made in the event loop that will call it.
+
+    most_threads: how many views run at a time at most. body_bytes: the largest body that is read; of a larger one
+    nothing is, and the application finds a Content-Length above its own limit.
+    """
+
+    def __init__(
+        self, application: "WSGIApplication", *, most_threads: int, body_bytes: int, access_log: bool = False
+    ) -> None:
+        self._application = application
+        self._body_bytes = body_bytes
+        self._logs_access = access_log
+        self._loop = asyncio.get_running_loop()
+        self._threads = Threads(most_threads, self._loop.call_later)
+        self._health_threads = Threads(1, self._loop.call_later)
+        self._most_waiting = 4 * most_threads
+        self._streams: set[SleepingStream] = set()
+        self._draining = False
+        self._requests = 0
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+
+    def drain(self) -> None:
+        """From now on close each connection with its next response, and let streams end."""
+        self._draining = True
+        for stream in list(self._streams):
+            stream.wake()
+
+    async def finish(self, seconds: float) -> int:
+        """Wait, at most so long, until every request is answered; returns how many are not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._all_answered.wait()
+        return self._requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        exchange = Exchange(self._application, environ_of(scope))
+        self._requests += 1
+        self._all_answered.clear()
+        try:
+            await self._answer(exchange, receive, send)
+        finally:
+            if not exchange.closed:
+                await self._run(exchange.close, self._threads)
+            self._requests -= 1
+            if not self._requests:
+                self._all_answered.set()
+            if self._logs_access:
+                _log_access(exchange, time.perf_counter() - started)
+
+    async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        whole = False
+        try:
+            whole = await self._read_body(exchange.environ, receive)
+            data, more = await self._run(exchange.begin, self._threads_for(exchange))
+        except ClientGoneError:
+            return
+        except GristmillError as error:
+            data, more = exchange.refuse(error), False
+        except Exception:  # noqa: BLE001  answered with 500
+            _log.exception("The application failed", path=exchange.environ["PATH_INFO"])
+            data, more = exchange.refuse(GristmillError("The server failed; its log says more.")), False
+        headers = exchange.headers
+        if self._draining or not whole:
+            headers = [header for header in headers if header[0].lower() != b"connection"]
+            headers.append((b"connection", b"close"))
+        try:
+            await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+            if exchange.stream is not None:
+                await self._send_stream(exchange, exchange.stream, receive, send)
+                return
+            while more:
+                await _send_piece(send, data)
+                data, more = await self._run(exchange.go_on, self._threads)
+            await send({"type": "http.response.body", "body": data, "more_body": False})
+        except TimeoutError:
+            raise BrokenResponseError from None
+        except Exception:  # noqa: BLE001  the connection is broken
+            _log.exception("A response failed midway; its connection is broken", path=exchange.environ["PATH_INFO"])
+            raise BrokenResponseError from None
+        if not whole:
+            await _discard_body(receive)
+
+    def _threads_for(self, exchange: Exchange) -> Threads:
+        """The threads for a view. BusyError when too many requests wait for one."""
+        if exchange.environ["PATH_INFO"] == "/healthz":
+            return self._health_threads
+        if self._threads.waiting >= self._most_waiting:
+            raise BusyError("More requests wait than can be answered soon; try again.", retry_after_seconds=2)
+        return self._threads
+
+    async def _read_body(self, environ: dict[str, Any], receive: Receive) -> bool:
+        """Read the body into the environment; returns False, with the rest unread, when it is too large."""
+        length = environ.get("CONTENT_LENGTH", "0")
+        chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
+        if length == "0" and not chunked:
+            return True
+        if int(length) > self._body_bytes:
+            environ["wsgi.input"] = _RefusedBody(self._body_bytes)
+            return False
+        body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
+        environ["wsgi.input"] = body
+        size = 0
+        more = True
+        start = self._loop.time()
+        while more and size <= self._body_bytes:
+            try:
+                async with asyncio.timeout_at(start + BODY_SECONDS + size / BODY_BYTES_PER_SECOND):
+                    message = await receive()
+            except TimeoutError:
+                raise BodyTooSlowError(f"Only {size} bytes of the body came in time; send it faster.") from None
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            size += len(message["body"])
+            more = message["more_body"]
+            body.write(message["body"])
+        environ["CONTENT_LENGTH"] = str(size)
+        if size > self._body_bytes:
+            body.close()
+            environ["wsgi.input"] = _RefusedBody(self._body_bytes)
+            return False
+        body.seek(0)
+        return True
+
+    async def _send_stream(self, exchange: Exchange, stream: SleepingStream, receive: Receive, send: Send) -> None:
+        changed = asyncio.Event()
+        gone = self._loop.create_task(_until_gone(receive))
+        gone.add_done_callback(lambda _: changed.set())
+        stream.on_wake(lambda: self._loop.call_soon_threadsafe(changed.set))
+        self._streams.add(stream)
+        if self._draining:
+            stream.wake()
+        try:
+            while not gone.done():
+                changed.clear()
+                data, sleep = await self._run(lambda: exchange.run(stream.advance), self._threads)
+                if sleep is None:
+                    await send({"type": "http.response.body", "body": data, "more_body": False})
+                    return
+                if data:
+                    await _send_piece(send, data)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(sleep.seconds):
+                        await changed.wait()
+        finally:
+            self._streams.discard(stream)
+            gone.cancel()
+
+    async def _run(self, step: Callable[[], T], threads: Threads) -> T:
+        """Run a step in a thread and return its result."""
+        loop = self._loop
+        future: asyncio.Future[T] = loop.create_future()
+
+        def work() -> None:
+            try:
+                result = step()
+            except Exception as error:  # noqa: BLE001  raised again in the event loop
+                loop.call_soon_threadsafe(_fail, future, error)
+            else:
+                loop.call_soon_threadsafe(_resolve, future, result)
+
+        threads.submit(work)
+        return await future
+
+
+def _resolve(future: "asyncio.Future[T]", result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+async def _send_piece(send: Send, data: bytes) -> None:
+    """Send a piece that is not the last. TimeoutError when the client takes nothing."""
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _discard_body(receive: Receive) -> None:
+    left = _LINGER_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message["more_body"]:
+                    return
+                left -= len(message["body"])
+
+
+def _log_access(exchange: Exchange, seconds: float) -> None:
+    request_id = next((value for name, value in exchange.headers if name == b"X-Request-Id"), b"")
+    _access_log.info(
+        "Request",
+        method=exchange.environ["REQUEST_METHOD"],
+        path=exchange.environ["PATH_INFO"],
+        status=exchange.status,
+        milliseconds=round(seconds * 1000, 1),
+        request_id=request_id.decode("latin-1"),
+    )
