@@ -27,7 +27,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 TEST = re.compile(r"`(test_[A-Za-z0-9_]+)`")
-COMMAND = re.compile(r"\bgristmill ((?:[a-z]+)(?: [a-z]+)?)")
+COMMAND = re.compile(r"(?<!from )\bgristmill ((?:[a-z]+)(?: [a-z]+)?)")
 TARGET = re.compile(r"\bmake ([a-z][a-z-]*)\b")
 EXTERNAL = ("http:", "https:", "mailto:")
 
