@@ -1,8 +1,9 @@
 """Inputs of a process: read off its signature, described, and read from an execute request.
 
 An input is given by value, by qualified value (``{"value": ..., "mediaType": ..., "encoding": ...}``) or by reference
-(``{"href": ..., "type": ...}``), as OGC API - Processes 1.0 has it. Where an input takes any object, a qualified value
-that does not fit, and an ``href`` that is no http URL, are the object itself.
+(``{"href": ..., "type": ...}``), as OGC API - Processes 1.0 has it; a ``format`` member around mediaType, encoding and
+schema, as drafts of the standard had it and its test suite still sends, is understood too. Where an input takes any
+object, a qualified value that does not fit, and an ``href`` that is no http URL, are the object itself.
 """
 
 import base64
@@ -30,6 +31,7 @@ from gristmill.processes.table import Table, TableError
 _JSON = ConfigDict(val_json_bytes="base64", ser_json_bytes="base64", arbitrary_types_allowed=False)
 _QUALIFIED = {"value", "mediaType", "encoding", "schema"}
 _LINK = {"href", "type", "rel", "title", "hreflang", "length", "templated"}
+_FORMAT = {"mediaType", "encoding", "schema"}
 _ANYTHING = "application/octet-stream"
 _SHOWN_VALUE = 60
 
@@ -78,6 +80,8 @@ class Input:
         """
         at = "/inputs/" + _escape(self.name)
         if isinstance(raw, dict):
+            if is_reference(raw) or not self.takes_objects:
+                raw = _without_format(raw)
             if is_reference(raw) or ("href" in raw and not self.takes_objects):
                 return self._read_reference(raw, at, fetch)
             if "value" in raw and raw.keys() <= _QUALIFIED:
@@ -200,8 +204,19 @@ def is_reference(value: object) -> bool:
         isinstance(value, dict)
         and isinstance(value.get("href"), str)
         and value["href"].lower().startswith(("http://", "https://"))
-        and value.keys() <= _LINK
+        and value.keys() <= _LINK | {"format"}
     )
+
+
+def _without_format(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a link or qualified value that has its format in a member of its own as the final standard writes it."""
+    form = given.get("format")
+    if not isinstance(form, dict) or not form.keys() <= _FORMAT or not given.keys() & {"href", "value"}:
+        return given
+    rest = {name: value for name, value in given.items() if name != "format"}
+    if "href" in given:
+        return ({"type": form["mediaType"]} if "mediaType" in form else {}) | rest
+    return form | rest
 
 
 def declare_inputs(function: Callable[..., object], hints: Mapping[str, Any], doc: Docstring) -> Inputs:
