@@ -11,6 +11,7 @@ from enum import StrEnum
 from gristmill.errors import OURS
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
 class Status(StrEnum):
@@ -56,7 +57,7 @@ def new_id() -> str:
     The alphabet is Crockford's, the scheme that of ULIDs; 22 instead of 26 make an index entry smaller.
     """
     number = (time.time_ns() // 1_000_000) << 65 | secrets.randbits(65)
-    return "".join([_CROCKFORD[(number >> shift) & 31] for shift in range(105, -1, -5)])
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(100, -1, -10)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ key            type    what                                          written by 
                        unlisted), "x<time>" dead child, "0" worker
 :e:<digest>    string  job that does this equal work       TTL       submit                     retention; an end but success
 :join:<job>    set     jobs that wait for this one's result          submit                     end of the job
-:i:<digest>    string  <job> <digest of body>: Idempotency-Key TTL   submit                     24 h
+:i:<digest>    string  8 bytes of the body's digest, job;  TTL   submit                     24 h
 :l:<job>       string  what its attempts printed last                finish, settle             with the job
 :b:<blob>      string  packed {n chunks, s bytes, r references}      submit, finish             with its last reference
 :b:<blob>:<i>  string  a chunk of at most 1 MB; TTL until it         put (Python's SET)         with its last reference
@@ -203,7 +203,7 @@ end
 local function enqueue(id, rec, first)
   local owner = owner_of(rec)
   local turns = P .. ':t:' .. rec.q
-  redis.call('ZADD', P .. ':q:' .. rec.q .. '|' .. rec.o, place_of(rec), id)
+  redis.call('ZADD', P .. ':q:' .. rec.q .. '|' .. rec.o, text_of(place_of(rec)), id)
   if first or #owner.q == 0 then
     local v = tonumber(redis.call('HGET', P .. ':c', 'v')) or 0
     if first then
@@ -540,8 +540,8 @@ entry('submit', {}, function(a)
   if idempotency then
     local seen = redis.call('GET', P .. ':i:' .. idempotency)
     if seen then
-      local first, its_body = seen:match('^(%S+) (.*)$')
-      if its_body ~= body then return redis.error_reply('MISMATCH the body differs') end
+      local first = seen:sub(9)
+      if seen:sub(1, 8) ~= body then return redis.error_reply('MISMATCH the body differs') end
       local earlier = redis.call('GET', P .. ':j:' .. first)
       if not earlier then return redis.error_reply('GONE ' .. first) end
       return {'replayed', first, earlier}
@@ -578,10 +578,11 @@ entry('submit', {}, function(a)
     return {'new', id, redis.call('GET', P .. ':j:' .. id)}   -- the call is repeated; its first reply was lost
   end
   owner.n, owner.b = owner.n + 1, owner.b + bytes
-  redis.call('ZADD', P .. ':all', now, id)
-  redis.call('ZADD', P .. ':o:' .. owner_name, now, id)
-  redis.call('ZADD', P .. ':p:' .. process, now, id)
-  if idempotency then redis.call('SET', P .. ':i:' .. idempotency, id .. ' ' .. body, 'EX', 86400) end
+  local created = text_of(now)
+  redis.call('ZADD', P .. ':all', created, id)
+  redis.call('ZADD', P .. ':o:' .. owner_name, created, id)
+  redis.call('ZADD', P .. ':p:' .. process, created, id)
+  if idempotency then redis.call('SET', P .. ':i:' .. idempotency, body .. id, 'EX', 86400) end
   if how == 'copied' then
     rec.b, rec.x, rec.qs = now, nil, nil
     copy_result(rec, source, first)
@@ -594,7 +595,7 @@ entry('submit', {}, function(a)
     if equal then redis.call('SET', P .. ':e:' .. equal, id, 'PX', kept_ms) end
     enqueue(id, rec, false)
   end
-  return {how, id, packed}
+  return {how, id, now}   -- the caller knows the rest
 end)
 
 -- For a child that has popped a token: it puts the next one for every queue that it leaves jobs in.

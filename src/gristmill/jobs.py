@@ -36,6 +36,7 @@ from gristmill.job import (
     Offer,
     Output,
     QueueState,
+    Status,
     Submitted,
     Waiting,
     WorkerState,
@@ -50,6 +51,7 @@ from gristmill.records import (
     chunk_count,
     decode,
     facts_text,
+    inputs_of,
     offers_of,
     offers_text,
     pack,
@@ -116,15 +118,26 @@ class Jobs:
             more["blob"] = blob_text(self._put_blob(f"{job.id}i", "inputs", "application/json", inputs))
             inputs = b""
         if idempotency:
-            more["key"], more["body"] = _digest(idempotency.scope, idempotency.key), _digest(idempotency.body)
+            more["key"] = _digest(idempotency.scope, idempotency.key)[:12]
+            more["body"] = _digest(idempotency.body)[:8]
         try:
-            how, job_id, packed = self._library.call(
+            how, job_id, found = self._library.call(
                 "submit", job.id, job.process, job.owner, inputs, f"{job.process}@{job.interface}@{self._key}",
                 reference, self._submit_limits, pack(more) if more else "",
             )  # fmt: skip
         except ResponseError as error:
             raise self._refusal(error, job) from error
-        return Submitted(decode(job_id.decode(), packed, self._fact_of), how.decode())
+        if isinstance(found, int):
+            return Submitted(self._fresh(job, inputs, more.get("blob", ""), found), how.decode())
+        return Submitted(decode(job_id.decode(), found, self._fact_of), how.decode())
+
+    def _fresh(self, job: NewJob, inputs: bytes, blob: str, created: int) -> Job:
+        """The job as it now is in Redis, without reading it."""
+        return Job(
+            job.id, job.process, job.owner, Status.ACCEPTED, created, created, 1,
+            priority=min(job.priority, 3), interface=job.interface, process_version=job.process_version,
+            release=self.release, request=job.request, inputs=inputs_of(inputs, blob),
+        )  # fmt: skip
 
     def _refusal(self, error: ResponseError, job: NewJob) -> Exception:
         word, _, rest = str(error).partition(" ")
@@ -304,7 +317,7 @@ class Jobs:
         if len(data) <= INLINE_BYTES:
             return Output(name, media_type, data, "", len(data))
         attempt = token.partition(".")[0]
-        return self._put_blob(f"{job_id}{attempt}.{_digest(name)[:6]}", name, media_type, data)
+        return self._put_blob(f"{job_id}{attempt}.{_reference(name)}", name, media_type, data)
 
     def _put_blob(self, blob: str, name: str, media_type: str, data: bytes) -> Output:
         view = memoryview(data)
@@ -455,7 +468,7 @@ class Jobs:
         reference = self._accepts.get((process_version, interface))
         if reference is None:
             text = facts_text(self.release, process_version, interface)
-            reference = _digest(text)[:6]
+            reference = _reference(text)
             self._library.call("facts", pack({reference: text}))
             self._accepts[process_version, interface] = reference
         return reference
@@ -478,7 +491,7 @@ class Jobs:
             references = {}
             for offer in wanted:
                 text = facts_text(self.release, offer.version, offer.interface)
-                references[offer] = _digest(text)[:6]
+                references[offer] = _reference(text)
                 facts[references[offer]] = text
             known = self._offers[wanted] = (offers_text(wanted, references), facts)
         return known
@@ -492,7 +505,7 @@ def _more(job: NewJob) -> dict[str, Any]:
     if job.priority < 3:
         more["urgency"] = job.priority
     if job.equal_work:
-        more["equal"] = job.equal_work
+        more["equal"] = _digest(job.equal_work)[:12]
     if job.queue_seconds:
         more["queue_seconds"] = job.queue_seconds
     if job.subscriber:
@@ -504,6 +517,10 @@ def _no_such(job_id: str) -> NoSuchJobError:
     return NoSuchJobError(f"There is no job {job_id!r}; it may have expired or been deleted.")
 
 
-def _digest(text: str, *more: str) -> str:
-    digest = hashlib.sha256("\0".join((text, *more)).encode("utf-8", "surrogateescape")).digest()
-    return base64.urlsafe_b64encode(digest[:16])[:22].decode()
+def _digest(text: str, *more: str) -> bytes:
+    return hashlib.sha256("\0".join((text, *more)).encode("utf-8", "surrogateescape")).digest()
+
+
+def _reference(text: str) -> str:
+    """Six letters that stand for a text in records."""
+    return base64.urlsafe_b64encode(_digest(text)[:6])[:6].decode()

@@ -146,7 +146,7 @@ def decode(
         hand_backs=get(b"H", 0),
         request=_text(get(b"rq")),
         outputs=unpack_outputs(record[b"r"]) if b"r" in record else (),
-        inputs=_inputs(record),
+        inputs=inputs_of(get(b"i", b""), get(b"I", b"").decode()),
         log=Output("log", "text/plain", None, "", record[b"lg"]) if b"lg" in record else None,
         waiting=waiting,
     )
@@ -156,8 +156,9 @@ def _text(value: bytes | None) -> str:
     return value.decode("utf-8", "surrogateescape") if value else ""
 
 
-def _inputs(record: dict[bytes, Any]) -> Output:
-    if b"I" in record:
-        blob, _, size = record[b"I"].decode().split(",")
-        return Output("inputs", _JSON, None, blob, int(size))
-    return Output("inputs", _JSON, record.get(b"i", b""), "", len(record.get(b"i", b"")))
+def inputs_of(inline: bytes, blob: str) -> Output:
+    """The inputs of a job, from the two fields of its record that may hold them."""
+    if blob:
+        name, _, size = blob.split(",")
+        return Output("inputs", _JSON, None, name, int(size))
+    return Output("inputs", _JSON, inline, "", len(inline))
