@@ -1,4 +1,4 @@
-"""``gristmill up`` as a person meets it: it starts, does the sample job, survives kills, says what is wrong, and stops."""
+"""``gristmill up`` as a person meets it: it starts, does a job, survives kills, says what is wrong, and stops."""
 
 import os
 import re
