@@ -6,7 +6,6 @@ from pathlib import Path
 from bench.measure import Report, interleaved
 from bench.parts import FSYNC, wait_until
 from bench.rivals import drivers
-
 from gristmill.store import connect
 
 
@@ -37,7 +36,9 @@ def measure(url: str, folder: Path) -> Report:
     finally:
         for system in systems:
             system.workers.end()
-    report = Report("No-op jobs drained", f"2 children or processes each, results stored, appendfsync {FSYNC}, medians of 5")
+    report = Report(
+        "No-op jobs drained", f"2 children or processes each, results stored, appendfsync {FSYNC}, medians of 5"
+    )
     ours = rates["Gristmill"]
     for name, rate in rates.items():
         bar, holds = "", None
@@ -83,7 +84,9 @@ def measure_submit(url: str) -> Report:
         made += 1
         started = time.perf_counter()
         for number in range(count):
-            raw.evalsha(sha, 5, f"j{number}", "all", "mine", "owners", "wake", "x" * 90, number, f"1m83kq3cvg7ks4{number}")
+            raw.evalsha(
+                sha, 5, f"j{number}", "all", "mine", "owners", "wake", "x" * 90, number, f"1m83kq3cvg7ks4{number}"
+            )
         return count / (time.perf_counter() - started)
 
     rates = interleaved({"submit": submit, "evalsha": evalsha})

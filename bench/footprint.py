@@ -6,7 +6,6 @@ from pathlib import Path
 from bench.measure import Report, percentile
 from bench.parts import client
 from bench.rivals import drivers
-
 from gristmill.job import Finish, Idempotency, JobFilter, Output
 from gristmill.jobs import Jobs, new_worker_id
 
@@ -30,7 +29,7 @@ def measure_bytes(url: str) -> Report:
     def used() -> int:
         return server.info("memory")["used_memory"]
 
-    def added(submit) -> float:  # noqa: ANN001
+    def added(submit) -> float:
         server.flushall()  # hash tables grow by doubling, so each variant starts from nothing
         jobs, _ = drivers.gristmill_jobs(url)
         jobs.submit(drivers.new_noop(offer))

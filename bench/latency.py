@@ -6,7 +6,6 @@ from pathlib import Path
 from bench.measure import Report, percentile
 from bench.parts import FSYNC
 from bench.rivals import drivers
-
 from gristmill.hub import Hub
 
 COUNT = 2000

@@ -77,7 +77,12 @@ def show(report: Report) -> None:
     table.add_column("")
     for row in report.rows:
         verdict = "" if row.holds is None else "[green]holds" if row.holds else "[red]missed"
-        table.add_row(row.name, f"{row.value:,.4g} {row.unit}" if row.value < 1000 else f"{row.value:,.0f} {row.unit}", row.bar, verdict)
+        table.add_row(
+            row.name,
+            f"{row.value:,.4g} {row.unit}" if row.value < 1000 else f"{row.value:,.0f} {row.unit}",
+            row.bar,
+            verdict,
+        )
     Console().print(table)
 
 
@@ -90,7 +95,12 @@ def write(reports: list[Report]) -> Path:
     path.write_text(json.dumps(facts, indent=1) + "\n")
     lines = [f"Measured {day} on {machine()}.", ""]
     for report in reports:
-        lines += [f"**{report.title}**{': ' + report.note if report.note else ''}", "", "| figure | value | bar |", "| --- | ---: | --- |"]
+        lines += [
+            f"**{report.title}**{': ' + report.note if report.note else ''}",
+            "",
+            "| figure | value | bar |",
+            "| --- | ---: | --- |",
+        ]
         for row in report.rows:
             value = f"{row.value:,.0f}" if row.value >= 1000 else f"{row.value:.3g}"
             mark = "" if row.holds is None else " ✓" if row.holds else " ✗"

@@ -31,7 +31,7 @@ class Workers:
     """Processes of one system that can be stopped and continued together, so that only one system works at a time."""
 
     def __init__(self, *commands: list[str], env: dict[str, str], folder: Path) -> None:
-        self._log = (folder / f"{os.path.basename(commands[0][0])}-{time.monotonic_ns()}.log").open("wb")
+        self._log = (folder / f"{Path(commands[0][0]).name}-{time.monotonic_ns()}.log").open("wb")
         self._processes = [
             subprocess.Popen(
                 command, env=os.environ | env, cwd=REPOSITORY, stdout=self._log, stderr=subprocess.STDOUT,

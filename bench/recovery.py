@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from bench.measure import Report, percentile
@@ -30,7 +31,7 @@ def measure(url: str, folder: Path, kills: int = 10, behind: int = 10_000) -> Re
                 wait_until(lambda: len(jobs.workers()) >= 2, 30, "the second worker did not start")
                 first = jobs.get(new.id)
                 for pid in workers[0].members():
-                    if os.path.exists(f"/proc/{pid}"):
+                    with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 started = time.perf_counter()
                 wait_until(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.parts import Workers
-
 from gristmill.job import NewJob, Offer, new_id
 from gristmill.jobs import Jobs
 from gristmill.processes import load_registry
@@ -84,7 +83,11 @@ def celery(url: str, folder: Path) -> System:
         keys[:] = [backend.get_key_for_task(module.noop.delay().id) for _ in range(count)]
 
     return System(
-        "Celery", Workers(command, env=_env(url), folder=folder), 600, submit, lambda: backend.client.exists(*keys) if keys else 0
+        "Celery",
+        Workers(command, env=_env(url), folder=folder),
+        600,
+        submit,
+        lambda: backend.client.exists(*keys) if keys else 0,
     )
 
 
@@ -107,7 +110,17 @@ def dramatiq(url: str, folder: Path) -> System:
 def huey(url: str, folder: Path) -> System:
     """Two worker processes, results in Redis."""
     module = _module("huey_app", url)
-    command = [sys.executable, "-m", "huey.bin.huey_consumer", "bench.rivals.huey_app.huey", "-k", "process", "-w", "2", "-q"]
+    command = [
+        sys.executable,
+        "-m",
+        "huey.bin.huey_consumer",
+        "bench.rivals.huey_app.huey",
+        "-k",
+        "process",
+        "-w",
+        "2",
+        "-q",
+    ]
 
     def submit(count: int) -> None:
         for _ in range(count):
@@ -131,7 +144,7 @@ def rq(url: str, folder: Path) -> System:
     )  # fmt: skip
 
 
-def _module(name: str, url: str):  # noqa: ANN202
+def _module(name: str, url: str):
     os.environ["BENCH_URL"] = url
     return importlib.import_module(f"bench.rivals.{name}")
 
