@@ -16,7 +16,7 @@ from rich.table import Table
 from gristmill.errors import GristmillError
 from gristmill.samples import penguins
 
-COLUMN, BINS = "body_mass_g", 14
+COLUMN, BINS = "body_mass_g", 12
 JOB_SECONDS = 120
 BAR_WIDTH = 40
 SUMMARY_REQUEST = "gristmill-summary.json"

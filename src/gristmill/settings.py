@@ -26,7 +26,7 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 class Settings(BaseSettings):
     """Settings of every component; each field's description is its help text."""
 
-    model_config = SettingsConfigDict(env_prefix="GRISTMILL_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="GRISTMILL_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
 
     environment: Literal["dev", "test", "prod"] = Field("dev", description="Name of the deployment environment.")
     # (sections follow; every helper adds the fields of its part here, with unit in the name and a description)
