@@ -147,7 +147,7 @@ def test_the_demo_does_a_real_job_shows_its_result_and_leaves_no_process(start: 
 
     assert up.wait() == 0, up.output
     assert "successful" in up.output
-    assert re.search(r"2,700 to 3,000 +11 +█+", up.output), up.output
+    assert re.search(r"2,700 to 3,000 +9 +█+", up.output), up.output
     assert (up.folder / "gristmill-histogram.png").read_bytes().startswith(b"\x89PNG")
     assert "curl -s http://127.0.0.1:" in up.output
     assert "Everything has stopped." in up.output
