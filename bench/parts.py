@@ -46,16 +46,17 @@ class Workers:
         return [process.pid for process in self._processes]
 
     def members(self) -> list[int]:
-        """All processes of the systems' sessions, children of children too."""
-        found = []
+        """The processes and all that descend from them."""
+        parents = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    session = int((entry / "stat").read_text().rpartition(")")[2].split()[3])
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 except OSError:
                     continue
-                if session in self.pids:
-                    found.append(int(entry.name))
+        found = [pid for pid in self.pids if pid in parents]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
         return found
 
     def stop(self) -> None:
