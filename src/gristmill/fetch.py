@@ -69,10 +69,10 @@ def is_allowed(address: Address, allowed: Iterable[Network] = ()) -> bool:
     return address.is_global and not is_special
 
 
-def check_url(url: str, allowed: Iterable[Network] = ()) -> httpx.URL:
-    """Return the URL, if its form is right; names are not resolved here, but a literal address is checked.
+def check_url(url: str, allowed: Iterable[Network] | None = None) -> httpx.URL:
+    """Return the URL, if its form is right; with ``allowed``, an address written as such is checked too.
 
-    Raises RefusedUrlError.
+    Names are not resolved here. Raises RefusedUrlError.
     """
     try:
         parsed = httpx.URL(url)
@@ -82,11 +82,7 @@ def check_url(url: str, allowed: Iterable[Network] = ()) -> httpx.URL:
         raise RefusedUrlError(f"{url[:200]!r} must be an http or https URL with a host")
     if parsed.userinfo:
         raise RefusedUrlError("the URL must not carry a user name or password, because it is stored with the job")
-    try:
-        literal = ip_address(parsed.host)
-    except ValueError:
-        return parsed
-    if not is_allowed(literal, allowed):
+    if allowed is not None and _is_address(parsed.host) and not is_allowed(ip_address(parsed.host), allowed):
         raise RefusedUrlError(_why_refused(parsed.host))
     return parsed
 
@@ -267,6 +263,14 @@ _FAILURES = (
 )
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
@@ -285,16 +289,13 @@ def _resolve(host: str, port: int, seconds: float) -> list[str]:
         except (OSError, UnicodeError) as error:
             failure.append(error)
 
-    try:
-        ip_address(host)
-    except ValueError:
-        thread = threading.Thread(target=look_up, daemon=True, name="resolve")
-        thread.start()
-        thread.join(seconds)
-        if thread.is_alive():
-            raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
-    else:
+    if _is_address(host):
         return [host]
+    thread = threading.Thread(target=look_up, daemon=True, name="resolve")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time")
     if failure:
         raise httpcore.ConnectError(f"the name {host} cannot be resolved: {failure[0]}") from failure[0]
     return list(dict.fromkeys(found))

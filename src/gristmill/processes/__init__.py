@@ -5,7 +5,7 @@ Reading a request and writing a result do no I/O but fetching inputs given by re
 """
 
 from gristmill.processes.authoring import Limits, MediaType, Output, Progress, process
-from gristmill.processes.loading import load_registry
+from gristmill.processes.loading import load_registry, preload
 from gristmill.processes.outputs import ProducedOutput
 from gristmill.processes.registry import Process, Registry, RunContext
 from gristmill.processes.table import Column, Table
@@ -24,5 +24,6 @@ __all__ = [
     "RunContext",
     "Table",
     "load_registry",
+    "preload",
     "process",
 ]

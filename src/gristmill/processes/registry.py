@@ -13,7 +13,7 @@ from gristmill.fetch import Fetcher
 from gristmill.job import Offer
 from gristmill.processes.authoring import DECLARATION, Declaration, Limits, Progress, where
 from gristmill.processes.docstring import parse_docstring
-from gristmill.processes.inputs import declare_inputs, is_reference
+from gristmill.processes.inputs import declare_inputs
 from gristmill.processes.outputs import TRANSMISSIONS, ProducedOutput, declare_outputs
 
 EXECUTION_MODES = ("sync-execute", "async-execute")
@@ -108,10 +108,6 @@ class Process:
         faults += self._outputs.check(outputs or {})
         if faults:
             raise InvalidInputsError(f"{faults[0].pointer} {faults[0].detail}", faults=faults)
-
-    def is_repeatable(self, inputs: Mapping[str, object]) -> bool:
-        """Return whether an earlier result for equal inputs may answer: deterministic, and nothing is fetched."""
-        return self.limits.deterministic and not any(is_reference(value) for value in inputs.values())
 
     def run(self, inputs: Mapping[str, object], context: RunContext) -> list[ProducedOutput]:
         """Read the inputs, fetch references, call the function and write what it returns.

@@ -23,7 +23,7 @@ BASE64: Schema = {
 }
 _KINDS = ("string", "number", "integer", "boolean", "array", "object")
 _CLOSEST = {"patternProperties": "additionalProperties", "prefixItems": "items"}
-_UNKNOWN_TO_OPENAPI = {"propertyNames", "$schema", "$defs", "$id", "unevaluatedProperties", "$comment"}
+_UNKNOWN_TO_OPENAPI = {"propertyNames", "$schema", "$defs", "$id", "unevaluatedProperties", "$comment", "discriminator"}
 
 
 class OpenApiSchemaGenerator(GenerateJsonSchema):
@@ -118,8 +118,6 @@ def _plain_keyword(key: str, value: Any) -> Schema:
             return {key.removeprefix("exclusive").lower(): value, key: True}
         case "type" if value == "null":
             return {"nullable": True, "enum": [None]}
-        case "discriminator":
-            return {key: {"propertyName": value["propertyName"]}}
         case _:
             return {} if key in _UNKNOWN_TO_OPENAPI else {key: value}
 

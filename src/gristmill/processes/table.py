@@ -31,7 +31,7 @@ _FILLERS: dict[Kind, object] = {
     "boolean": False,
     "integer": 0,
     "number": math.nan,
-    "datetime": np.datetime64("NaT"),
+    "datetime": np.datetime64("NaT", "us"),
     "string": "",
 }
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

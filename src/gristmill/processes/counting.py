@@ -1,0 +1,66 @@
+"""Counts the values of a column: by bins for numbers and times, by value for text and booleans."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gristmill.processes.table import Column
+
+Counts = npt.NDArray[np.int64]
+
+
+class RangeError(ValueError):
+    """The range of the values cannot be divided into so many bins."""
+
+
+def finite(column: Column) -> npt.NDArray[Any]:
+    """Return the values that are neither null, nor NaN, nor infinite."""
+    present = column.present
+    return present[np.isfinite(present)] if column.kind == "number" else present
+
+
+def bin_counts(
+    values: npt.NDArray[Any], bins: int, low: float | None = None, high: float | None = None
+) -> tuple[Counts, npt.NDArray[Any]]:
+    """Count numbers or times in bins of equal width; return the counts and the edges (one more).
+
+    A bin has its lower edge, and the last one its upper edge too. Without ``low`` and ``high``, the range is that of
+    the values. Raises RangeError where the bins would be too narrow or too wide for floating-point numbers.
+    """
+    is_time = values.dtype.kind == "M"
+    numbers = values.astype("i8") if is_time else values
+    if not len(numbers) and (low is None or high is None):
+        return np.zeros(0, "i8"), values[:0]
+    start = low if low is not None else numbers.min()
+    stop = high if high is not None else numbers.max()
+    if start > stop:
+        raise RangeError(f"the range from {start} to {stop} is empty")
+    if not np.isfinite(float(stop) - float(start)):
+        raise RangeError(f"the range from {start} to {stop} is too wide")
+    try:
+        counts, edges = np.histogram(numbers, bins, (start, stop))
+    except ValueError as error:
+        raise RangeError(f"the range from {start} to {stop} is too narrow for {bins} bins") from error
+    return counts, edges.round().astype("M8[us]") if is_time else edges
+
+
+def value_counts(column: Column) -> list[tuple[Any, int]]:
+    """Return the values that are not null with how often each occurs: most frequent first, equals in order of value."""
+    if column.kind == "string":
+        counted: list[tuple[Any, int]] = list(Counter(column.present.tolist()).items())
+    else:
+        distinct, counts = np.unique(column.present, return_counts=True)
+        counted = list(zip(_as_json(distinct, column), counts.tolist(), strict=True))
+    return sorted(counted, key=lambda pair: (-pair[1], pair[0]) if isinstance(pair[0], str) else (-pair[1],))
+
+
+def as_text(value: object) -> str:
+    """Return a value as the label of a category."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _as_json(values: npt.NDArray[Any], column: Column) -> list[Any]:
+    everywhere = np.ones(len(values), "?")
+    return Column(column.name, column.kind, values, everywhere).cells()

@@ -1,0 +1,176 @@
+"""Draws the pictures of the built-in processes; imported when one runs, because it brings in Matplotlib.
+
+Colours are of the palette of Okabe and Ito, which people with any colour vision can tell apart.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter, MaxNLocator
+
+BLUE, GREY = "#0072B2", "#7F7F7F"
+SHOWN_CATEGORIES = 30
+PANEL_CATEGORIES = 6
+SHOWN_PANELS = 24
+_LABEL_LETTERS = 28
+_TITLE_LETTERS = 80
+_OUTLINED_BINS = 60
+_LARGEST_PLAIN = 1e16
+_MOST_DECIMALS = 6
+_SEPARATED = 10_000
+_STEPS = [1, 2, 2.5, 5, 10]
+_DOTS_PER_INCH = 144
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.titlesize": 11,
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gristmill",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """What to draw for one column: counts between edges (numbers or datetime64), or counts of categories.
+
+    name: the column's. title: "" for the name. note: what is not drawn, or "". whole: whether the numbers are integers.
+    """
+
+    name: str
+    counts: Sequence[int]
+    edges: np.ndarray[Any, Any] | None = None
+    categories: Sequence[str] = ()
+    title: str = ""
+    note: str = ""
+    whole: bool = False
+
+
+def draw(bars: Bars) -> tuple[bytes, bytes]:
+    """Return one chart as PNG and as SVG."""
+    with mpl.rc_context(_STYLE):
+        shown = min(len(bars.categories), SHOWN_CATEGORIES)
+        height = 4.5 if bars.edges is not None else max(2.4, 1.2 + 0.28 * shown)
+        figure = Figure(figsize=(8, height), layout="constrained")
+        axes = figure.add_subplot()
+        _draw_bars(axes, bars, SHOWN_CATEGORIES)
+        axes.set_xlabel(_short(bars.name, 80) if bars.edges is not None else "rows")
+        axes.set_ylabel("rows" if bars.edges is not None else "")
+        notes = [bars.note, _not_drawn(bars, SHOWN_CATEGORIES)]
+        if any(notes):
+            text = "not shown: " + ", ".join(filter(None, notes))
+            figure.supxlabel(text, x=0.99, ha="right", fontsize="small", color=GREY)
+        return _written(figure)
+
+
+def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
+    """Return one picture with a small chart for each column, at most 24, as PNG and as SVG."""
+    with mpl.rc_context(_STYLE | {"font.size": 8, "axes.titlesize": 9}):
+        shown = panels[:SHOWN_PANELS]
+        across = min(3, max(1, len(shown)))
+        down = max(1, -(-len(shown) // across))
+        figure = Figure(figsize=(3.4 * across, 2.5 * down), layout="constrained")
+        for number, bars in enumerate(shown, start=1):
+            axes = figure.add_subplot(down, across, number)
+            _draw_bars(axes, bars, PANEL_CATEGORIES)
+            axes.set_xlabel(_not_drawn(bars, PANEL_CATEGORIES), fontsize="small", color=GREY)
+        if len(panels) > len(shown):
+            figure.supxlabel(f"{len(panels) - len(shown)} more columns are not shown", fontsize=8, color=GREY)
+        return _written(figure)
+
+
+def _draw_bars(axes: Axes, bars: Bars, most: int) -> None:
+    axes.set_title(_short(bars.title or bars.name, _TITLE_LETTERS if bars.title else _LABEL_LETTERS), loc="left")
+    if not any(bars.counts):
+        axes.text(0.5, 0.5, "no values", ha="center", va="center", color=GREY, transform=axes.transAxes)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    elif bars.edges is not None:
+        _draw_histogram(axes, bars.counts, bars.edges, whole=bars.whole)
+    else:
+        _draw_categories(axes, bars.counts[:most], bars.categories[:most])
+
+
+def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, whole: bool) -> None:
+    if edges.dtype.kind == "M":
+        places = date2num(edges)
+        locator = AutoDateLocator(minticks=3, maxticks=6)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        places = edges
+        axes.xaxis.set_major_locator(MaxNLocator(6 if np.abs(edges).max() < 1e7 else 3, steps=_STEPS, integer=whole))
+        axes.xaxis.set_major_formatter(NumberFormatter())
+    if len(counts) <= _OUTLINED_BINS:
+        axes.bar(places[:-1], counts, width=np.diff(places), align="edge", color=BLUE, edgecolor="white", linewidth=0.6)
+    else:
+        axes.stairs(counts, places, fill=True, color=BLUE)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS, integer=True))
+    axes.yaxis.set_major_formatter(NumberFormatter())
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+
+
+def _draw_categories(axes: Axes, counts: Sequence[int], names: Sequence[str]) -> None:
+    places = np.arange(len(names))
+    drawn = axes.barh(places, counts, color=BLUE, height=0.75)
+    axes.bar_label(drawn, [f"{count:,}" for count in counts], padding=3, fontsize="small")
+    axes.set_yticks(places, [_short(name, _LABEL_LETTERS) for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS, integer=True))
+    axes.xaxis.set_major_formatter(NumberFormatter())
+
+
+class NumberFormatter(Formatter):
+    """Writes ticks with as many digits as tell them apart, and never with an offset to add in one's head."""
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        """Write one number on its own."""
+        del pos
+        return f"{value:.10g}"
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Write the numbers of one axis alike."""
+        largest = max(map(abs, values), default=0.0)
+        step = min(np.diff(sorted(values)), default=1.0) or 1.0
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+        if largest < _LARGEST_PLAIN and decimals <= _MOST_DECIMALS:
+            separator = "," if largest >= _SEPARATED else ""
+            return [f"{value:{separator}.{decimals}f}" for value in values]
+        digits = max(1, math.ceil(math.log10(largest / step)))
+        return [f"{value:.{digits}e}" for value in values]
+
+
+def _not_drawn(bars: Bars, most: int) -> str:
+    rest = bars.counts[most:] if bars.categories else ()
+    return f"{len(rest):,} more values in {sum(rest):,} rows" if rest else ""
+
+
+def _short(text: str, letters: int) -> str:
+    """Cut a text in its middle, because names that belong together often differ at the end."""
+    line = " ".join(text.split()) or "(empty)"
+    if len(line) <= letters:
+        return line
+    return f"{line[: letters // 2]}…{line[-(letters - letters // 2 - 1) :]}"
+
+
+def _written(figure: Figure) -> tuple[bytes, bytes]:
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    figure.set_layout_engine("none")  # the layout is made, and the slowest part
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    return png.getvalue(), svg.getvalue()
