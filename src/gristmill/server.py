@@ -63,7 +63,10 @@ def serve(settings: Settings, make_app: MakeApp) -> int:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     with listener:
         return Prefork(
-            lambda ready: uvloop.run(_serve_here(settings, make_app, listener, connections, ready)),
+            # Not uvloop.run, which would end requests that are cut off with a 500 instead of a broken connection.
+            lambda ready: uvloop.new_event_loop().run_until_complete(
+                _serve_here(settings, make_app, listener, connections, ready)
+            ),
             settings.api_processes,
             on_ready=lambda: _log.info("The API answers", url=url, processes=settings.api_processes),
             on_stop=listener.close,

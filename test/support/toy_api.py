@@ -1,0 +1,115 @@
+"""A small application served by the real server, to be started as a process of its own: ``python -m support.toy_api``.
+
+The first argument holds settings, the second module constants to change ({"bridge.BODY_SECONDS": 1}), both as JSON.
+"""
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import flask
+
+from gristmill import logs
+from gristmill.errors import ConfigurationError
+from gristmill.server import serve
+from gristmill.settings import Settings
+from gristmill.streams import Sleep, SleepingStream, Steps
+
+MAGIC_LIMIT = 1024 * 1024
+
+
+def make_app(draining: threading.Event) -> flask.Flask:
+    if "refuse" in sys.argv:
+        raise ConfigurationError("processes/broken.py, line 3: no colon.")
+    app = flask.Flask("toy", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAGIC_LIMIT
+    open_streams: set[SleepingStream] = set()
+
+    @app.get("/")
+    def root() -> dict[str, object]:
+        return {"pid": os.getpid(), "threads": threading.active_count(), "streams": len(open_streams)}
+
+    @app.get("/healthz")
+    def healthz() -> str:
+        return "ok"
+
+    @app.get("/readyz")
+    def readyz() -> tuple[str, int]:
+        return ("draining", 503) if draining.is_set() else ("ready", 200)
+
+    @app.get("/events")
+    def events() -> flask.Response:
+        keep_alive = flask.request.args.get("keep_alive", 15.0, float)
+
+        def steps(stream: SleepingStream) -> Steps:
+            open_streams.add(stream)
+            try:
+                yield b"data: hello\n\n"
+                while not draining.is_set():
+                    woken = yield Sleep(keep_alive)
+                    if not woken:
+                        yield b": keep-alive\n\n"
+                yield b"retry: 2000\n\n"
+            finally:
+                open_streams.discard(stream)
+
+        return flask.Response(SleepingStream(steps), mimetype="text/event-stream", direct_passthrough=True)
+
+    @app.get("/fail")
+    def fail() -> flask.Response:
+        size = flask.request.args.get("size", 1000, int)
+
+        def rows() -> Iterator[bytes]:
+            for _ in range(0, size, 1000):
+                yield b"1,2\n" * 250
+            raise RuntimeError("the query broke")
+
+        response = flask.Response(rows(), mimetype="text/csv")
+        if "length" in flask.request.args:
+            response.content_length = size + 1000
+        return response
+
+    @app.get("/wait")
+    def wait() -> str:
+        return "early" if draining.wait(flask.request.args.get("seconds", 30.0, float)) else "late"
+
+    @app.get("/slow")
+    def slow() -> str:
+        time.sleep(flask.request.args.get("seconds", 1.0, float))
+        return "done"
+
+    @app.get("/big")
+    def big() -> flask.Response:
+        megabytes = flask.request.args.get("mb", 200, int)
+        return flask.Response((bytes(2**20) for _ in range(megabytes)), mimetype="application/octet-stream")
+
+    @app.post("/length")
+    def length() -> str:
+        return str(len(flask.request.get_data()))
+
+    @app.get("/crash")
+    def crash() -> str:
+        os._exit(3)
+
+    return app
+
+
+def main() -> int:
+    settings = Settings(**json.loads(sys.argv[1]))
+    for name, value in json.loads(sys.argv[2]).items():
+        module, _, constant = name.partition(".")
+        setattr(importlib.import_module(f"gristmill.{module}"), constant, value)
+    logs.configure(settings)
+    try:
+        return serve(settings, make_app)
+    except ConfigurationError as error:
+        print(f"refused: {error.detail}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,575 @@
+"""The server as its clients meet it: real processes, real sockets."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from support import wait_until
+
+from gristmill.errors import ConfigurationError
+from gristmill.lifeline import tied
+from gristmill.server import serve
+from gristmill.settings import Settings
+
+TESTS = Path(__file__).parent
+HEADERS = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+class Served:
+    """The toy application behind the real server, in processes of its own."""
+
+    def __init__(self, log: Path, settings: dict[str, Any], constants: dict[str, float], *words: str) -> None:
+        self._log = log
+        values = {"port": 0, "wait_seconds": 30, "body_bytes": 2**20, "log_format": "json"} | settings
+        command = [sys.executable, "-m", "support.toy_api", json.dumps(values), json.dumps(constants), *words]
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                tied(command),
+                stdin=subprocess.DEVNULL,
+                stderr=output,
+                env=os.environ | {"PYTHONPATH": str(TESTS)},
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def port(self) -> int:
+        match = wait_until(lambda: re.search(r"http://127.0.0.1:(\d+)", self.log) or self._check(), what=self.log)
+        return int(match[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _check(self) -> None:
+        assert self.process.poll() is None, f"the server has ended: {self.log}"
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def send(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def children(self) -> list[int]:
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    with ExitStack() as stack:
+
+        def start(*words: str, constants: dict[str, float] | None = None, **settings: Any) -> Served:
+            served = Served(tmp_path / "log", settings, constants or {}, *words)
+            stack.callback(served.stop)
+            return served
+
+        yield start
+
+
+def read_all(client: socket.socket) -> bytes:
+    """What the server sends until it closes the connection."""
+    data = b""
+    while piece := client.recv(65536):
+        data += piece
+    return data
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+# Stopping
+
+
+def test_clients_that_keep_connections_see_no_failure_through_a_drain(start: Callable[..., Served]) -> None:
+    served = start(drain_seconds=4)
+    port = served.port
+    told = threading.Event()
+    over = threading.Event()
+    answers: list[tuple[bool, bool]] = []
+
+    def client() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        while not over.is_set():
+            was_told = told.is_set()
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            response.read()
+            assert response.status == 200
+            answers.append((was_told, response.getheader("Connection") == "close"))
+            time.sleep(0.005)
+        connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        clients = [pool.submit(client) for _ in range(20)]
+        time.sleep(1)
+        started = time.monotonic()
+        served.send()
+        wait_until(lambda: served.get("/readyz").status_code == 503, 3)
+        told.set()
+        while time.monotonic() < started + 3:
+            assert served.get("/healthz").status_code == 200
+            assert served.get("/readyz").status_code == 503
+        over.set()
+        for result in clients:
+            result.result(30)
+    assert served.process.wait(30) == 0
+    assert time.monotonic() - started > 4
+    after = [closes for was_told, closes in answers if was_told]
+    before = [closes for was_told, closes in answers if not was_told]
+    assert len(before) > 20
+    assert len(after) > 20
+    assert all(after)
+
+
+def test_event_streams_end_with_retry_when_the_drain_begins(start: Callable[..., Served]) -> None:
+    served = start(drain_seconds=20)
+    with httpx.stream("GET", served.url + "/events", timeout=30) as response:
+        lines = response.iter_lines()
+        assert next(lines) == "data: hello"
+        started = time.monotonic()
+        served.send()
+        rest = list(lines)
+    assert rest[-2] == "retry: 2000"
+    assert time.monotonic() - started < 5
+
+
+def test_an_event_stream_that_begins_during_the_drain_ends_with_retry(start: Callable[..., Served]) -> None:
+    served = start(drain_seconds=20)
+    url = served.url
+    served.send()
+    wait_until(lambda: served.get("/readyz").status_code == 503)
+    assert httpx.get(url + "/events").text.endswith("retry: 2000\n\n")
+
+
+def test_long_waits_are_answered_when_the_drain_begins(start: Callable[..., Served]) -> None:
+    served = start(drain_seconds=20)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(served.get, "/wait?seconds=30")
+        wait_until(lambda: served.get("/").json()["threads"] > 1)
+        time.sleep(0.3)
+        served.send()
+        assert answer.result(10).text == "early"
+
+
+def test_requests_in_flight_are_finished_before_the_exit(start: Callable[..., Served]) -> None:
+    served = start(drain_seconds=0)
+    url = served.url
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.get, url + "/slow?seconds=2", timeout=30)
+        time.sleep(0.7)
+        served.send()
+        assert answer.result(10).text == "done"
+    assert served.process.wait(10) == 0
+
+
+def test_requests_that_do_not_end_are_cut_off_in_time(start: Callable[..., Served]) -> None:
+    served = start(drain_seconds=0, wait_seconds=0.1, constants={"server.FINISH_SECONDS": 1})
+    url = served.url
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.get, url + "/slow?seconds=60", timeout=30)
+        time.sleep(0.7)
+        served.send()
+        with pytest.raises(httpx.TransportError):
+            answer.result(10)
+    assert served.process.wait(10) == 1
+    assert "cut off" in served.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(start: Callable[..., Served], number: signal.Signals) -> None:
+    served = start(drain_seconds=60)
+    url = served.url
+    served.send(number)
+    wait_until(lambda: httpx.get(url + "/readyz").status_code == 503)
+    started = time.monotonic()
+    served.send(number)
+    assert served.process.wait(10) == 1
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_stops_without_noise(start: Callable[..., Served], processes: int) -> None:
+    served = start(api_processes=processes)
+    served.get("/")
+    os.killpg(served.process.pid, signal.SIGINT)
+    assert served.process.wait(10) == 0
+    assert "Traceback" not in served.log
+    assert "panic" not in served.log
+
+
+def test_a_signal_to_the_whole_group_still_drains(start: Callable[..., Served]) -> None:
+    served = start(drain_seconds=2)
+    url = served.url
+    os.killpg(served.process.pid, signal.SIGTERM)
+    wait_until(lambda: httpx.get(url + "/readyz").status_code == 503)
+    assert httpx.get(url + "/healthz").status_code == 200
+    assert served.process.wait(10) == 0
+
+
+# Broken responses
+
+
+@pytest.mark.parametrize("path", ["/fail", "/fail?size=3000000", "/fail?size=3000000&length"])
+def test_a_stream_that_fails_midway_is_an_error_for_the_client(start: Callable[..., Served], path: str) -> None:
+    served = start()
+    with pytest.raises(httpx.RemoteProtocolError):
+        served.get(path)
+    assert "the query broke" in served.log
+    assert served.get("/").status_code == 200
+
+
+def test_a_short_body_of_known_length_that_fails_is_a_500(start: Callable[..., Served]) -> None:
+    response = start().get("/fail?length")
+    assert response.status_code == 500
+    assert response.json()["type"] == "urn:gristmill:problem:internal"
+    assert "the query broke" not in response.text
+
+
+def test_a_stream_that_does_not_fail_is_whole(start: Callable[..., Served]) -> None:
+    assert len(start().get("/big?mb=5").content) == 5 * 2**20
+
+
+# Waiting requests
+
+
+@linux
+@pytest.mark.slow
+def test_a_thousand_watchers_leave_the_others_their_rate_and_the_memory(start: Callable[..., Served]) -> None:
+    served = start(waiting_requests=1100)
+    port = served.port
+
+    def rate() -> float:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        count = 0
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            connection.request("GET", "/")
+            connection.getresponse().read()
+            count += 1
+        connection.close()
+        return count
+
+    def memory() -> float:
+        rollup = Path(f"/proc/{served.children()[0]}/smaps_rollup").read_text()
+        return int(re.search(r"Pss:\s+(\d+)", rollup)[1]) / 1024  # type: ignore[index]
+
+    with_none: list[float] = []
+    with_all: list[float] = []
+    rate()
+    before = memory()
+    for _ in range(3):
+        with_none.append(rate())
+        with ExitStack() as stack:
+            watchers = [stack.enter_context(served.connect()) for _ in range(1000)]
+            for watcher in watchers:
+                watcher.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_until(lambda: served.get("/").json()["streams"] == 1000)
+            assert all(b"hello" in watcher.recv(4096) + watcher.recv(4096) for watcher in watchers[:10])
+            with_all.append(rate())
+            assert memory() - before < 120
+            assert served.get("/").json()["threads"] < 50
+        wait_until(lambda: served.get("/").json()["streams"] == 0)
+    assert statistics.median(with_all) > 0.7 * statistics.median(with_none)
+
+
+def test_a_watcher_that_leaves_frees_its_place(start: Callable[..., Served]) -> None:
+    served = start()
+    with served.connect() as client:
+        client.sendall(b"GET /events?keep_alive=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: served.get("/").json()["streams"] == 1)
+    wait_until(lambda: served.get("/").json()["streams"] == 0, 10)
+    assert "Traceback" not in served.log
+
+
+def test_a_stream_that_sleeps_is_kept_alive(start: Callable[..., Served]) -> None:
+    served = start()
+    with httpx.stream("GET", served.url + "/events?keep_alive=0.1", timeout=30) as response:
+        lines = response.iter_lines()
+        assert [next(lines) for _ in range(5)] == ["data: hello", "", ": keep-alive", "", ": keep-alive"]
+
+
+def test_health_is_answered_within_100_ms_with_every_place_taken(start: Callable[..., Served]) -> None:
+    served = start(waiting_requests=4, constants={"server.OTHER_THREADS": 4})
+    with ExitStack() as stack:
+        for _ in range(12):
+            client = stack.enter_context(served.connect())
+            client.sendall(b"GET /slow?seconds=20 HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.5)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(served.url + "/", timeout=0.5)
+        durations = []
+        with httpx.Client(base_url=served.url) as client:
+            for _ in range(10):
+                started = time.monotonic()
+                assert client.get("/healthz").status_code == 200
+                durations.append(time.monotonic() - started)
+    assert statistics.median(durations) < 0.1
+
+
+def test_more_requests_than_can_wait_for_a_thread_are_refused(start: Callable[..., Served]) -> None:
+    served = start(waiting_requests=1, constants={"server.OTHER_THREADS": 1})
+    with ExitStack() as stack:
+        for _ in range(10):
+            client = stack.enter_context(served.connect())
+            client.sendall(b"GET /slow?seconds=20 HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.5)
+        response = served.get("/")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "2"
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["type"] == "urn:gristmill:problem:busy"
+
+
+def test_blocked_views_do_not_hold_up_others(start: Callable[..., Served]) -> None:
+    served = start()
+    with ExitStack() as stack:
+        for _ in range(50):
+            client = stack.enter_context(served.connect())
+            client.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: served.get("/").json()["threads"] > 50)
+        started = time.monotonic()
+        served.get("/")
+        assert time.monotonic() - started < 1
+
+
+# Slow and hostile clients
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", HEADERS])
+def test_a_silent_connection_is_closed(start: Callable[..., Served], beginning: bytes) -> None:
+    served = start(idle_seconds=1)
+    with served.connect() as client:
+        started = time.monotonic()
+        client.sendall(beginning)
+        read_all(client)
+    assert 0.5 < time.monotonic() - started < 10
+
+
+def test_headers_that_trickle_in_are_cut_off(start: Callable[..., Served]) -> None:
+    served = start(idle_seconds=1)
+    started = time.monotonic()
+    with served.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < started + 10:
+                client.sendall(b"X-A: b\r\n")
+                time.sleep(0.1)
+    assert time.monotonic() - started < 5
+
+
+def test_huge_headers_are_refused(start: Callable[..., Served]) -> None:
+    served = start()
+    response = httpx.get(served.url, headers={"X-Big": "x" * 200_000}, timeout=30)
+    assert response.status_code == 431
+
+
+def test_a_body_that_never_comes_is_given_up(start: Callable[..., Served]) -> None:
+    served = start(constants={"bridge.BODY_SECONDS": 1})
+    with served.connect() as client:
+        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer
+    assert b"urn:gristmill:problem:body-too-slow" in answer
+
+
+def test_bodies_that_never_come_hold_no_thread(start: Callable[..., Served]) -> None:
+    served = start(waiting_requests=1, constants={"server.OTHER_THREADS": 1})
+    with ExitStack() as stack:
+        for _ in range(50):
+            client = stack.enter_context(served.connect())
+            client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+        assert served.get("/").status_code == 200
+
+
+def test_a_body_above_the_limit_is_refused_unread(start: Callable[..., Served]) -> None:
+    served = start()
+    with served.connect() as client:
+        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\nx")
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += client.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_that_sends_too_much_sees_why(start: Callable[..., Served], chunked: bool) -> None:
+    served = start()
+    body = bytes(20 * 2**20)
+    response = httpx.post(served.url + "/length", content=iter([body]) if chunked else body, timeout=30)
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_within_the_limit_arrives(start: Callable[..., Served], chunked: bool) -> None:
+    served = start(body_bytes=4 * 2**20)
+    body = bytes(2**20)
+    response = httpx.post(served.url + "/length", content=iter([body]) if chunked else body, timeout=30)
+    assert response.text == str(2**20)
+
+
+def test_more_connections_than_allowed_wait_for_silent_ones_to_go(start: Callable[..., Served]) -> None:
+    served = start(connections=8, idle_seconds=2)
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(served.connect())
+        started = time.monotonic()
+        assert served.get("/").status_code == 200
+    assert time.monotonic() - started > 0.5
+
+
+@linux
+def test_a_client_that_takes_nothing_holds_no_thread_no_memory_and_is_cut_off(start: Callable[..., Served]) -> None:
+    served = start(constants={"bridge.SEND_SECONDS": 2})
+    served.get("/")
+
+    def resident() -> int:
+        status = Path(f"/proc/{served.children()[0]}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) // 1024  # type: ignore[index]
+
+    before = resident()
+    with served.connect() as client:
+        client.sendall(b"GET /big?mb=500 HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(1.5)
+        assert resident() - before < 100
+        time.sleep(2)
+        with contextlib.suppress(ConnectionError):
+            assert len(read_all(client)) < 500 * 2**20
+    assert served.get("/").json()["threads"] < 10
+
+
+# Processes
+
+
+@linux
+def test_a_crashed_process_is_replaced(start: Callable[..., Served]) -> None:
+    served = start()
+    pid = served.get("/").json()["pid"]
+    with pytest.raises(httpx.TransportError):
+        served.get("/crash")
+    assert served.get("/").json()["pid"] != pid
+    assert "another takes its place" in served.log
+
+
+def test_processes_that_crash_again_and_again_end_the_server(start: Callable[..., Served]) -> None:
+    served = start()
+    url = served.url
+    while served.process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(url + "/crash", timeout=5)
+    assert served.process.returncode == 1
+    assert "giving up" in served.log
+
+
+@linux
+@pytest.mark.parametrize("processes", [1, 3])
+def test_nothing_is_left_when_the_main_process_is_killed(start: Callable[..., Served], processes: int) -> None:
+    served = start(api_processes=processes)
+    served.get("/")
+    children = served.children()
+    assert len(children) == processes
+    served.send(signal.SIGKILL)
+    wait_until(lambda: all(is_gone(pid) for pid in children), 10)
+
+
+def test_several_processes_share_the_requests(start: Callable[..., Served]) -> None:
+    served = start(api_processes=2)
+    pids = set()
+    for _ in range(200):
+        pids.add(served.get("/").json()["pid"])
+        if len(pids) == 2:
+            break
+    assert len(pids) == 2
+
+
+def test_a_taken_port_is_said_before_anything_starts(start: Callable[..., Served], tmp_path: Path) -> None:
+    served = start()
+    with pytest.raises(ConfigurationError, match=rf"port {served.port}: Address already in use.*GRISTMILL_PORT"):
+        serve(Settings(port=served.port), lambda _draining: pytest.fail("the application was made"))
+
+
+def test_an_address_of_another_computer_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="GRISTMILL_HOST"):
+        serve(Settings(host="192.0.2.1", port=0), lambda _draining: pytest.fail("the application was made"))
+
+
+def test_a_name_that_is_no_address_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"GRISTMILL_HOST=no-such-host\.invalid"):
+        serve(Settings(host="no-such-host.invalid", port=0), lambda _draining: pytest.fail("was made"))
+
+
+def test_an_application_that_refuses_to_start_refuses_the_start(start: Callable[..., Served]) -> None:
+    served = start("refuse", api_processes=2)
+    assert served.process.wait(30) == 2
+    assert served.log.strip() == "refused: processes/broken.py, line 3: no colon."
+
+
+# What requests and responses look like
+
+
+def test_the_server_does_not_tell_its_version(start: Callable[..., Served]) -> None:
+    assert start().get("/").headers["Server"] == "granian"
+
+
+def test_a_request_is_logged_when_asked_for(start: Callable[..., Served]) -> None:
+    served = start(access_log=True)
+    served.get("/")
+    line = json.loads(wait_until(lambda: [line for line in served.log.splitlines() if '"Request"' in line])[0])
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/", 200)
+    assert 0 < line["milliseconds"] < 5000
+
+
+def test_requests_are_not_logged_by_default(start: Callable[..., Served]) -> None:
+    served = start()
+    served.get("/")
+    served.send()
+    served.process.wait(10)
+    assert '"Request"' not in served.log
+
+
+def test_a_head_request_has_the_length_and_no_body(start: Callable[..., Served]) -> None:
+    served = start()
+    response = httpx.head(served.url + "/healthz")
+    assert response.headers["Content-Length"] == "2"
+    assert response.content == b""
+
+
+def test_requests_may_be_sent_before_the_answer_to_the_last(start: Callable[..., Served]) -> None:
+    served = start()
+    with served.connect() as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 2 + b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert read_all(client).count(b"200 OK") == 3
