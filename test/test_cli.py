@@ -149,3 +149,32 @@ def test_a_queue_is_paused_shown_as_such_and_resumed(run: Run, jobs: Jobs) -> No
     assert "paused" in run("queue", "show").stdout
     assert run("queue", "resume", "echo").stdout == "Resumed: echo.\n"
     assert "paused" not in run("queue", "show").stdout
+
+
+def test_a_new_token_is_printed_once_and_kept_as_a_hash(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    result = run("token", "new", "ada", "--role", "run", GRISTMILL_TOKEN_FILE=str(path))
+    assert result.returncode == 0, result.stderr
+    token = result.stdout.strip()
+    assert len(token.split()) == 1
+    assert token not in path.read_text()
+    assert "ada" in path.read_text()
+
+
+def test_a_role_that_does_not_exist_is_exit_code_2(run: Run) -> None:
+    result = run("token", "new", "ada", "--role", "king")
+    assert result.returncode == 2
+    assert "manage" in result.stderr
+
+
+def test_processes_lists_the_built_in_ones(run: Run) -> None:
+    result = run("processes")
+    assert result.returncode == 0, result.stderr
+    assert {"echo", "histogram", "summary"} <= {line.split()[0] for line in result.stdout.splitlines()}
+
+
+def test_doctor_names_what_is_missing_and_is_exit_code_1_when_something_is_wrong(run: Run) -> None:
+    good = run("doctor")
+    assert good.returncode == 0, good.stdout
+    assert "start one with `gristmill worker`" in good.stdout
+    assert run("doctor", REDIS_URL="redis://127.0.0.1:1/0").returncode == 1
