@@ -85,10 +85,11 @@ clean: ## Remove what was built or installed; data/ stays
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { \
-		echo "Gristmill needs Python 3.11 or newer; python3 is $$(python3 --version 2>&1 || true)." >&2; \
+		echo "Gristmill needs Python 3.11 or newer; python3 is $$(python3 --version 2>/dev/null || echo not installed)." >&2; \
 		echo "Install a newer one (python.org, apt-get install python3, brew install python), or name it: make PYTHON=..." >&2; \
 		exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
+	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 

@@ -168,6 +168,25 @@ def test_every_line_that_the_demo_says_to_try_works_when_pasted(start: Start) ->
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_the_curl_lines_of_the_docs_work_when_pasted(start: Start, page: str) -> None:
+    blocks = re.findall(r"^```\n(.*?)^```", (REPOSITORY / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    commands = [
+        line
+        for block in blocks
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.startswith("curl") and "http://127.0.0.1:8000" in line
+    ]
+    assert commands
+    url = start("--port", "0").url
+    for command in commands:
+        line = f"{command.replace('http://127.0.0.1:8000', url)} --fail"
+        result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, (line, result)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_within_seconds(start: Start, how: signal.Signals) -> None:
     up = start("--port", "0")
