@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gristmill.errors import InvalidInputsError
-    from gristmill.processes.authoring import MediaType, Output, Progress, process
+    from gristmill.processes.authoring import MediaType, Output, Progress, process, wrong_input
     from gristmill.processes.table import Column, Table
     from gristmill.processes.types import BoundingBox
 
@@ -30,6 +30,7 @@ __all__ = [
     "Table",
     "__version__",
     "process",
+    "wrong_input",
 ]
 
 _HOMES = {
@@ -41,6 +42,7 @@ _HOMES = {
     "Progress": "gristmill.processes.authoring",
     "Table": "gristmill.processes.table",
     "process": "gristmill.processes.authoring",
+    "wrong_input": "gristmill.processes.authoring",
 }
 
 

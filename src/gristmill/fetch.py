@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -112,7 +112,7 @@ class SafeClient:
         for _ in range(REDIRECTS + 1):
             with self._send("GET", target, {"Accept": "*/*", "Accept-Encoding": "gzip"}, b"", deadline) as response:
                 if response.is_redirect:
-                    target = check_url(str(target.join(response.headers["location"])), self.allowed)
+                    target = check_url(_joined(target, response.headers["location"]), self.allowed)
                     continue
                 if not response.is_success:
                     raise FetchError(f"{target} answered with status {response.status_code}")
@@ -306,28 +306,33 @@ def _decoded(response: _Response, largest_bytes: int) -> Iterator[bytes]:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "", "gzip", "x-gzip"}:
         raise FetchError(f"the answer is compressed with {encoding}, which was not asked for")
-    expand: Callable[[bytes], Iterator[bytes]] = _gunzip() if "gzip" in encoding else lambda chunk: iter((chunk,))
     size = 0
-    for chunk in response.chunks():
-        for piece in expand(chunk):
-            size += len(piece)
-            if size > largest_bytes:
-                raise FetchError(f"the answer is larger than {largest_bytes:,} bytes")
-            yield piece
+    for piece in _gunzipped(response.chunks()) if "gzip" in encoding else response.chunks():
+        size += len(piece)
+        if size > largest_bytes:
+            raise FetchError(f"the answer is larger than {largest_bytes:,} bytes")
+        yield piece
 
 
-def _gunzip() -> Callable[[bytes], Iterator[bytes]]:
+def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
     decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-
-    def expand(chunk: bytes) -> Iterator[bytes]:
-        while chunk:
+    for chunk in chunks:
+        rest = chunk
+        while rest:
             try:
-                yield decoder.decompress(chunk, _CHUNK_BYTES)
+                yield decoder.decompress(rest, _CHUNK_BYTES)
             except zlib.error as error:
                 raise FetchError(f"the answer is not valid gzip: {error}") from error
-            chunk = decoder.unconsumed_tail
+            rest = decoder.unconsumed_tail
+    if not decoder.eof:
+        raise FetchError("the answer ended in the middle of its gzip data")
 
-    return expand
+
+def _joined(base: httpx.URL, location: str) -> str:
+    try:
+        return str(base.join(location))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise RefusedUrlError(f"{base} redirects to {location[:200]!r}, which is not a URL") from error
 
 
 def _no_answer(url: httpx.URL, error: BaseException) -> FetchError:

@@ -4,7 +4,7 @@
 Reading a request and writing a result do no I/O but fetching inputs given by reference.
 """
 
-from gristmill.processes.authoring import Limits, MediaType, Output, Progress, process
+from gristmill.processes.authoring import Limits, MediaType, Output, Progress, process, wrong_input
 from gristmill.processes.loading import load_registry, preload
 from gristmill.processes.outputs import ProducedOutput
 from gristmill.processes.registry import Process, Registry, RunContext
@@ -26,4 +26,5 @@ __all__ = [
     "load_registry",
     "preload",
     "process",
+    "wrong_input",
 ]

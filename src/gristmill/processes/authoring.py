@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
-from gristmill.errors import ConfigurationError
+from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -163,6 +163,15 @@ def process(
         return function
 
     return declare if function is None else declare(function)
+
+
+def wrong_input(name: str, detail: str) -> InvalidInputsError:
+    """Return the error to raise where only the process can tell that an input is wrong: ``raise wrong_input(...)``.
+
+    detail: goes on from the input's name, such as "must be a column of numbers". The job then fails as "invalid
+    inputs", with the input's JSON pointer, and not as an error of the process.
+    """
+    return InvalidInputsError(f"/inputs/{name} {detail}", faults=[Fault(f"/inputs/{name}", detail)])
 
 
 def where(function: Callable[..., object]) -> str:

@@ -6,8 +6,7 @@ from typing import Annotated, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
-from gristmill.errors import Fault, InvalidInputsError
-from gristmill.processes.authoring import MediaType, Progress, process
+from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
 from gristmill.processes.counting import RangeError, as_text, bin_counts, finite, value_counts
 from gristmill.processes.table import Array, Column, Table
 
@@ -92,8 +91,7 @@ def histogram(
 
 def _column(table: Table, name: str) -> Column:
     if name not in table:
-        detail = f"is not a column of the table; its columns are: {', '.join(table) or 'none'}"
-        raise InvalidInputsError(f"/inputs/column {detail}", faults=[Fault("/inputs/column", detail)])
+        raise wrong_input("column", f"is not a column of the table; its columns are: {', '.join(table) or 'none'}")
     return table.column(name)
 
 
@@ -108,7 +106,7 @@ def _bins(column: Column, bins: int, low: float | None, high: float | None) -> t
     try:
         counts, edges = bin_counts(values, bins, *(() if is_time else (low, high)))
     except RangeError as error:
-        raise InvalidInputsError(f"/inputs/bins {error}", faults=[Fault("/inputs/bins", str(error))]) from error
+        raise wrong_input("bins", str(error)) from error
     shown = [f"{one}Z" for one in np.datetime_as_string(edges)] if is_time else edges.tolist()
     made = _counts(
         column,

@@ -82,7 +82,7 @@ class Input:
         if isinstance(raw, dict):
             if is_reference(raw) or not self.takes_objects:
                 raw = _without_format(raw)
-            if is_reference(raw) or ("href" in raw and not self.takes_objects):
+            if is_reference(raw) or ("href" in raw and (self.form == "table" or not self.takes_objects)):
                 return self._read_reference(raw, at, fetch)
             if "value" in raw and raw.keys() <= _QUALIFIED:
                 return self._read_qualified(raw, at)

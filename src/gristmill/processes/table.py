@@ -150,6 +150,10 @@ class Table(Mapping[str, Array]):
         except KeyError:
             raise KeyError(f"there is no column {name!r}; there are: {', '.join(self._columns)}") from None
 
+    def where(self, chosen: npt.NDArray[np.bool_]) -> "Table":
+        """Return the rows for which a boolean array of one value a row is true."""
+        return Table(Column(one.name, one.kind, one.values[chosen], one.valid[chosen]) for one in self.columns)
+
     def to_json(self) -> dict[str, object]:
         """Return ``{"columns": [{"name", "type"}], "rows": [[...]]}``, which reads back as the same table."""
         cells = [column.cells() for column in self.columns]
@@ -405,6 +409,8 @@ def _word(value: object) -> str:
 
 def _checked(values: list[Any], kind: Kind) -> list[Any]:
     wanted = {"boolean": bool, "integer": int, "string": str}[kind]
+    if kind == "string":
+        "".join(map(str, values)).encode()  # a lone surrogate could never be written again
     for one in values:
         if type(one) is not wanted:
             raise ValueError(f"{one!r} is none")
