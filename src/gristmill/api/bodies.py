@@ -25,12 +25,16 @@ def read_json(max_depth: int) -> object:
     InvalidRequestError (400): with line and column for what is not JSON; and for repeated names, NaN,
     infinities, lone surrogates, and nesting deeper than ``max_depth``.
     """
-    media_type = request.mimetype
+    if request.environ.get("CONTENT_TYPE") != "application/json":
+        _refuse_other_types(request.mimetype)
+    return parse_json(request.get_data(cache=False), max_depth)
+
+
+def _refuse_other_types(media_type: str) -> None:
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType(
             f"The body must be JSON, with Content-Type: application/json; it came as {media_type or 'no type at all'}."
         )
-    return parse_json(request.get_data(cache=False), max_depth)
 
 
 def parse_json(body: bytes, max_depth: int) -> object:

@@ -3,45 +3,46 @@
 import re
 import secrets
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from gristmill.api import links, proxies
 from gristmill.api.services import Services
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-_ALLOWED = (
-    "Authorization, Content-Type, Idempotency-Key, If-None-Match, "
-    "Last-Event-ID, Prefer, Priority, X-Request-Id"
-)
+_REQUEST_ID = "gristmill.request_id"
+_ALLOWED = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, Priority, X-Request-Id"
 _EXPOSED = (
-    "ETag, Gristmill-Submission, Gristmill-Version, Link, Location, "
-    "Preference-Applied, Retry-After, X-Request-Id"
+    "ETag, Gristmill-Submission, Gristmill-Version, Link, Location, Preference-Applied, Retry-After, X-Request-Id"
 )
 
 
 def request_id() -> str:
     """The id of the current request: the client's X-Request-Id when it is sane, else one made here."""
-    made: str = g.request_id
+    made: str = request.environ[_REQUEST_ID]
     return made
 
 
 def install(app: Flask, services: Services) -> None:
     """Add what all requests and responses carry to an application."""
-    release = services.release
-    origins = frozenset(services.settings.cors_origins)
+    settings, release = services.settings, services.release
+    public_url = settings.public_url.rstrip("/")
+    origins = frozenset(settings.cors_origins)
 
     @app.before_request
     def begin() -> None:
-        given = request.environ.get("HTTP_X_REQUEST_ID", "")
-        g.request_id = made = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        environ = request.environ
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        environ[_REQUEST_ID] = made = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
         clear_contextvars()
         bind_contextvars(request_id=made)
+        environ[links.BASE_URL] = public_url or proxies.asked_url(environ, settings)
 
     @app.after_request
     def end(response: Response) -> Response:
         headers = response.headers
-        headers["X-Request-Id"] = g.request_id
-        headers["Gristmill-Version"] = release
+        headers.add("X-Request-Id", request.environ[_REQUEST_ID])
+        headers.add("Gristmill-Version", release)
         if origins:
             _allow_origin(response, origins)
         return response

@@ -14,14 +14,14 @@ from gristmill.api.offerings import Offering
 from gristmill.api.preferences import Preferences
 from gristmill.api.results import result_response
 from gristmill.api.services import Services, services
-from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError, UnavailableError
+from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError
 from gristmill.hub import Watch
 from gristmill.job import Idempotency, Job, NewJob, new_id
 
 LONGEST_IDEMPOTENCY_KEY = 255
 
 _IDEMPOTENCY_KEY = re.compile(rf"[!-~]{{1,{LONGEST_IDEMPOTENCY_KEY}}}")
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
 
 blueprint = Blueprint("execution", __name__)
 
@@ -128,11 +128,9 @@ def _watched(serving: Services, job: Job, watch: Watch, deadline: float) -> Job:
         left = deadline - time.monotonic()
         if left <= 0 or serving.draining.is_set():
             break
-        watch.wait(min(left, _LOOK_SECONDS))
-        try:
+        event = watch.wait(min(left, _LOOK_SECONDS))
+        if event is not None and (event.status is None or event.status.is_final):
             job = serving.jobs.get(job.id)
-        except UnavailableError:
-            break
     return job
 
 

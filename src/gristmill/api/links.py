@@ -5,32 +5,25 @@
 
 from urllib.parse import quote
 
-from flask import g
+from flask import request
 
-from gristmill.api.proxies import origin
-from gristmill.api.services import services
+BASE_URL = "gristmill.base_url"
 
 
 def base_url() -> str:
     """Scheme, host and path prefix of this API, without a slash at the end."""
-    public = services().settings.public_url
-    if public:
-        return public.rstrip("/")
-    base: str | None = g.get("base_url")
-    if base is None:
-        asked = origin()
-        base = g.base_url = f"{asked.scheme}://{asked.host}{asked.prefix}"
+    base: str = request.environ[BASE_URL]
     return base
 
 
 def url(*segments: str) -> str:
     """The URL of a resource by the segments of its path, each quoted: ``url("jobs", job.id)``."""
-    return "/".join((base_url(), *(quoted(segment) for segment in segments)))
+    return "/".join((request.environ[BASE_URL], *map(quoted, segments)))
 
 
 def quoted(value: str) -> str:
     """A value as it stands in a URL's path segment or query."""
-    return quote(value, safe="")
+    return value if value.isascii() and value.isalnum() else quote(value, safe="")
 
 
 def link(href: str, rel: str, *, media_type: str = "application/json", title: str = "") -> dict[str, str]:

@@ -6,10 +6,15 @@ else gets JSON. HTML pages register their format in ``FORMATS`` when they come.
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from flask import Response, request
+from werkzeug.datastructures import Headers
 
 from gristmill.errors import Fault, InvalidRequestError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 FORMATS = {"json": "application/json"}
 PROBLEM = "application/problem+json"
@@ -35,15 +40,24 @@ def json_bytes(value: object) -> bytes:
     return _encoder.encode(value).encode("utf-8", "backslashreplace")
 
 
+class Prepared(Response):
+    """A response with its whole body and its length: Werkzeug need not look at its headers again."""
+
+    def __init__(self, body: bytes, status: int, media_type: str, headers: Mapping[str, str]) -> None:
+        every = [("Content-Type", media_type), ("Content-Length", str(len(body))), *headers.items()]
+        super().__init__(body, status, every)
+
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
+        """The headers as they are."""
+        del environ
+        return self.headers
+
+
 def json_response(
-    value: object,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    *,
-    media_type: str = "application/json",
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None, *, media_type: str = "application/json"
 ) -> Response:
     """Answer with a value as JSON."""
-    return Response(json_bytes(value), status, headers, content_type=media_type)
+    return Prepared(json_bytes(value), status, media_type, headers or {})
 
 
 def unchanging(body: bytes, etag: str, *, media_type: str = "application/json") -> Response:
@@ -51,7 +65,7 @@ def unchanging(body: bytes, etag: str, *, media_type: str = "application/json") 
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
         return Response(status=304, headers=headers)
-    return Response(body, 200, headers, content_type=media_type)
+    return Prepared(body, 200, media_type, headers)
 
 
 def problem_media_type() -> str:

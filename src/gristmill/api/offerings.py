@@ -1,10 +1,8 @@
 """A process as this API offers it: what of it depends on the release and the settings, worked out once."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from gristmill.processes import Process
+from gristmill.processes import Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +13,7 @@ class Offering:
     sync: whether it may be waited for; False when its time limit is longer than a request may wait.
     """
 
-    process: "Process"
+    process: Process
     version: str
     sync: bool
 
@@ -25,6 +23,6 @@ class Offering:
         return ["sync-execute", "async-execute", "dismiss"] if self.sync else ["async-execute", "dismiss"]
 
 
-def offer(process: "Process", release: str, wait_seconds: float) -> Offering:
+def offer(process: Process, release: str, wait_seconds: float) -> Offering:
     """Offer a process; waiting for it is on offer when its time limit is within ``wait_seconds``."""
     return Offering(process, process.version_hash(release), process.limits.seconds <= wait_seconds)

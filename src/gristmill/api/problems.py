@@ -51,17 +51,26 @@ def problem_response(
     return negotiation.json_response(problem, status, headers, media_type=negotiation.problem_media_type())
 
 
+def failure(job: Job) -> dict[str, object]:
+    """The problem that ended a failed job: ``type``, ``title``, ``status``, ``detail``."""
+    end = job.end or End.EXCEPTION
+    return {
+        "type": end.problem_type,
+        "title": _TITLES[end],
+        "status": _STATUSES.get(end, 500),
+        "detail": job.detail or job.message or _TITLES[end],
+    }
+
+
 def failed_job_response(job: Job) -> Response:
     """What a failed job answers when asked for its result: the problem that ended it and its link."""
-    end = job.end or End.EXCEPTION
     job_url = links.url("jobs", job.id)
-    return problem_response(
-        _STATUSES.get(end, 500),
-        end.problem_type,
-        _TITLES[end],
-        job.detail or job.message or _TITLES[end],
-        instance=job_url,
-        headers={"Link": links.link_header(job_url, "monitor")},
+    problem = failure(job) | {"instance": job_url}
+    return negotiation.json_response(
+        problem,
+        _STATUSES.get(job.end or End.EXCEPTION, 500),
+        {"Link": links.link_header(job_url, "monitor")},
+        media_type=negotiation.problem_media_type(),
     )
 
 
@@ -72,9 +81,7 @@ def of_gristmill_error(error: GristmillError) -> Response:
     headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="gristmill"'
-    return problem_response(
-        error.status, error.type, error.title, error.detail, faults=error.faults, headers=headers
-    )
+    return problem_response(error.status, error.type, error.title, error.detail, faults=error.faults, headers=headers)
 
 
 def of_http_error(error: HTTPException) -> Response:

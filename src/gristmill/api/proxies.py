@@ -15,14 +15,12 @@ from flask import request
 
 from gristmill.api.services import services
 from gristmill.errors import InvalidRequestError
-from gristmill.settings import Network, ProxyHeaders
+from gristmill.settings import Network, ProxyHeaders, Settings
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
 _PARTS = ("for", "proto", "host", "prefix")
-_FORWARDED_PAIR = re.compile(
-    r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*(?:;|(,)|$)"""
-)
+_FORWARDED_PAIR = re.compile(r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*(?:;|(,)|$)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +33,13 @@ class Origin:
     prefix: str
 
 
-def origin() -> Origin:
-    """The origin of the current request. InvalidRequestError when the host's name is malformed."""
-    settings = services().settings
-    return read_origin(request.environ, settings.trusted_proxies, settings.proxy_headers)
+def asked_url(environ: Mapping[str, str], settings: Settings) -> str:
+    """Scheme, host and path prefix that a request was sent to. InvalidRequestError for a malformed host."""
+    if settings.trusted_proxies:
+        asked = read_origin(environ, settings.trusted_proxies, settings.proxy_headers)
+        return f"{asked.scheme}://{asked.host}{asked.prefix}"
+    host = environ.get("HTTP_HOST") or _server_address(environ)
+    return _checked_url(environ["wsgi.url_scheme"], host, environ.get("SCRIPT_NAME", ""))
 
 
 def client_address() -> str:
@@ -60,30 +61,43 @@ def read_origin(environ: Mapping[str, str], trusted: Sequence[Network], headers:
         hops = _x_forwarded(environ) if headers == "x-forwarded" else _forwarded(environ)
         client, believed = peer, 0
         for hop in reversed(hops["for"]):
-            client, believed = hop, believed + 1
-            if not is_trusted(hop, tuple(trusted)):
+            address = _address(hop)
+            if not address:
+                break
+            client, believed = address, believed + 1
+            if not is_trusted(address, tuple(trusted)):
                 break
         peer = client
         outermost = max(believed, 1)
         scheme = _at(hops["proto"], outermost) or scheme
         host = _at(hops["host"], outermost) or host
-        prefix = _at(hops["prefix"], outermost) + prefix
-    if scheme not in {"http", "https"} or not _HOST.fullmatch(host) or not _PREFIX.fullmatch(prefix):
-        raise InvalidRequestError(
-            f"The address that the request was sent to is malformed: {scheme}://{host}{prefix}"[:300]
-        )
+        prefix = _at(hops["prefix"], outermost).rstrip("/") + prefix
+    _checked_url(scheme, host, prefix)
     return Origin(peer, scheme, host, prefix.rstrip("/"))
+
+
+@lru_cache(maxsize=1024)
+def _checked_url(scheme: str, host: str, prefix: str) -> str:
+    if scheme not in {"http", "https"} or not _HOST.fullmatch(host) or not _PREFIX.fullmatch(prefix):
+        shown = f"{scheme}://{host}{prefix}"[:200]
+        raise InvalidRequestError(f"The address that the request was sent to is malformed: {shown}")
+    return f"{scheme}://{host}{prefix.rstrip('/')}"
 
 
 @lru_cache(maxsize=4096)
 def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     """Whether an address lies in one of the networks; text that is no IP address does not."""
+    plain = _address(address)
+    return bool(plain) and any(ip_address(plain) in network for network in trusted)
+
+
+def _address(text: str) -> str:
+    """An IP address in its usual form, IPv4 within IPv6 as IPv4; "" for what is none."""
     try:
-        ip = ip_address(address)
+        ip = ip_address(text)
     except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return any((mapped or ip) in network for network in trusted)
+        return ""
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 
 def _server_address(environ: Mapping[str, str]) -> str:

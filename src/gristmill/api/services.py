@@ -1,11 +1,9 @@
 """What the views work with, and how a serving process gets it."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from flask import current_app
 
@@ -13,13 +11,13 @@ from gristmill import __version__
 from gristmill.api.offerings import Offering, offer
 from gristmill.api.places import Places
 from gristmill.api.rendered import Rendered
-
-if TYPE_CHECKING:
-    from gristmill.hub import Hub
-    from gristmill.jobs import Jobs
-    from gristmill.processes import Registry
-    from gristmill.settings import Settings
-    from gristmill.tokens import TokenFile
+from gristmill.hub import Hub
+from gristmill.jobs import Jobs
+from gristmill.processes import Registry, load_registry
+from gristmill.rate import RateLimit
+from gristmill.settings import Settings
+from gristmill.store import connect
+from gristmill.tokens import TokenFile
 
 EXTENSION = "gristmill"
 
@@ -44,6 +42,11 @@ class Services:
     rendered: Rendered = field(default_factory=Rendered)
 
     @cached_property
+    def rate(self) -> RateLimit:
+        """The limit on the requests of one owner."""
+        return RateLimit(self.jobs.client, self.settings)
+
+    @cached_property
     def offerings(self) -> dict[str, Offering]:
         """The processes of the registry as they are offered here, by id, in the order of their ids."""
         wait_seconds = self.settings.wait_seconds
@@ -53,3 +56,20 @@ class Services:
 def services() -> Services:
     """The services of the application that handles the current request."""
     return cast("Services", current_app.extensions[EXTENSION])
+
+
+def build_services(settings: Settings, draining: threading.Event) -> Services:
+    """Load the processes and tokens. Connections and the hub's thread come with their first use, so after a fork.
+
+    Raises ConfigurationError for a broken process file, token file or Redis URL.
+    """
+    jobs = Jobs(connect(settings), settings)
+    return Services(
+        settings=settings,
+        jobs=jobs,
+        registry=load_registry(settings.processes_folder),
+        hub=Hub(jobs),
+        tokens=TokenFile(settings.token_file),
+        draining=draining,
+        places=Places(settings.waiting_requests),
+    )

@@ -1,0 +1,72 @@
+"""The API's own description: OpenAPI 3.0.3, made from the routes, the settings, the models and the processes."""
+
+import re
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app
+
+from gristmill.api import access, links, negotiation
+from gristmill.api.landing import OPENAPI_MEDIA_TYPE
+from gristmill.api.offerings import Offering
+from gristmill.api.openapi_components import HEADERS, PARAMETERS, RESPONSES, SCHEMAS, Part
+from gristmill.api.openapi_execute import execute_schema
+from gristmill.api.openapi_operations import OPERATIONS, execution
+from gristmill.api.services import Services, services
+
+_NAMES = {"process_id": "processID", "job_id": "jobID", "output": "outputID", "name": "outputID"}
+_VARIABLE = re.compile(r"<(?:[a-z]+(?:\([^)]*\))?:)?([a-z_]+)>")
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/api")
+def api() -> Response:
+    """The OpenAPI document."""
+    access.require("read")
+    negotiation.wanted_format()
+    serving, base = services(), links.base_url()
+    page = serving.rendered.get(("api", base), lambda: document(current_app, serving, base))
+    return negotiation.unchanging(page.body, page.etag, media_type=OPENAPI_MEDIA_TYPE)
+
+
+def document(app: Flask, serving: Services, base: str) -> Part:
+    """The document of an application. KeyError for a route that OPERATIONS does not describe."""
+    paths: dict[str, Part] = {}
+    for path, method in routes(app):
+        paths.setdefault(path, {})[method] = OPERATIONS[path, method]
+    for offering in serving.offerings.values():
+        paths[f"/processes/{offering.process.id}/execution"] = {"post": _typed_execution(offering)}
+    components: dict[str, Any] = {
+        "schemas": SCHEMAS,
+        "headers": HEADERS,
+        "parameters": PARAMETERS,
+        "responses": RESPONSES,
+    }
+    made: Part = {
+        "openapi": "3.0.3",
+        "info": {
+            "title": serving.settings.title,
+            "description": serving.settings.description,
+            "version": serving.release,
+        },
+        "servers": [{"url": base}],
+        "tags": [{"name": name} for name in ("Capabilities", "Processes", "Jobs", "Operation")],
+        "paths": paths,
+        "components": components,
+    }
+    return made
+
+
+def routes(app: Flask) -> list[tuple[str, str]]:
+    """Path and method of every route, as OpenAPI writes them."""
+    return sorted(
+        (_VARIABLE.sub(lambda match: f"{{{_NAMES[match[1]]}}}", rule.rule), method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or ())
+        if method not in {"HEAD", "OPTIONS"}
+    )
+
+
+def _typed_execution(offering: Offering) -> Part:
+    process = offering.process
+    return execution(f"execute_{process.id}", f"Run {process.title}", execute_schema(process), typed=True)

@@ -1,0 +1,47 @@
+"""The schema of one process's execute requests: its inputs and outputs in the shape of the standard's execute.yaml."""
+
+from typing import Any, cast
+
+from gristmill.api.execute_request import URI_PATTERN
+from gristmill.api.openapi_components import SCHEMAS, TEXT, Part, an_object
+from gristmill.processes import Process
+
+_OBJECT_LIKE = ("object", None)
+
+
+def execute_schema(process: Process) -> Part:
+    """What ``POST /processes/{id}/execution`` takes for this process."""
+    described = process.describe()
+    inputs = cast("dict[str, dict[str, Any]]", described["inputs"])
+    outputs = cast("dict[str, dict[str, Any]]", described["outputs"])
+    required = [name for name, one in inputs.items() if one.get("minOccurs", 1)]
+    made: Part = SCHEMAS["execute"]
+    properties = made["properties"] | {
+        "inputs": an_object(required, **{name: _input(one) for name, one in inputs.items()})
+        | {"additionalProperties": False},
+        "outputs": _outputs(made["properties"]["outputs"], outputs),
+    }
+    shape = made | {"properties": properties, "title": f"Execute {process.id}"}
+    return shape | {"required": ["inputs"]} if required else shape
+
+
+def _input(described: dict[str, Any]) -> Part:
+    """An input by value, by qualified value or by reference."""
+    schema = described["schema"]
+    shown = {name: described[name] for name in ("title", "description") if name in described}
+    if schema.get("type") in _OBJECT_LIKE and "properties" not in schema and not schema.get("oneOf"):
+        return shown | {"allOf": [schema]}
+    media_type = schema.get("contentMediaType")
+    of_type = {"type": "string", "enum": [media_type]} if media_type else TEXT
+    qualified = an_object(["value"], value=schema, mediaType=of_type) | {"additionalProperties": False}
+    reference = an_object(["href"], href=TEXT | {"pattern": URI_PATTERN}, type=of_type) | {
+        "additionalProperties": False
+    }
+    return shown | {"anyOf": [schema, qualified, reference]}
+
+
+def _outputs(general: Part, described: dict[str, dict[str, Any]]) -> Part:
+    """The choice of outputs, by the names that this process has."""
+    choice = general["additionalProperties"]
+    named = dict.fromkeys(described, choice)
+    return {**general, "properties": named, "additionalProperties": False}
