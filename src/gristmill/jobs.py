@@ -423,6 +423,10 @@ class Jobs:
             )
         return tuple(states)
 
+    def host_of(self, worker: str) -> str:
+        """The host that a worker runs or ran on; "" when it is long forgotten."""
+        return self._fact_of(worker)[0] if worker else ""
+
     def attempt_counts(self) -> dict[tuple[str, str, str], int]:
         """Attempts ended so far, by (process, end, upper bound of their seconds).
 

@@ -1,0 +1,85 @@
+"""Who is asking, and what they may do."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from flask import g, request
+
+from gristmill.api.proxies import client_address
+from gristmill.api.services import services
+from gristmill.errors import ForbiddenError, NoSuchJobError, UnauthenticatedError
+from gristmill.job import Job
+from gristmill.settings import Role
+
+_RANK = {role: rank for rank, role in enumerate(get_args(Role))}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent the request. ``owner``: the name of the token, else the client's address."""
+
+    owner: str
+    role: Role
+    has_token: bool = False
+
+
+def caller() -> Caller:
+    """The caller of the current request. UnauthenticatedError when a token was sent that is not known."""
+    known: Caller | None = g.get("caller")
+    if known is None:
+        known = g.caller = _read_caller()
+    return known
+
+
+def require(role: Role) -> Caller:
+    """The caller, who must have at least this role, and is counted against the owner's rate.
+
+    Raises UnauthenticatedError, ForbiddenError, RateLimitedError.
+    """
+    who = caller()
+    if _RANK[who.role] < _RANK[role]:
+        if not who.has_token and services().tokens.enabled:
+            raise UnauthenticatedError("This needs a bearer token: send Authorization: Bearer <token>.")
+        raise ForbiddenError(f"This needs the role {role}; {who.owner} has {who.role}.")
+    services().rate.spend(who.owner)
+    return who
+
+
+def owner_filter() -> str:
+    """The only owner whose jobs the caller may see, or "" when all."""
+    who = caller()
+    return who.owner if services().tokens.enabled and who.role != "manage" else ""
+
+
+def may_see(job: Job) -> bool:
+    """Whether the caller may read the job: with tokens on, others' jobs are for the role manage."""
+    return owner_filter() in {"", job.owner}
+
+
+def visible(job: Job) -> Job:
+    """The job, if the caller may see it. NoSuchJobError, as for a job that is not there."""
+    if not may_see(job):
+        raise NoSuchJobError(f"There is no job {job.id!r}; it may have expired or been deleted.")
+    return job
+
+
+def require_own(job: Job) -> None:
+    """Let the job's owner and the role manage pass. ForbiddenError."""
+    who = caller()
+    if who.role != "manage" and job.owner != who.owner:
+        raise ForbiddenError(f"Job {job.id} belongs to another owner; only the role manage may end or delete it.")
+
+
+def _read_caller() -> Caller:
+    serving = services()
+    scheme, _, text = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return Caller(client_address(), serving.settings.anonymous)
+    token = serving.tokens.find(text.strip())
+    if token is None:
+        raise UnauthenticatedError(
+            "The bearer token is not known here."
+            if serving.tokens.enabled
+            else "No tokens are set up here (GRISTMILL_TOKEN_FILE); send the request without one."
+        )
+    return Caller(token.name, token.role, has_token=True)

@@ -1,0 +1,112 @@
+"""Where a job's result comes from, as PROV-JSON (W3C member submission, 2013) with facts of our own."""
+
+import hashlib
+import json
+
+from flask import Blueprint, Response
+
+from gristmill.api import access, links, negotiation
+from gristmill.api.jobs import etag, visible_job
+from gristmill.api.services import Services, services
+from gristmill.api.status import Document, job_url, rfc3339
+from gristmill.job import Job, Status
+
+# Inputs up to this size stand in the document; of larger ones it has the size and the hash.
+MOST_INLINE_BYTES = 64 * 1024
+
+blueprint = Blueprint("prov", __name__)
+
+
+@blueprint.get("/jobs/<job_id>/prov")
+def provenance(job_id: str) -> Response:
+    """What made the result: release, process, inputs, attempt, when and where."""
+    access.require("read")
+    negotiation.wanted_format()
+    job = visible_job(job_id)
+    return negotiation.unchanging(negotiation.json_bytes(_document(services(), job, links.base_url())), etag(job))
+
+
+def _document(serving: Services, job: Job, base: str) -> Document:
+    """The job as an activity, its inputs and outputs as entities, process and worker as agents."""
+    made: Document = {
+        "prefix": {"prov": "http://www.w3.org/ns/prov#", "gristmill": "urn:gristmill:prov:", "job": f"{base}/jobs/"},
+        "activity": {f"job:{job.id}": _activity(serving, job)},
+        "entity": {"gristmill:inputs": _inputs(serving, job)} | _outputs(job, base),
+        "agent": _agents(serving, job, base),
+        "used": {"_:used": {"prov:activity": f"job:{job.id}", "prov:entity": "gristmill:inputs"}},
+        "wasAssociatedWith": {
+            "_:plan": {"prov:activity": f"job:{job.id}", "prov:agent": "gristmill:process"},
+            "_:asked": {"prov:activity": f"job:{job.id}", "prov:agent": "gristmill:owner", "prov:role": "owner"},
+        },
+        "wasGeneratedBy": {
+            f"_:made{number}": {"prov:entity": f"job:{job.id}/results/{output.name}", "prov:activity": f"job:{job.id}"}
+            for number, output in enumerate(job.outputs)
+        },
+    }
+    if job.same_as:
+        made["wasInformedBy"] = {"_:copied": {"prov:informed": f"job:{job.id}", "prov:informant": f"job:{job.same_as}"}}
+    return made
+
+
+def _activity(serving: Services, job: Job) -> Document:
+    facts: Document = {
+        "prov:label": f"Job {job.id}",
+        "gristmill:status": job.status.value,
+        "gristmill:accepted": rfc3339(job.created),
+        "gristmill:acceptedByRelease": job.release,
+        "gristmill:runByRelease": job.run_release,
+        "gristmill:attempts": job.attempts,
+        "gristmill:attempt": job.token,
+        "gristmill:worker": job.worker,
+        "gristmill:host": serving.jobs.host_of(job.worker),
+        "gristmill:sameAs": job.same_as,
+    }
+    if job.started is not None:
+        facts["prov:startTime"] = rfc3339(job.started)
+    if job.finished is not None:
+        facts["prov:endTime"] = rfc3339(job.finished)
+    if job.end is not None:
+        facts["gristmill:end"] = job.end.problem_type
+    return {name: value for name, value in facts.items() if value not in {"", None}}
+
+
+def _inputs(serving: Services, job: Job) -> Document:
+    data = serving.jobs.inputs(job)
+    facts: Document = {
+        "prov:type": "gristmill:Inputs",
+        "gristmill:bytes": len(data),
+        "gristmill:sha256": hashlib.sha256(data).hexdigest(),
+    }
+    if len(data) <= MOST_INLINE_BYTES:
+        facts["prov:value"] = json.loads(data)
+    return facts
+
+
+def _outputs(job: Job, base: str) -> dict[str, Document]:
+    if job.status is not Status.SUCCESSFUL:
+        return {}
+    return {
+        f"job:{job.id}/results/{output.name}": {
+            "prov:label": output.name,
+            "prov:location": job_url(base, job.id, "results", output.name),
+            "gristmill:mediaType": output.media_type,
+            "gristmill:bytes": output.size,
+        }
+        for output in job.outputs
+    }
+
+
+def _agents(serving: Services, job: Job, base: str) -> Document:
+    version = job.run_process_version or job.process_version
+    process: Document = {
+        "prov:type": "prov:SoftwareAgent",
+        "prov:label": job.process,
+        "gristmill:processVersion": version,
+        "gristmill:interface": job.interface,
+        "prov:location": f"{base}/processes/{links.quoted(job.process)}",
+    }
+    offering = serving.offerings.get(job.process)
+    if offering is not None and offering.version == version:
+        process["gristmill:declaredVersion"] = offering.process.version
+        process["gristmill:sourceHash"] = offering.process.source_hash
+    return {"gristmill:process": process, "gristmill:owner": {"prov:label": job.owner}}

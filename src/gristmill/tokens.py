@@ -1,0 +1,180 @@
+"""The bearer tokens: a text file with one token a line, ``<name> <role> sha256:<hash>``.
+
+A token is 32 random bytes. Nobody guesses such a value from its hash, so one round of SHA-256 keeps it as well as a
+slow password hash would, and costs a request nothing. ``#`` begins a comment.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import structlog
+
+from gristmill.errors import ConfigurationError, InvalidRequestError
+from gristmill.settings import Settings
+
+TokenRole = Literal["read", "run", "manage"]
+
+START = "gm_"
+_LOOK_SECONDS = 1.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is kept. ``name`` is the owner of the jobs that it submits."""
+
+    name: str
+    role: TokenRole
+    hash: str
+
+
+class TokenFile:
+    """The tokens of a file; changes of the file count within a second.
+
+    A file that has become unreadable or wrong leaves the last good tokens in force, and an error in the log.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Read the file; None: there are no tokens. Raises ConfigurationError where it is missing or wrong."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        self._seen = self._look()
+        self._tokens: tuple[Token, ...] = _read(path) if path else ()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a token file."""
+        return self._path is not None
+
+    def find(self, text: str) -> Token | None:
+        """The token that a client sent, or None when it is not known. Takes equally long for every text."""
+        self._reload_if_changed()
+        sent, found = _hash(text), None
+        for token in self._tokens:
+            if hmac.compare_digest(token.hash, sent):
+                found = token
+        return found
+
+    def _reload_if_changed(self) -> None:
+        if self._path is None or time.monotonic() < self._next_look:
+            return
+        with self._lock:
+            if time.monotonic() < self._next_look:
+                return
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            seen = self._look()
+            if seen == self._seen:
+                return
+            self._seen = seen
+            try:
+                self._tokens = _read(self._path)
+            except ConfigurationError as error:
+                _log.error("token file not reloaded, the earlier tokens stay in force", reason=error.detail)
+            else:
+                _log.info("token file reloaded", tokens=len(self._tokens))
+
+    def _look(self) -> tuple[int, int, int] | None:
+        """What tells one state of the file from another; None when it is not there."""
+        if self._path is None:
+            return None
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def new_token(settings: Settings, name: str, role: str) -> str:
+    """Make a token, add its hash to the token file (made when missing), and return it: it is kept nowhere else.
+
+    Raises ConfigurationError when the file cannot be used, InvalidRequestError for a name or role that cannot be.
+    """
+    path = settings.token_file
+    if path is None:
+        raise ConfigurationError(
+            "There is no token file: set GRISTMILL_TOKEN_FILE, such as GRISTMILL_TOKEN_FILE=data/tokens."
+        )
+    if reason := _why_not(name, role):
+        raise InvalidRequestError(reason)
+    tokens = _read(path) if path.exists() else ()
+    if any(token.name == name for token in tokens):
+        raise InvalidRequestError(f"{path} has a token for {name!r} already; remove its line to replace it.")
+    text = START + secrets.token_urlsafe(32)
+    try:
+        before = path.read_text("utf-8") if path.exists() else ""
+        if before and not before.endswith("\n"):
+            before += "\n"
+        _replace(path, f"{before}{name} {role} {_hash(text)}\n")
+    except OSError as error:
+        raise ConfigurationError(f"The token file {path} cannot be written: {error}.") from error
+    return text
+
+
+def _replace(path: Path, content: str) -> None:
+    """Put a new file in the old one's place, readable by nobody else, so that a reader sees one or the other whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.touch(mode)
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _read(path: Path) -> tuple[Token, ...]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The token file {path} cannot be read: {error}.") from error
+    tokens: dict[str, Token] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        where = f"Line {number} of the token file {path}"
+        if len(words) != 3 or not _HASH.fullmatch(words[2]):
+            raise ConfigurationError(f"{where} is not `<name> <role> sha256:<64 hexadecimal digits>`.")
+        name, role, hash_ = words
+        if reason := _why_not(name, role):
+            raise ConfigurationError(f"{where} is wrong: {reason}")
+        if name in tokens:
+            raise ConfigurationError(f"{where} is wrong: {name!r} is there twice.")
+        tokens[name] = Token(name, cast("TokenRole", role), hash_)
+    return tuple(tokens.values())
+
+
+def _why_not(name: str, role: str) -> str:
+    if role not in get_args(TokenRole):
+        return f"the role {role!r} is none of {', '.join(get_args(TokenRole))}."
+    if not _NAME.fullmatch(name):
+        return (
+            f"the name {name!r} is not 1 to 64 letters, digits, '.', '_', '@' or '-', beginning with a letter or digit."
+        )
+    try:
+        ip_address(name)
+    except ValueError:
+        return ""
+    return f"the name {name!r} is an address, which names callers without a token."
+
+
+def _hash(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
