@@ -68,8 +68,8 @@ wheel-test: wheel ## Run the fast tests against the built wheel, installed on it
 	tools/wheel-test $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.ready-dev ## Measure against peers and limits; writes bench/results/
-	$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)-bench/.ready ## Measure against peers and limits; writes bench/results/
+	$(VENV)-bench/bin/python -m bench $(ARGS)
 
 .PHONY: lock
 lock: | $(VENV)/bin/python ## Renew requirements*.txt from pyproject.toml (UPGRADE=1: with the newest versions)
@@ -77,10 +77,11 @@ lock: | $(VENV)/bin/python ## Renew requirements*.txt from pyproject.toml (UPGRA
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) -c requirements.txt --group build -o requirements-build.txt
 	$(LOCK) -c requirements.txt -c requirements-build.txt --group dev --all-extras pyproject.toml -o requirements-dev.txt
+	$(LOCK) --group bench pyproject.toml -o requirements-bench.txt
 
 .PHONY: clean
 clean: ## Remove what was built or installed; data/ stays
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov .coverage
+	rm -rf $(VENV) $(VENV)-bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov .coverage
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -102,4 +103,13 @@ $(VENV)/.ready: requirements.txt requirements-build.txt pyproject.toml | $(VENV)
 $(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
 	@echo "Installing what its development needs ..."
 	@$(PIP) install --no-compile --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# The rivals need other versions of what Gristmill needs too, so they get an environment of their own.
+$(VENV)-bench/.ready: requirements-bench.txt requirements-build.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing Gristmill and the rivals to measure against into $(VENV)-bench ..."
+	@rm -rf $(VENV)-bench
+	@$(BIN)/python -m venv $(VENV)-bench
+	@$(subst $(BIN),$(VENV)-bench/bin,$(PIP)) install --no-compile --require-hashes -r requirements-build.txt -r requirements-bench.txt
+	@$(subst $(BIN),$(VENV)-bench/bin,$(PIP)) install --no-deps --no-build-isolation --editable .
 	@touch $@
