@@ -11,6 +11,7 @@ from gristmill.processes.schema import BASE64, Schema
 from gristmill.processes.table import ROWS_SCHEMA, Table
 
 JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 BYTES = "application/octet-stream"

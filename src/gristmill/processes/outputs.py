@@ -147,8 +147,8 @@ def _declare(name: str, hint: Any, doc: Docstring) -> DeclaredOutput:
         schema, media_type, encode = _writer(name, hint, kind, wanted)
     except ConfigurationError as error:
         raise ConfigurationError(f"output {name!r}: {error.detail}") from error
-    if schema.get("description") == description:
-        schema = {key: value for key, value in schema.items() if key != "description"}
+    said = {"description": description, "title": title}
+    schema = {key: value for key, value in schema.items() if key != "default" and said.get(key) != value}
     return DeclaredOutput(name, title, description, schema, media_type, optional, encode)
 
 
@@ -181,6 +181,8 @@ def _writer(name: str, hint: Any, kind: Any, wanted: str) -> tuple[Schema, str, 
             f"the type {hint!r} cannot be written; use a number, str, bool, date, list, dict, a Pydantic model, bytes "
             "with MediaType, Table, a DataFrame, an Arrow table, a NumPy array or a Matplotlib Figure"
         ) from error
+    if schema.get("type") == "string" and not schema.keys() & {"format", "contentEncoding", "contentMediaType"}:
+        return schema, encoders.TEXT, _PlainText(name, adapter)
     return schema, encoders.JSON, _Json(name, adapter)
 
 
@@ -209,8 +211,17 @@ class _Json:
             raise TypeError(f"output {self._name!r} cannot be written as JSON: {error}") from error
 
     def _write(self, value: Any) -> bytes:
-        adapter = self._adapter
-        return encoders.to_json(adapter.dump_python(adapter.validate_python(value), mode="json"))
+        return encoders.to_json(self._dumped(value))
+
+    def _dumped(self, value: Any) -> Any:
+        return self._adapter.dump_python(self._adapter.validate_python(value), mode="json")
+
+
+class _PlainText(_Json):
+    """Checks a value against its declared type, which JSON has as a string, and writes the text itself."""
+
+    def _write(self, value: Any) -> bytes:
+        return str(self._dumped(value)).encode()
 
 
 class _Bytes:
