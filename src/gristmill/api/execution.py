@@ -14,9 +14,12 @@ from gristmill.api.offerings import Offering
 from gristmill.api.preferences import Preferences
 from gristmill.api.results import result_response
 from gristmill.api.services import Services, services
-from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError
+from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError, RefusedUrlError
+from gristmill.fetch import check_url
 from gristmill.hub import Watch
 from gristmill.job import Idempotency, Job, NewJob, new_id
+from gristmill.processes.inputs import is_reference
+from gristmill.settings import Settings
 
 LONGEST_IDEMPOTENCY_KEY = 255
 
@@ -35,7 +38,7 @@ def execute(process_id: str) -> Response:
     environ = request.environ
     wishes = preferences.read_prefer(environ.get("HTTP_PREFER", ""))
     body = bodies.read_json(serving.settings.json_depth)
-    asked = _checked(body, offering, serving.settings.inputs_per_job)
+    asked = _checked(body, offering, serving.settings)
     new = _new_job(offering, asked, owner, preferences.read_urgency(environ.get("HTTP_PRIORITY", "")))
     key = environ.get("HTTP_IDEMPOTENCY_KEY")
     idempotency = None if key is None else _idempotency(key, f"{owner} POST {request.path}", body)
@@ -45,17 +48,23 @@ def execute(process_id: str) -> Response:
     return _waited_for(serving, new, idempotency, wishes)
 
 
-def _checked(body: object, offering: Offering, most_inputs: int) -> ExecuteRequest:
-    """The execute request, checked against the standard and the process."""
+def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteRequest:
+    """The execute request, checked against the standard and the process. InvalidRequestError with every fault."""
     try:
         asked = ExecuteRequest.model_validate(body)
     except ValidationError as error:
         faults = bodies.faults_of(error)
         told = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:5])
         raise InvalidRequestError(f"The execute request is malformed. {told}", faults=faults) from error
-    if len(asked.inputs) > most_inputs:
-        most = f"at most {most_inputs} inputs are allowed"
+    if len(asked.inputs) > settings.inputs_per_job:
+        most = f"at most {settings.inputs_per_job} inputs are allowed"
         raise InvalidInputsError(f"{len(asked.inputs)} inputs: {most}.", faults=[Fault("/inputs", most)])
+    for state, uri in asked.call_backs().items():
+        try:
+            check_url(uri, settings.call_back_allow)
+        except RefusedUrlError as error:
+            fault = Fault(f"/subscriber/{state}", error.detail)
+            raise InvalidRequestError(f"{fault.pointer}: {error.detail}", faults=[fault]) from error
     offering.process.check(asked.inputs, asked.raw_outputs())
     return asked
 
@@ -68,7 +77,8 @@ def _new_job(offering: Offering, asked: ExecuteRequest, owner: str, priority: in
         too_large = "a number is too large for a double-precision float"
         raise InvalidInputsError(f"In the inputs, {too_large}.", faults=[Fault("/inputs", too_large)]) from error
     equal_work = ""
-    if process.limits.deterministic and not _refers(asked.inputs):
+    # What lies at a reference may change, so work on it is never surely equal.
+    if process.limits.deterministic and not any(map(is_reference, asked.inputs.values())):
         work = f"{offering.version}\n{owner}\n".encode() + bodies.canonical(asked.inputs)
         equal_work = sha256(work).hexdigest()
     return NewJob(
@@ -84,15 +94,6 @@ def _new_job(offering: Offering, asked: ExecuteRequest, owner: str, priority: in
         queue_seconds=process.limits.queue_seconds,
         subscriber=asked.call_backs(),
     )
-
-
-def _refers(inputs: dict[str, object]) -> bool:
-    """Whether an input is given by reference: what lies there may change, so no other work is surely equal."""
-    for value in inputs.values():
-        values = value if isinstance(value, list) else [value]
-        if any(isinstance(each, dict) and "href" in each for each in values):
-            return True
-    return False
 
 
 def _idempotency(key: str, scope: str, body: object) -> Idempotency:

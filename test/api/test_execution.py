@@ -1,0 +1,349 @@
+"""Running a process over HTTP."""
+
+import json
+import threading
+import time
+
+import pytest
+from support import wait_until
+
+from gristmill.api.places import Places
+from gristmill.job import JobFilter, Status
+
+ASYNC = {"Prefer": "respond-async"}
+OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
+
+
+def job_of(api, response):
+    return api.services.jobs.get(response.headers["Location"].rpartition("/")[2])
+
+
+# How a request is answered: at once, or with the result
+
+
+def test_respond_async_is_answered_at_once_with_the_jobs_status_and_its_location(api):
+    response = api.execute(headers=ASYNC)
+    assert response.status_code == 201
+    assert response.json["status"] == "accepted"
+    assert response.headers["Location"].endswith(f"/jobs/{response.json['jobID']}")
+    assert response.headers["Preference-Applied"] == "respond-async"
+    assert job_of(api, response).status is Status.ACCEPTED
+
+
+def test_without_a_preference_the_result_is_waited_for(api, work):
+    work(api)
+    response = api.execute(response="document")
+    assert response.status_code == 200
+    assert response.json == {"string": "hello"}
+    assert "Preference-Applied" not in response.headers
+
+
+def test_a_waited_for_result_names_its_job(api, work):
+    work(api)
+    response = api.execute()
+    assert 'rel="monitor"' in response.headers["Link"]
+    assert "/jobs/" in response.headers["Link"]
+
+
+def test_a_process_that_may_take_longer_than_a_request_may_wait_is_always_asynchronous(api):
+    response = api.execute("long_running", inputs={})
+    assert response.status_code == 201
+    assert "Preference-Applied" not in response.headers
+
+
+@pytest.mark.parametrize("prefer", ["respond-sync", "handling=lenient, return=minimal", "wait=x"])
+def test_unknown_preferences_change_nothing(api, work, prefer):
+    work(api)
+    assert api.execute(headers={"Prefer": prefer}).status_code == 200
+
+
+def test_when_the_wait_is_over_the_job_goes_on_and_its_location_is_told(make_api):
+    api = make_api(wait_seconds=30)
+    began = time.monotonic()
+    response = api.execute(headers={"Prefer": "wait=1"})
+    assert response.status_code == 201
+    assert 0.9 < time.monotonic() - began < 10
+    assert response.headers["Preference-Applied"] == "respond-async, wait=1"
+    assert job_of(api, response).status is Status.ACCEPTED
+
+
+def test_no_request_waits_longer_than_the_setting_allows(make_api):
+    api = make_api(wait_seconds=1)
+    began = time.monotonic()
+    response = api.execute("quick", inputs={}, headers={"Prefer": "wait=600"})
+    assert response.status_code == 201
+    assert 0.9 < time.monotonic() - began < 20
+
+
+def test_respond_async_with_a_wait_gives_the_result_when_it_comes_in_time(api, work):
+    work(api)
+    response = api.execute(headers={"Prefer": "respond-async, wait=20"})
+    assert response.status_code == 200
+    assert response.headers["Preference-Applied"] == "wait=20"
+
+
+def test_a_failed_job_is_answered_with_what_ended_it_and_a_link_to_the_job(api, work):
+    work(api)
+    response = api.execute("broken", inputs={"message": "the disk is flat"})
+    assert response.status_code == 500
+    assert response.mimetype == "application/problem+json"
+    assert response.json["type"] == "urn:gristmill:problem:process-failed"
+    assert "the disk is flat" in response.json["detail"]
+    assert 'rel="monitor"' in response.headers["Link"]
+
+
+def test_a_server_that_drains_ends_the_waits(api):
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(api.execute()))
+    waiting.start()
+    wait_until(lambda: api.services.places.taken == 1)
+    api.services.draining.set()
+    waiting.join(10)
+    assert answers[0].status_code == 201
+
+
+# Waiting has a cap
+
+
+def test_above_the_cap_on_waiting_requests_503_says_when_to_come_back(make_api):
+    api = make_api(services={"places": Places(0)})
+    response = api.execute()
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+    assert api.services.jobs.list(JobFilter()).jobs == ()
+
+
+def test_the_cap_does_not_hold_up_requests_that_do_not_wait(make_api):
+    api = make_api(services={"places": Places(0)})
+    assert api.execute(headers=ASYNC).status_code == 201
+
+
+@pytest.mark.parametrize("outcome", ["result", "failure", "time-out", "refused"])
+def test_a_place_is_given_back_whatever_the_end(make_api, work, outcome):
+    api = make_api(queued_jobs_per_owner=1)
+    if outcome == "refused":
+        api.execute(headers=ASYNC)
+    if outcome in {"result", "failure"}:
+        work(api)
+    api.execute(
+        "broken" if outcome == "failure" else "echo",
+        inputs={"message": "x"} if outcome == "failure" else {"string": "x"},
+        headers={"Prefer": "wait=1"} if outcome == "time-out" else {},
+    )
+    assert api.services.places.taken == 0
+
+
+# What is refused
+
+
+def test_an_unknown_process_is_404_with_the_standards_problem_type(api):
+    response = api.execute("nothing")
+    assert response.status_code == 404
+    assert response.json["type"] == f"{OGC}no-such-process"
+
+
+def test_a_bad_execute_request_is_400_with_every_fault_and_its_pointer(api):
+    response = api.execute(inputs={"number": "x", "integer": 1.5, "nonsense": 1})
+    assert response.status_code == 400
+    assert {fault["pointer"] for fault in response.json["errors"]} == {
+        "/inputs/number",
+        "/inputs/integer",
+        "/inputs/nonsense",
+        "/inputs/string",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ([], ""),
+        ({"inputs": []}, "/inputs"),
+        ({"inputs": {"string": "x"}, "response": "xml"}, "/response"),
+        (
+            {"inputs": {"string": "x"}, "outputs": {"string": {"transmissionMode": "post"}}},
+            "/outputs/string/transmissionMode",
+        ),
+        ({"inputs": {"string": "x"}, "outputs": {"nothing": {}}}, "/outputs/nothing"),
+        ({"inputs": {"string": "x"}, "subscriber": {"successUri": "file:///etc/passwd"}}, "/subscriber/successUri"),
+        ({"inputs": {"string": "x"}, "subscriber": {"failedUri": "http://127.0.0.1/"}}, "/subscriber/failedUri"),
+    ],
+)
+def test_a_malformed_execute_request_names_what_is_wrong_in_it(api, body, pointer):
+    response = api.client.post("/processes/echo/execution", json=body)
+    assert response.status_code == 400
+    assert pointer in {fault["pointer"] for fault in response.json["errors"]}
+
+
+def test_more_inputs_than_allowed_are_refused(make_api):
+    api = make_api(inputs_per_job=3)
+    response = api.execute(inputs={f"i{number}": 1 for number in range(4)})
+    assert response.status_code == 400
+    assert response.json["errors"][0]["pointer"] == "/inputs"
+
+
+def test_a_number_beyond_all_floats_is_refused(api):
+    body = '{"inputs": {"string": "x", "number": 1e999}}'
+    response = api.client.post("/processes/echo/execution", data=body, content_type="application/json")
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/xml", "multipart/form-data", "application/x-www-form-urlencoded", ""]
+)
+def test_a_body_that_does_not_say_that_it_is_json_is_415(api, content_type):
+    response = api.client.post(
+        "/processes/echo/execution", data=b'{"inputs": {"string": "x"}}', content_type=content_type
+    )
+    assert response.status_code == 415
+    assert response.json["type"] == "urn:gristmill:problem:unsupported-media-type"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "application/geo+json", "Application/JSON"]
+)
+def test_json_is_recognised_by_its_media_type_however_written(api, content_type):
+    response = api.client.post(
+        "/processes/echo/execution", data=b'{"inputs": {"string": "x"}}', content_type=content_type, headers=ASYNC
+    )
+    assert response.status_code == 201
+
+
+def test_a_body_above_the_limit_is_413(make_api):
+    api = make_api(body_bytes=1000)
+    assert api.execute(inputs={"string": "x" * 2000}).status_code == 413
+
+
+def test_broken_json_is_400_with_line_and_column(api):
+    response = api.client.post("/processes/echo/execution", data=b'{"inputs":\n {', content_type="application/json")
+    assert response.status_code == 400
+    assert "line 2" in response.json["detail"]
+
+
+def test_no_accept_header_makes_execution_a_406(api, work):
+    work(api)
+    assert api.execute(headers={"Accept": "image/png"}).status_code == 200
+
+
+# Idempotency-Key
+
+
+def test_the_same_key_and_body_give_the_same_job(api):
+    first = api.execute(headers=ASYNC | {"Idempotency-Key": "k-1"})
+    again = api.execute(headers=ASYNC | {"Idempotency-Key": "k-1"})
+    assert again.status_code == 201
+    assert again.headers["Location"] == first.headers["Location"]
+    assert (first.headers["Gristmill-Submission"], again.headers["Gristmill-Submission"]) == ("new", "replayed")
+
+
+def test_the_body_may_be_written_differently_as_long_as_it_says_the_same(api):
+    url, headers = "/processes/echo/execution", ASYNC | {"Idempotency-Key": "k-1"}
+    first = api.client.post(
+        url, data=b'{"inputs":{"string":"x","integer":1}}', content_type="application/json", headers=headers
+    )
+    again = api.client.post(
+        url, data=b'{ "inputs": {"integer": 1, "string": "\\u0078"} }', content_type="application/json", headers=headers
+    )
+    assert again.headers["Location"] == first.headers["Location"]
+
+
+def test_the_same_key_with_another_body_is_422(api):
+    api.execute(headers=ASYNC | {"Idempotency-Key": "k-1"})
+    response = api.execute(inputs={"string": "other"}, headers=ASYNC | {"Idempotency-Key": "k-1"})
+    assert response.status_code == 422
+    assert response.json["type"] == "urn:gristmill:problem:idempotency-key-reused"
+
+
+def test_a_key_counts_for_one_route_only(api):
+    first = api.execute(inputs={"number": 3}, process="doubled", headers=ASYNC | {"Idempotency-Key": "k-1"})
+    other = api.execute(headers=ASYNC | {"Idempotency-Key": "k-1"})
+    assert other.status_code == 201
+    assert other.headers["Location"] != first.headers["Location"]
+
+
+def test_a_waited_for_request_that_is_repeated_waits_for_the_job_that_it_made(api, work):
+    first = api.execute(headers=ASYNC | {"Idempotency-Key": "k-1"})
+    work(api)
+    again = api.execute(headers={"Idempotency-Key": "k-1"})
+    assert again.status_code == 200
+    assert first.json["jobID"] in again.headers["Link"]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256])
+def test_a_malformed_key_is_400(api, key):
+    response = api.execute(headers=ASYNC | {"Idempotency-Key": key})
+    assert response.status_code == 400
+    assert response.json["errors"][0]["pointer"] == "Idempotency-Key"
+
+
+# Equal work
+
+
+def test_equal_work_of_a_deterministic_process_is_answered_from_the_earlier_result_and_says_so(api, work):
+    work(api)
+    first = api.execute("doubled", inputs={"number": 21}, response="document")
+    again = api.execute("doubled", inputs={"number": 21}, response="document")
+    assert first.json == again.json == {"result": 42}
+    assert again.headers["Gristmill-Submission"] == "copied"
+    assert first.headers["Link"] != again.headers["Link"]
+
+
+def test_equal_work_that_is_under_way_is_joined(api, work):
+    first = api.execute("doubled", inputs={"number": 21}, headers=ASYNC)
+    again = api.execute("doubled", inputs={"number": 21}, headers=ASYNC)
+    assert again.headers["Gristmill-Submission"] == "joined"
+    assert again.json["jobID"] != first.json["jobID"]
+    work(api)
+    for response in (first, again):
+        wait_until(lambda response=response: job_of(api, response).status is Status.SUCCESSFUL)
+
+
+def test_other_processes_are_run_every_time(api, work):
+    work(api)
+    api.execute()
+    assert api.execute().headers["Gristmill-Submission"] == "new"
+
+
+def test_work_on_a_reference_is_never_equal(api):
+    inputs = {"number": {"href": "https://example.org/number.json"}}
+    api.execute("doubled", inputs=inputs, headers=ASYNC)
+    again = api.execute("doubled", inputs=inputs, headers=ASYNC)
+    assert again.headers["Gristmill-Submission"] == "new"
+
+
+# What the job gets
+
+
+@pytest.mark.parametrize(("header", "priority"), [("u=0", 0), ("u=2, i", 2), ("u=7", 3), ("nonsense", 3)])
+def test_the_priority_header_is_the_jobs_priority(api, header, priority):
+    response = api.execute(headers=ASYNC | {"Priority": header})
+    assert job_of(api, response).priority == priority
+
+
+def test_the_job_keeps_its_inputs_as_they_came(api):
+    inputs = {"string": "Grüße 😀", "object": {"z": 1, "a": [1.5, None, True]}}
+    response = api.client.post(
+        "/processes/echo/execution",
+        data=json.dumps({"inputs": inputs}),
+        content_type="application/json",
+        headers=ASYNC,
+    )
+    kept = api.services.jobs.inputs(job_of(api, response))
+    assert json.loads(kept) == inputs
+    assert list(json.loads(kept)["object"]) == ["z", "a"]
+
+
+def test_a_job_belongs_to_the_address_that_asked(api):
+    assert job_of(api, api.execute(headers=ASYNC)).owner == "127.0.0.1"
+
+
+def test_an_owner_with_too_many_unfinished_jobs_gets_429(make_api):
+    api = make_api(queued_jobs_per_owner=1)
+    api.execute(headers=ASYNC)
+    response = api.execute(headers=ASYNC)
+    assert response.status_code == 429
+    assert response.headers["Retry-After"]
+
+
+def test_a_role_that_only_reads_may_not_run(make_api):
+    response = make_api(anonymous="read").execute(headers=ASYNC)
+    assert response.status_code == 403
