@@ -41,7 +41,7 @@ def test_without_a_preference_the_result_is_waited_for(api, work):
 def test_a_waited_for_result_names_its_job(api, work):
     work(api)
     response = api.execute()
-    assert 'rel="monitor"' in response.headers["Link"]
+    assert "rel=monitor" in response.headers["Link"]
     assert "/jobs/" in response.headers["Link"]
 
 
@@ -89,7 +89,7 @@ def test_a_failed_job_is_answered_with_what_ended_it_and_a_link_to_the_job(api, 
     assert response.mimetype == "application/problem+json"
     assert response.json["type"] == "urn:gristmill:problem:process-failed"
     assert "the disk is flat" in response.json["detail"]
-    assert 'rel="monitor"' in response.headers["Link"]
+    assert "rel=monitor" in response.headers["Link"]
 
 
 def test_a_server_that_drains_ends_the_waits(api):

@@ -35,5 +35,6 @@ def link(href: str, rel: str, *, media_type: str = "application/json", title: st
 
 
 def link_header(href: str, rel: str, *, media_type: str = "application/json") -> str:
-    """The same as a value of the ``Link`` header (RFC 8288)."""
-    return f'<{href}>; rel="{rel}"; type="{media_type}"'
+    """The same as a value of the ``Link`` header (RFC 8288); a plain word stands bare, as in the standard."""
+    quoted = rel if rel.isalpha() else f'"{rel}"'
+    return f'<{href}>; rel={quoted}; type="{media_type}"'
