@@ -1,0 +1,75 @@
+"""What every request and response carries."""
+
+import pytest
+import structlog
+
+from gristmill import __version__
+
+PAGE = "https://app.example.org"
+
+
+def test_every_response_names_the_release(api):
+    for path in ("/", "/nothing"):
+        assert api.get(path).headers["Gristmill-Version"] == __version__
+
+
+def test_a_sane_request_id_is_kept(api):
+    assert api.get("/", X_Request_Id="abc-1.2:3/4").headers["X-Request-Id"] == "abc-1.2:3/4"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\u00e9", "<script>"])
+def test_another_one_is_replaced(api, given):
+    made = api.get("/", X_Request_Id=given).headers["X-Request-Id"]
+    assert made != given
+    assert len(made) == 16
+
+
+def test_two_requests_have_different_ids(api):
+    assert api.get("/").headers["X-Request-Id"] != api.get("/").headers["X-Request-Id"]
+
+
+def test_the_request_id_stands_in_the_log(api):
+    @api.app.get("/logs")
+    def view():
+        return dict(structlog.contextvars.get_contextvars())
+
+    assert api.get("/logs", X_Request_Id="r-1").json == {"request_id": "r-1"}
+
+
+def test_no_origin_may_use_the_api_from_a_page_by_default(api):
+    assert "Access-Control-Allow-Origin" not in api.get("/", Origin=PAGE).headers
+
+
+def test_a_named_origin_may(make_api):
+    api = make_api(cors_origins=f"{PAGE}, https://other.example")
+    response = api.get("/", Origin=PAGE)
+    assert response.headers["Access-Control-Allow-Origin"] == PAGE
+    assert "Location" in response.headers["Access-Control-Expose-Headers"]
+    assert "Origin" in response.headers["Vary"]
+
+
+def test_another_origin_may_not_and_caches_are_told_so(make_api):
+    response = make_api(cors_origins=PAGE).get("/", Origin="https://evil.example")
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Origin" in response.headers["Vary"]
+
+
+def test_a_star_lets_every_origin(make_api):
+    assert make_api(cors_origins="*").get("/", Origin=PAGE).headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a_preflight_says_which_methods_and_headers_may_be_sent(make_api):
+    api = make_api(cors_origins=PAGE, anonymous="none")
+    response = api.client.options(
+        "/processes/echo/execution", headers={"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+    )
+    assert response.status_code == 200
+    assert "POST" in response.headers["Access-Control-Allow-Methods"]
+    assert {"Content-Type", "Prefer", "Idempotency-Key", "Authorization"} <= set(
+        response.headers["Access-Control-Allow-Headers"].split(", ")
+    )
+
+
+def test_an_error_can_be_read_by_a_page_too(make_api):
+    response = make_api(cors_origins=PAGE).get("/nothing", Origin=PAGE)
+    assert response.headers["Access-Control-Allow-Origin"] == PAGE

@@ -1,0 +1,110 @@
+"""Errors as problem details."""
+
+import json
+
+import pytest
+import structlog
+from support import RedisServer
+
+from gristmill.api.problems import failure
+from gristmill.errors import BusyError, Fault, GristmillError, RateLimitedError, UnavailableError
+from gristmill.job import End, Job, Status
+
+
+def raises(api, error):
+    """Make the application answer GET /raises by raising."""
+
+    @api.app.get("/raises")
+    def view():
+        raise error
+
+    return api.get("/raises")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/jobs/nothing", 404),
+        ("PATCH", "/processes", 405),
+        ("GET", "/processes?f=x", 400),
+    ],
+)
+def test_every_error_is_problem_details(api, method, path, status):
+    response = api.client.open(path, method=method)
+    assert response.status_code == status
+    assert response.mimetype == "application/problem+json"
+    assert response.json["status"] == status
+    assert response.json["type"].startswith(("urn:gristmill:problem:", "http://www.opengis.net/def/exceptions/"))
+    assert response.json["title"]
+    assert response.json["detail"]
+
+
+def test_a_405_says_what_is_allowed(api):
+    assert set(api.client.delete("/processes").headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+def test_an_unexpected_error_is_500_with_an_id_that_the_log_has_too_and_no_trace(api):
+    with structlog.testing.capture_logs() as logs:
+        response = raises(api, ZeroDivisionError("the secret of line 12"))
+    assert response.status_code == 500
+    number = response.json["instance"].removeprefix("urn:gristmill:error:")
+    assert number in response.json["detail"]
+    assert [entry["error_id"] for entry in logs] == [number]
+    assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
+    assert "secret" not in response.text
+
+
+def test_an_error_of_ours_that_nobody_expected_tells_nothing_of_itself(api):
+    with structlog.testing.capture_logs() as logs:
+        response = raises(api, GristmillError("the secret of line 12"))
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    assert logs[0]["error_id"] in response.text
+
+
+@pytest.mark.parametrize("error", [BusyError, RateLimitedError, UnavailableError])
+def test_an_error_that_passes_says_when_to_come_back(api, error):
+    response = raises(api, error("later", retry_after_seconds=7))
+    assert response.status_code == error.status
+    assert response.headers["Retry-After"] == "7"
+
+
+def test_every_fault_is_listed_with_its_pointer(api):
+    response = raises(api, BusyError("x", faults=[Fault("/a/0", "is wrong"), Fault("limit", "is too much")]))
+    assert response.json["errors"] == [
+        {"pointer": "/a/0", "detail": "is wrong"},
+        {"pointer": "limit", "detail": "is too much"},
+    ]
+
+
+def test_a_client_that_takes_json_only_gets_problems_as_json(api):
+    response = api.get("/nothing", Accept="application/json")
+    assert response.mimetype == "application/json"
+    assert response.json["status"] == 404
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["", "*/*", "application/*", "application/json, application/problem+json", "text/html,*/*;q=0.8", "image/png"],
+)
+def test_other_clients_get_them_under_their_own_media_type(api, accept):
+    assert api.get("/nothing", Accept=accept).mimetype == "application/problem+json"
+
+
+def test_redis_away_is_503_with_a_time_to_come_back(make_api, start_server):
+    server: RedisServer = start_server("redis")
+    api = make_api(redis_url=server.url)
+    server.kill()
+    response = api.execute(headers={"Prefer": "respond-async"})
+    assert response.status_code == 503
+    assert response.json["type"] == "urn:gristmill:problem:unavailable"
+    assert int(response.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("end", list(End))
+def test_every_end_of_a_job_has_a_problem_type_of_its_own(end):
+    job = Job("1", "p", "o", Status.FAILED, 0, 0, 1, end=end, detail="why")
+    assert failure(job)["type"] == f"urn:gristmill:problem:{end.value}"
+    assert failure(job)["detail"] == "why"
+    assert json.dumps(failure(job))
