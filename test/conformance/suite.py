@@ -176,7 +176,7 @@ def post(client: httpx.Client, request: Json, *, asynchronous: bool = False) -> 
     """Execute echo with the suite's headers."""
     headers = ACCEPT_JSON | {"Content-Type": "application/json; charset=UTF-8"}
     if asynchronous:
-        headers["Prefer"] = "respond-async "
+        headers["Prefer"] = "respond-async"
     return client.post("/processes/echo/execution", json=request, headers=headers)
 
 

@@ -126,7 +126,8 @@ class RunningSystem:
     def __enter__(self) -> Self:
         try:
             return self.start()
-        except BaseException:
+        except BaseException as error:
+            error.add_note(self.logs())
             self.stop()
             raise
 
