@@ -2,11 +2,14 @@
 
 import contextlib
 import importlib
+import threading
 
 from flask import Flask
 
 from gristmill.api import envelope, problems
-from gristmill.api.services import EXTENSION, Services
+from gristmill.api.services import EXTENSION, Services, build_services
+from gristmill.background import Background
+from gristmill.settings import Settings
 
 _MODULES = (
     "landing",
@@ -17,6 +20,7 @@ _MODULES = (
     "results",
     "events",
     "prov",
+    "webhooks",
     "health",
     "metrics",
 )
@@ -33,3 +37,10 @@ def create_app(services: Services) -> Flask:
         with contextlib.suppress(ImportError):
             app.register_blueprint(importlib.import_module(f"gristmill.api.{name}").blueprint)
     return app
+
+
+def serving_app(settings: Settings, draining: threading.Event) -> Flask:
+    """Build the application of a serving process, and start what it does beside its requests."""
+    services = build_services(settings, draining)
+    Background(services).start()
+    return create_app(services)

@@ -10,6 +10,7 @@ from gristmill.api.landing import OPENAPI_MEDIA_TYPE
 from gristmill.api.offerings import Offering
 from gristmill.api.openapi_components import HEADERS, PARAMETERS, RESPONSES, SCHEMAS, Part
 from gristmill.api.openapi_execute import execute_schema
+from gristmill.api.openapi_jobs import OPERATIONS as JOB_OPERATIONS
 from gristmill.api.openapi_operations import OPERATIONS, execution
 from gristmill.api.services import Services, services
 
@@ -32,8 +33,9 @@ def api() -> Response:
 def document(app: Flask, serving: Services, base: str) -> Part:
     """The document of an application. KeyError for a route that OPERATIONS does not describe."""
     paths: dict[str, Part] = {}
+    operations = OPERATIONS | JOB_OPERATIONS
     for path, method in routes(app):
-        paths.setdefault(path, {})[method] = OPERATIONS[path, method]
+        paths.setdefault(path, {})[method] = operations[path, method]
     for offering in serving.offerings.values():
         paths[f"/processes/{offering.process.id}/execution"] = {"post": _typed_execution(offering)}
     components: dict[str, Any] = {

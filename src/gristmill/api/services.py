@@ -15,6 +15,7 @@ from gristmill.hub import Hub
 from gristmill.jobs import Jobs
 from gristmill.processes import Registry, load_registry
 from gristmill.rate import RateLimit
+from gristmill.readiness import Readiness
 from gristmill.settings import Settings
 from gristmill.store import connect
 from gristmill.tokens import TokenFile
@@ -45,6 +46,11 @@ class Services:
     def rate(self) -> RateLimit:
         """The limit on the requests of one owner."""
         return RateLimit(self.jobs.client, self.settings)
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        """What this process knows about Redis."""
+        return Readiness(self.jobs.client, self.settings)
 
     @cached_property
     def offerings(self) -> dict[str, Offering]:

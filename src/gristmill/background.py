@@ -1,0 +1,66 @@
+"""What an API process does beside its requests: it sweeps, sends call-backs, and looks at Redis for ``/readyz``."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from gristmill.callbacks import CallBacks
+from gristmill.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from gristmill.api.services import Services
+
+CALL_BACK_SECONDS = 1.0
+LOOK_SECONDS = 10.0
+TIDY_SECONDS = 3600.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Background:
+    """The threads of an API process. They hold no connection before ``start``: start after a fork."""
+
+    def __init__(self, serving: "Services") -> None:
+        jobs, settings = serving.jobs, serving.settings
+        self._call_backs = CallBacks(jobs, settings)
+        self._stop = threading.Event()
+        self._threads = [
+            self._every(settings.beat_seconds, jobs.sweep),
+            self._every(CALL_BACK_SECONDS, self._call_backs.send_due),
+            self._every(LOOK_SECONDS, serving.readiness.look),
+            self._every(TIDY_SECONDS, jobs.drop_old_libraries),
+        ]
+
+    def start(self) -> Self:
+        """Start the threads; they end with the process, or with ``stop``."""
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End the threads, and wait for the call-backs that are under way."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._call_backs.close()
+
+    def _every(self, seconds: float, do: Callable[[], object]) -> threading.Thread:
+        name = do.__qualname__
+
+        def loop() -> None:
+            is_away = False
+            while not self._stop.is_set():
+                try:
+                    do()
+                    is_away = False
+                except UnavailableError as error:
+                    if not is_away:
+                        _log.warning("Redis is away", task=name, reason=error.detail)
+                    is_away = True
+                except Exception:  # noqa: BLE001 -- one failure must not end the task for the process's lifetime
+                    _log.exception("background task failed", task=name)
+                self._stop.wait(seconds)
+
+        return threading.Thread(target=loop, name=name, daemon=True)
