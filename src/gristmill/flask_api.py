@@ -1,29 +1,29 @@
 """The WSGI application, put together from ``api/``."""
 
-import contextlib
-import importlib
 import threading
 
 from flask import Flask
 
-from gristmill.api import envelope, problems
+from gristmill.api import (
+    envelope,
+    events,
+    execution,
+    health,
+    jobs,
+    landing,
+    metrics,
+    openapi,
+    problems,
+    processes,
+    prov,
+    results,
+    webhooks,
+)
 from gristmill.api.services import EXTENSION, Services, build_services
 from gristmill.background import Background
 from gristmill.settings import Settings
 
-_MODULES = (
-    "landing",
-    "processes",
-    "execution",
-    "openapi",
-    "jobs",
-    "results",
-    "events",
-    "prov",
-    "webhooks",
-    "health",
-    "metrics",
-)
+_RESOURCES = (landing, openapi, processes, execution, jobs, results, events, prov, webhooks, health, metrics)
 
 
 def create_app(services: Services) -> Flask:
@@ -33,9 +33,8 @@ def create_app(services: Services) -> Flask:
     app.extensions[EXTENSION] = services
     problems.install(app)
     envelope.install(app, services)
-    for name in _MODULES:
-        with contextlib.suppress(ImportError):
-            app.register_blueprint(importlib.import_module(f"gristmill.api.{name}").blueprint)
+    for resource in _RESOURCES:
+        app.register_blueprint(resource.blueprint)
     return app
 
 

@@ -15,6 +15,7 @@ from gristmill.api.openapi_operations import OPERATIONS, execution
 from gristmill.api.services import Services, services
 
 _NAMES = {"process_id": "processID", "job_id": "jobID", "output": "outputID", "name": "outputID"}
+OPEN_PATHS = frozenset({"/", "/conformance", "/healthz", "/readyz", "/version"})
 _VARIABLE = re.compile(r"<(?:[a-z]+(?:\([^)]*\))?:)?([a-z_]+)>")
 
 blueprint = Blueprint("openapi", __name__)
@@ -56,6 +57,11 @@ def document(app: Flask, serving: Services, base: str) -> Part:
         "paths": paths,
         "components": components,
     }
+    if serving.tokens.enabled:
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        made["security"] = [{"token": []}, *([] if serving.settings.anonymous == "none" else [{}])]
+        for path in OPEN_PATHS & paths.keys():
+            paths[path]["get"] = paths[path]["get"] | {"security": []}
     return made
 
 

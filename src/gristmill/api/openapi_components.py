@@ -71,6 +71,8 @@ def _request_header(name: str, description: str, of: Part | None = None, **more:
     return {"name": name, "in": "header", "description": description, "required": False, "schema": of or TEXT, **more}
 
 
+_EXECUTE = openapi_schema(TypeAdapter(ExecuteRequest))
+
 SCHEMAS: Part = {
     "link": an_object(
         ["href"],
@@ -129,8 +131,16 @@ SCHEMAS: Part = {
             ),
         ]
     },
-    "execute": openapi_schema(TypeAdapter(ExecuteRequest)),
-    "reference": an_object(["href"], href=TEXT, rel=TEXT, type=TEXT, hreflang=TEXT, title=TEXT),
+    "execute": _EXECUTE
+    | {
+        "properties": _EXECUTE["properties"]
+        | {
+            "outputs": _EXECUTE["properties"]["outputs"] | {"additionalProperties": schema("output")},
+            "subscriber": schema("subscriber"),
+        }
+    },
+    "output": _EXECUTE["properties"]["outputs"]["additionalProperties"],
+    "subscriber": _EXECUTE["properties"]["subscriber"],
     "statusCode": {"type": "string", "enum": [status.value for status in Status]},
     "statusInfo": an_object(
         ["jobID", "type", "status"],

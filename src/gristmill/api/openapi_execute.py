@@ -6,6 +6,8 @@ from gristmill.api.execute_request import URI_PATTERN
 from gristmill.api.openapi_components import SCHEMAS, TEXT, Part, an_object
 from gristmill.processes import Process
 
+_UNKNOWN = frozenset({"contentEncoding", "contentMediaType", "contentSchema"})
+_LITERAL = frozenset({"default", "enum", "example"})
 _OBJECT_LIKE = ("object", None)
 
 
@@ -27,11 +29,11 @@ def execute_schema(process: Process) -> Part:
 
 def _input(described: dict[str, Any]) -> Part:
     """An input by value, by qualified value or by reference."""
-    schema = described["schema"]
+    schema = _plain(described["schema"])
     shown = {name: described[name] for name in ("title", "description") if name in described}
     if schema.get("type") in _OBJECT_LIKE and "properties" not in schema and not schema.get("oneOf"):
         return shown | {"allOf": [schema]}
-    media_type = schema.get("contentMediaType")
+    media_type = described["schema"].get("contentMediaType")
     of_type = {"type": "string", "enum": [media_type]} if media_type else TEXT
     qualified = an_object(["value"], value=schema, mediaType=of_type) | {"additionalProperties": False}
     reference = an_object(["href"], href=TEXT | {"pattern": URI_PATTERN}, type=of_type) | {
@@ -42,6 +44,25 @@ def _input(described: dict[str, Any]) -> Part:
 
 def _outputs(general: Part, described: dict[str, dict[str, Any]]) -> Part:
     """The choice of outputs, by the names that this process has."""
-    choice = general["additionalProperties"]
-    named = dict.fromkeys(described, choice)
-    return {**general, "properties": named, "additionalProperties": False}
+    return {
+        **general,
+        "properties": dict.fromkeys(described, general["additionalProperties"]),
+        "additionalProperties": False,
+    }
+
+
+def _plain(schema: Any) -> Any:
+    """A schema without the keywords that process descriptions may have and OpenAPI 3.0 does not know."""
+    if isinstance(schema, list):
+        return [_plain(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in _UNKNOWN}
+    return {
+        key: {name: _plain(part) for name, part in value.items()}
+        if key == "properties"
+        else value
+        if key in _LITERAL
+        else _plain(value)
+        for key, value in kept.items()
+    }
