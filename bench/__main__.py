@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import drain, footprint, latency, recovery
+from bench import server as http_server
 from bench.measure import Report, show, write
 from bench.parts import scratch, server
 
@@ -19,6 +20,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "idle": footprint.measure_idle,
     "growth": lambda url, _: footprint.measure_growth(url, (1_000, 100_000)),
     "recovery": recovery.measure,
+    "server": http_server.measure,
 }
 LONG: dict[str, Measurement] = {
     "million": lambda url, _: footprint.measure_growth(url, (1_000, 1_000_000)),

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -85,10 +86,11 @@ class Served:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    numbers = itertools.count()
     with ExitStack() as stack:
 
         def start(*words: str, constants: dict[str, float] | None = None, **settings: Any) -> Served:
-            served = Served(tmp_path / "log", settings, constants or {}, *words)
+            served = Served(tmp_path / f"log-{next(numbers)}", settings, constants or {}, *words)
             stack.callback(served.stop)
             return served
 
@@ -99,6 +101,16 @@ def read_all(client: socket.socket) -> bytes:
     """What the server sends until it closes the connection."""
     data = b""
     while piece := client.recv(65536):
+        data += piece
+    return data
+
+
+def read_until(client: socket.socket, end: bytes) -> bytes:
+    """What the server sends up to ``end``."""
+    data = b""
+    while end not in data:
+        piece = client.recv(65536)
+        assert piece, data
         data += piece
     return data
 
@@ -268,41 +280,37 @@ def test_a_stream_that_does_not_fail_is_whole(start: Callable[..., Served]) -> N
 @linux
 @pytest.mark.slow
 def test_a_thousand_watchers_leave_the_others_their_rate_and_the_memory(start: Callable[..., Served]) -> None:
-    served = start(waiting_requests=1100)
-    port = served.port
+    alone, among = start(waiting_requests=1100), start(waiting_requests=1100)
 
-    def rate() -> float:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        count = 0
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
+    def rate(served: Served) -> float:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+        started = time.monotonic()
+        for _ in range(200):
             connection.request("GET", "/")
             connection.getresponse().read()
-            count += 1
         connection.close()
-        return count
+        return 200 / (time.monotonic() - started)
 
     def memory() -> float:
-        rollup = Path(f"/proc/{served.children()[0]}/smaps_rollup").read_text()
+        rollup = Path(f"/proc/{among.children()[0]}/smaps_rollup").read_text()
         return int(re.search(r"Pss:\s+(\d+)", rollup)[1]) / 1024  # type: ignore[index]
 
-    with_none: list[float] = []
-    with_all: list[float] = []
-    rate()
+    rate(alone)
+    rate(among)
     before = memory()
-    for _ in range(3):
-        with_none.append(rate())
-        with ExitStack() as stack:
-            watchers = [stack.enter_context(served.connect()) for _ in range(1000)]
-            for watcher in watchers:
-                watcher.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-            wait_until(lambda: served.get("/").json()["streams"] == 1000)
-            assert all(b"hello" in watcher.recv(4096) + watcher.recv(4096) for watcher in watchers[:10])
-            with_all.append(rate())
-            assert memory() - before < 120
-            assert served.get("/").json()["threads"] < 50
-        wait_until(lambda: served.get("/").json()["streams"] == 0)
-    assert statistics.median(with_all) > 0.7 * statistics.median(with_none)
+    with ExitStack() as stack:
+        watchers = [stack.enter_context(among.connect()) for _ in range(1000)]
+        for watcher in watchers:
+            watcher.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        for watcher in watchers:
+            read_until(watcher, b"data: hello\n\n")
+        rates = [(rate(alone), rate(among)) for _ in range(10)]
+        assert memory() - before < 120
+        now = among.get("/").json()
+        assert now["streams"] == 1000
+        assert now["threads"] < 50
+    # The best of each: what else the machine does can only slow them.
+    assert max(rate for _, rate in rates) > 0.7 * max(rate for rate, _ in rates)
 
 
 def test_a_watcher_that_leaves_frees_its_place(start: Callable[..., Served]) -> None:
@@ -419,9 +427,7 @@ def test_a_body_above_the_limit_is_refused_unread(start: Callable[..., Served]) 
     served = start()
     with served.connect() as client:
         client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\nx")
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += client.recv(65536)
+        answer = read_until(client, b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"connection: close" in answer
 
@@ -470,6 +476,16 @@ def test_a_client_that_takes_nothing_holds_no_thread_no_memory_and_is_cut_off(st
         with contextlib.suppress(ConnectionError):
             assert len(read_all(client)) < 500 * 2**20
     assert served.get("/").json()["threads"] < 10
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_download_ends_it(start: Callable[..., Served]) -> None:
+    served = start()
+    with httpx.stream("GET", served.url + "/big?mb=1000000", timeout=30) as response:
+        pieces = response.iter_bytes()
+        next(pieces)
+        assert served.get("/").json()["downloads"] == 1
+    wait_until(lambda: served.get("/").json()["downloads"] == 0)
+    assert "Traceback" not in served.log
 
 
 # Processes

@@ -50,7 +50,7 @@ class BodyTooSlowError(GristmillError):
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before its request was whole."""
+    """The client closed the connection, or takes nothing from it."""
 
 
 class BrokenResponseError(Exception):
@@ -126,7 +126,7 @@ class Bridge:
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         whole = False
         try:
-            whole = await self._read_body(exchange.environ, receive)
+            whole = await self._read_body(exchange, receive)
             data, more = await self._run(exchange.begin, self._threads_for(exchange))
         except ClientGoneError:
             return
@@ -141,14 +141,11 @@ class Bridge:
             headers.append((b"connection", b"close"))
         try:
             await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
-            if exchange.stream is not None:
-                await self._send_stream(exchange, exchange.stream, receive, send)
-                return
-            while more:
-                await _send_piece(send, data)
-                data, more = await self._run(exchange.go_on, self._threads)
-            await send({"type": "http.response.body", "body": data, "more_body": False})
-        except TimeoutError:
+            if more:
+                await self._send_rest(exchange, data, receive, send)
+            else:
+                await send({"type": "http.response.body", "body": data, "more_body": False})
+        except ClientGoneError:
             raise BrokenResponseError from None
         except Exception:  # noqa: BLE001  the connection is broken
             _log.exception("A response failed midway; its connection is broken", path=exchange.environ["PATH_INFO"])
@@ -164,17 +161,18 @@ class Bridge:
             raise BusyError("More requests wait than can be answered soon; try again.", retry_after_seconds=2)
         return self._threads
 
-    async def _read_body(self, environ: dict[str, Any], receive: Receive) -> bool:
-        """Read the body into the environment; returns False, with the rest unread, when it is too large."""
+    async def _read_body(self, exchange: Exchange, receive: Receive) -> bool:
+        """Read the body of the request; returns False, with the rest unread, when it is too large."""
+        environ = exchange.environ
         length = environ.get("CONTENT_LENGTH", "0")
         chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
         if length == "0" and not chunked:
             return True
         if int(length) > self._body_bytes:
-            environ["wsgi.input"] = _RefusedBody(self._body_bytes)
+            exchange.request_body = _RefusedBody(self._body_bytes)
             return False
         body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
-        environ["wsgi.input"] = body
+        exchange.request_body = body
         size = 0
         more = True
         start = self._loop.time()
@@ -192,34 +190,48 @@ class Bridge:
         environ["CONTENT_LENGTH"] = str(size)
         if size > self._body_bytes:
             body.close()
-            environ["wsgi.input"] = _RefusedBody(self._body_bytes)
+            exchange.request_body = _RefusedBody(self._body_bytes)
             return False
         body.seek(0)
         return True
 
-    async def _send_stream(self, exchange: Exchange, stream: SleepingStream, receive: Receive, send: Send) -> None:
+    async def _send_rest(self, exchange: Exchange, data: bytes, receive: Receive, send: Send) -> None:
+        """Send ``data``, and pieces of the body until it ends. ClientGoneError when the client has gone before."""
         changed = asyncio.Event()
         gone = self._loop.create_task(_until_gone(receive))
         gone.add_done_callback(lambda _: changed.set())
+        try:
+            if exchange.stream is not None:
+                data = await self._send_stream(exchange, exchange.stream, changed, gone, send)
+            else:
+                more = True
+                while more:
+                    await _send_piece(send, data, gone)
+                    data, more = await self._run(exchange.go_on, self._threads)
+            await send({"type": "http.response.body", "body": data, "more_body": False})
+        finally:
+            gone.cancel()
+
+    async def _send_stream(
+        self, exchange: Exchange, stream: SleepingStream, changed: asyncio.Event, gone: "asyncio.Task[None]", send: Send
+    ) -> bytes:
+        """Send what the stream yields, and sleep when it does; returns its last bytes."""
         stream.on_wake(lambda: self._loop.call_soon_threadsafe(changed.set))
         self._streams.add(stream)
         if self._draining:
             stream.wake()
         try:
-            while not gone.done():
+            while True:
                 changed.clear()
                 data, sleep = await self._run(lambda: exchange.run(stream.advance), self._threads)
                 if sleep is None:
-                    await send({"type": "http.response.body", "body": data, "more_body": False})
-                    return
-                if data:
-                    await _send_piece(send, data)
+                    return data
+                await _send_piece(send, data, gone)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(sleep.seconds):
                         await changed.wait()
         finally:
             self._streams.discard(stream)
-            gone.cancel()
 
     async def _run(self, step: Callable[[], T], threads: Threads) -> T:
         """Run a step in a thread and return its result."""
@@ -248,10 +260,16 @@ def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
         future.set_exception(error)
 
 
-async def _send_piece(send: Send, data: bytes) -> None:
-    """Send a piece that is not the last. TimeoutError when the client takes nothing."""
-    async with asyncio.timeout(SEND_SECONDS):
-        await send({"type": "http.response.body", "body": data, "more_body": True})
+async def _send_piece(send: Send, data: bytes, gone: "asyncio.Task[None]") -> None:
+    """Send a piece that is not the last. ClientGoneError when the client has gone, or takes nothing."""
+    if gone.done():
+        raise ClientGoneError
+    if data:
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        except TimeoutError:
+            raise ClientGoneError from None
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -33,7 +33,7 @@ _SERVER = {
 
 
 def environ_of(scope: Scope) -> dict[str, Any]:
-    """The WSGI environment of an ASGI scope; its body is empty. Repeated headers are joined by commas."""
+    """The WSGI environment of an ASGI scope; without the body. Repeated headers are joined by commas."""
     client, client_port = scope["client"]
     server, server_port = scope["server"]
     environ = _SERVER | {
@@ -46,11 +46,10 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "REMOTE_ADDR": client,
         "REMOTE_PORT": str(client_port),
         "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": io.BytesIO(),
     }
     for name, value in scope["headers"]:
-        if b"_" in name:
-            continue  # would pass for the header with hyphens, which a proxy may have checked
+        if b"_" in name or name == b"proxy":
+            continue  # passes for a name with hyphens, which proxies check; or for the variable HTTP_PROXY
         key = name.decode("latin-1").upper().replace("-", "_")
         if key not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
             key = "HTTP_" + key
@@ -73,10 +72,20 @@ class Exchange:
         self.stream: SleepingStream | None = None
         self.closed = False
         self._application = application
+        self.request_body = io.BytesIO()
         self._body: Iterable[bytes] | None = None
         self._pieces: Iterator[bytes] = iter(())
         self._length: int | None = None
         self._context = contextvars.copy_context()
+
+    @property
+    def request_body(self) -> IO[bytes]:
+        """The body of the request; empty until one is set. It is closed with the exchange."""
+        return self._request_body
+
+    @request_body.setter
+    def request_body(self, body: IO[bytes]) -> None:
+        self._request_body = self.environ["wsgi.input"] = body
 
     def run(self, step: Callable[[], T]) -> T:
         """Run a step in the context of the request."""
@@ -130,8 +139,7 @@ class Exchange:
         close = getattr(body, "close", None)
         if close is not None:
             close()
-        request_body: IO[bytes] = self.environ["wsgi.input"]
-        request_body.close()
+        self._request_body.close()
 
     def _start_response(
         self,

@@ -28,10 +28,16 @@ def make_app(draining: threading.Event) -> flask.Flask:
     app = flask.Flask("toy", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAGIC_LIMIT
     open_streams: set[SleepingStream] = set()
+    downloads: set[object] = set()
 
     @app.get("/")
     def root() -> dict[str, object]:
-        return {"pid": os.getpid(), "threads": threading.active_count(), "streams": len(open_streams)}
+        return {
+            "pid": os.getpid(),
+            "threads": threading.active_count(),
+            "streams": len(open_streams),
+            "downloads": len(downloads),
+        }
 
     @app.get("/healthz")
     def healthz() -> str:
@@ -85,7 +91,16 @@ def make_app(draining: threading.Event) -> flask.Flask:
     @app.get("/big")
     def big() -> flask.Response:
         megabytes = flask.request.args.get("mb", 200, int)
-        return flask.Response((bytes(2**20) for _ in range(megabytes)), mimetype="application/octet-stream")
+
+        def pieces() -> Iterator[bytes]:
+            downloads.add(pieces)
+            try:
+                for _ in range(megabytes):
+                    yield bytes(2**20)
+            finally:
+                downloads.discard(pieces)
+
+        return flask.Response(pieces(), mimetype="application/octet-stream")
 
     @app.post("/length")
     def length() -> str:
