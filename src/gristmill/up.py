@@ -179,8 +179,8 @@ def _sayer(console: Console, *, plain: bool) -> Say:
             console.out(line, highlight=False)
             return
         name = part or "up"
-        prefix = Text(f"{name:<6} | ", style=COLORS.get(name, "yellow"))
-        console.print(prefix + Text.from_ansi(line) if part else prefix + Text(line))
+        prefix = (f"{name:<6} | ", COLORS.get(name, "yellow"))
+        console.print(Text.assemble(prefix, Text.from_ansi(line) if part else line))
 
     return say
 
