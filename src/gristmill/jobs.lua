@@ -101,7 +101,7 @@ end
 local function announce(id, rec, now)
   rec.u = rec.u + 1
   rec.m = now
-  redis.call('PUBLISH', P .. ':ev:' .. id, rec.u .. ' ' .. NAMES[rec.s] .. ' ' .. (rec.g or 0))
+  redis.call('PUBLISH', P .. ':ev:' .. id, rec.u .. ' ' .. NAMES[rec.s] .. ' ' .. (rec.s == 'S' and 100 or rec.g or 0))
 end
 
 -- Owners: read once a call, written once at its end
