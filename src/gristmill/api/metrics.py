@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from flask import Blueprint, Flask, Response, current_app, g, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from redis.exceptions import RedisError
@@ -75,6 +75,7 @@ class _Engine:
 
 @blueprint.record_once
 def _install(state: object) -> None:
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     app: Flask = state.app  # type: ignore[attr-defined]
     app.extensions[_EXTENSION] = _Metrics(app.extensions[EXTENSION])
 

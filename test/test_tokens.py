@@ -1,0 +1,154 @@
+"""Bearer tokens in a file."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from gristmill import tokens
+from gristmill.errors import ConfigurationError, InvalidRequestError
+from gristmill.settings import Settings
+from gristmill.tokens import TokenFile, new_token
+
+
+@pytest.fixture(autouse=True)
+def _look_at_once(monkeypatch):
+    monkeypatch.setattr(tokens, "_LOOK_SECONDS", 0.0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "secrets" / "tokens"
+
+
+@pytest.fixture
+def settings(path: Path) -> Settings:
+    return Settings(token_file=path)
+
+
+def test_a_new_token_is_found_with_its_name_and_role(settings, path):
+    text = new_token(settings, "alice", "run")
+    found = TokenFile(path).find(text)
+    assert found is not None
+    assert (found.name, found.role) == ("alice", "run")
+
+
+def test_the_file_does_not_hold_the_token_and_is_for_its_owner_alone(settings, path):
+    text = new_token(settings, "alice", "run")
+    assert text.removeprefix("gm_") not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_second_token_leaves_the_first_and_the_comments(settings, path):
+    first = new_token(settings, "alice", "run")
+    path.write_text("# ours\n" + path.read_text().rstrip("\n"))
+    second = new_token(settings, "bob", "manage")
+    file = TokenFile(path)
+    assert path.read_text().startswith("# ours\n")
+    assert [file.find(text).name for text in (first, second)] == ["alice", "bob"]
+
+
+@pytest.mark.parametrize("sent", ["", "x", "gm_", "gm_" + "A" * 43, "\udcff", "é" * 1000])
+def test_any_other_text_is_no_token(settings, path, sent):
+    new_token(settings, "alice", "run")
+    assert TokenFile(path).find(sent) is None
+
+
+def test_every_token_is_compared_whichever_is_sent(settings, path, monkeypatch):
+    sent = [new_token(settings, name, "run") for name in ("a", "b", "c")]
+    file = TokenFile(path)
+    compared = []
+    same = tokens.hmac.compare_digest
+    monkeypatch.setattr(tokens.hmac, "compare_digest", lambda one, other: compared.append(one) or same(one, other))
+    for text in (*sent, "unknown"):
+        compared.clear()
+        file.find(text)
+        assert len(compared) == 3
+
+
+def test_a_changed_file_counts_without_a_restart(settings, path):
+    old = new_token(settings, "alice", "run")
+    file = TokenFile(path)
+    new = new_token(settings, "bob", "read")
+    assert file.find(new).role == "read"
+    path.write_text("")
+    assert file.find(old) is None
+    assert file.find(new) is None
+
+
+def test_the_file_is_looked_at_once_a_second_at_most(settings, path, monkeypatch):
+    monkeypatch.setattr(tokens, "_LOOK_SECONDS", 3600.0)
+    text = new_token(settings, "alice", "run")
+    file = TokenFile(path)
+    path.write_text("")
+    assert file.find(text) is not None
+
+
+@pytest.mark.parametrize("content", ["nonsense\n", "alice boss sha256:" + "0" * 64, None, b"\xff\xfe"])
+def test_a_file_that_breaks_leaves_the_tokens_in_force_and_says_so_once(settings, path, caplog, content):
+    text = new_token(settings, "alice", "run")
+    file = TokenFile(path)
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for _ in range(3):
+        assert file.find(text).name == "alice"
+    path.unlink(missing_ok=True)
+    again = new_token(settings, "bob", "run")
+    assert file.find(again).name == "bob"
+    assert file.find(text) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("alice run\n", "Line 1"),
+        ("\n# x\nalice run plain\n", "Line 3"),
+        (f"alice none sha256:{'0' * 64}", "role 'none'"),
+        (f"127.0.0.1 run sha256:{'0' * 64}", "address"),
+        (f"::1 run sha256:{'0' * 64}", "name '::1'"),
+        (f"a/b run sha256:{'0' * 64}", "name 'a/b'"),
+        (f"alice run sha256:{'0' * 64}\nalice run sha256:{'1' * 64}", "twice"),
+    ],
+)
+def test_a_wrong_file_stops_the_start(path, content, message):
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=message):
+        TokenFile(path)
+
+
+def test_a_missing_file_stops_the_start(path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        TokenFile(path)
+
+
+def test_without_a_file_there_are_no_tokens():
+    file = TokenFile(None)
+    assert not file.enabled
+    assert file.find("gm_x") is None
+
+
+@pytest.mark.parametrize(("name", "role"), [("", "run"), ("a b", "run"), ("10.0.0.1", "run"), ("alice", "none")])
+def test_a_name_or_role_that_cannot_be_is_refused(settings, path, name, role):
+    with pytest.raises(InvalidRequestError):
+        new_token(settings, name, role)
+    assert not path.exists()
+
+
+def test_a_name_that_is_taken_is_refused(settings):
+    new_token(settings, "alice", "run")
+    with pytest.raises(InvalidRequestError, match="already"):
+        new_token(settings, "alice", "read")
+
+
+def test_without_a_setting_no_token_is_made():
+    with pytest.raises(ConfigurationError, match="GRISTMILL_TOKEN_FILE"):
+        new_token(Settings(), "alice", "run")
+
+
+def test_a_file_that_cannot_be_written_is_a_configuration_error(settings, path):
+    path.parent.write_text("a file where the folder should be")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        new_token(settings, "alice", "run")
