@@ -17,7 +17,8 @@ SETTINGS_HEAD = """# Settings
 Every setting is an environment variable, read once at the start. `gristmill settings` prints this table with the
 values in force; `gristmill doctor` names variables that are set but that no setting has.
 
-Lists are separated by commas; an empty variable counts as not set. This page is written by `make docs` from `src/gristmill/settings.py`.
+Lists are separated by commas; an empty variable counts as not set. This page is written by `make docs` from
+`src/gristmill/settings.py`.
 
 | variable | default | unit | meaning |
 | --- | --- | --- | --- |
