@@ -175,6 +175,10 @@ def wrong_input(name: str, detail: str) -> InvalidInputsError:
 
 
 def where(function: Callable[..., object]) -> str:
-    """Return file and line of a function as ``file.py:12``."""
+    """Return file and line of a function, or of what was taken for one, as ``file.py:12``."""
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+    if code:
+        return f"{code.co_filename}:{code.co_firstlineno}"
+    if isinstance(function, type):
+        return f"{inspect.getsourcefile(function)}:{inspect.getsourcelines(function)[1]}"
+    return repr(function)

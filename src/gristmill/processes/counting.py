@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from gristmill.processes.table import Column
 
+_DAY = 24 * 3600 * 10**6
+
 Counts = npt.NDArray[np.int64]
 
 
@@ -27,14 +29,15 @@ def bin_counts(
     """Count numbers or times in bins of equal width; return the counts and the edges (one more).
 
     A bin has its lower edge, and the last one its upper edge too. Without ``low`` and ``high``, the range is that of
-    the values. Raises RangeError where the bins would be too narrow or too wide for floating-point numbers.
+    the values, or somewhat wider where that is too narrow for the bins. No values give no bins. Raises RangeError where
+    ``low`` and ``high`` are too close for the bins, or the range is too wide for floating-point numbers.
     """
     is_time = values.dtype.kind == "M"
     numbers = values.astype("i8") if is_time else values
-    if not len(numbers) and (low is None or high is None):
+    if not len(numbers):
         return np.zeros(0, "i8"), values[:0]
-    start = low if low is not None else numbers.min()
-    stop = high if high is not None else numbers.max()
+    start, stop = _own_range(numbers, bins, is_time=is_time)
+    start, stop = start if low is None else low, stop if high is None else high
     if start > stop:
         raise RangeError(f"the range from {start} to {stop} is empty")
     if not np.isfinite(float(stop) - float(start)):
@@ -44,6 +47,17 @@ def bin_counts(
     except ValueError as error:
         raise RangeError(f"the range from {start} to {stop} is too narrow for {bins} bins") from error
     return counts, edges.round().astype("M8[us]") if is_time else edges
+
+
+def _own_range(numbers: npt.NDArray[Any], bins: int, *, is_time: bool) -> tuple[float, float]:
+    """Return the range of the values, widened around its middle until the bins can be told apart."""
+    start, stop = float(numbers.min()), float(numbers.max())
+    narrowest = float(_DAY if is_time else 1) if start == stop else float(bins if is_time else 0)
+    least = max(narrowest, 4 * bins * float(np.spacing(max(abs(start), abs(stop)))))
+    if stop - start >= least:
+        return start, stop
+    middle = start + (stop - start) / 2
+    return middle - least / 2, middle + least / 2
 
 
 def value_counts(column: Column) -> list[tuple[Any, int]]:

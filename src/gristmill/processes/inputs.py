@@ -8,6 +8,7 @@ object, a qualified value that does not fit, and an ``href`` that is no http URL
 
 import base64
 import binascii
+import contextlib
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,10 @@ _LINK = {"href", "type", "rel", "title", "hreflang", "length", "templated"}
 _FORMAT = {"mediaType", "encoding", "schema"}
 _ANYTHING = "application/octet-stream"
 _SHOWN_VALUE = 60
+_USABLE = (
+    "use int, float, str, bool, bytes, date, datetime, Literal, Enum, list, dict, a Pydantic model, "
+    "BoundingBox or Table"
+)
 
 
 class Fetch(Protocol):
@@ -107,16 +112,18 @@ class Input:
         return self._from_bytes(fetched.content, media_type or fetched.media_type, fetched.charset, href, f"{at}/href")
 
     def _read_qualified(self, given: dict[str, Any], at: str) -> Any:
-        try:
+        if not self.takes_objects:
             return self._qualified_value(given, at)
-        except InvalidInputsError:
-            if not self.takes_objects:
-                raise
-            try:
+        try:
+            if given["value"] is not None:
+                return self._qualified_value(given, at)
+        except InvalidInputsError as error:
+            with contextlib.suppress(InvalidInputsError):
                 return self._validate(given, at)
-            except InvalidInputsError:
-                pass
-            raise
+            raise error from None
+        with contextlib.suppress(InvalidInputsError):
+            return self._validate(given, at)
+        return self._qualified_value(given, at)
 
     def _qualified_value(self, given: dict[str, Any], at: str) -> Any:
         value, media_type, encoding = given["value"], given.get("mediaType", ""), given.get("encoding", "")
@@ -290,13 +297,9 @@ def _declare(name: str, hint: Any, default: object, described: str) -> Input:
         adapter = make_adapter(hint)
         schema = openapi_schema(adapter)
     except ConfigurationError as error:
-        raise ParameterError(name, error.detail) from error
+        raise ParameterError(name, f"{error.detail}; {_USABLE}") from error
     except (PydanticUserError, pydantic_core.SchemaError, TypeError) as error:
-        raise ParameterError(
-            name,
-            f"the type {hint!r} cannot be read from JSON; use int, float, str, bool, bytes, date, datetime, Literal, "
-            "Enum, list, dict, a Pydantic model, BoundingBox or Table",
-        ) from error
+        raise ParameterError(name, f"the type {hint!r} cannot be read from JSON; {_USABLE}") from error
     for note in notes:
         if isinstance(note, FieldInfo):
             described = note.description or described

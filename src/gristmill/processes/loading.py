@@ -123,9 +123,7 @@ def _processes_of(module: ModuleType, source_hash: str) -> list[Process]:
 
 def _process(function: Callable[..., Any], source_hash: str) -> Process:
     if not inspect.isfunction(function):
-        raise ConfigurationError(
-            f"{function!r}: @process stands above a function, not above a {type(function).__name__}"
-        )
+        raise ConfigurationError(f"{where(function)}: @process stands above a function, and this is {function!r}")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise ConfigurationError(f"{where(function)}: a process is an ordinary function: no async, no yield")
     try:

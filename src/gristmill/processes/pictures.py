@@ -5,6 +5,7 @@ Colours are of the palette of Okabe and Ito, which people with any colour vision
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ PANEL_CATEGORIES = 6
 SHOWN_PANELS = 24
 _LABEL_LETTERS = 28
 _TITLE_LETTERS = 80
+_PANEL_LETTERS = 18
+_PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.4, 0.3  # inches
+_PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
 _OUTLINED_BINS = 60
 _LARGEST_PLAIN = 1e16
 _MOST_DECIMALS = 6
@@ -65,7 +69,7 @@ def draw(bars: Bars) -> tuple[bytes, bytes]:
         height = 4.5 if bars.edges is not None else max(2.4, 1.2 + 0.28 * shown)
         figure = Figure(figsize=(8, height), layout="constrained")
         axes = figure.add_subplot()
-        _draw_bars(axes, bars, SHOWN_CATEGORIES)
+        _draw_bars(axes, bars, SHOWN_CATEGORIES, _LABEL_LETTERS)
         axes.set_xlabel(_short(bars.name, 80) if bars.edges is not None else "rows")
         axes.set_ylabel("rows" if bars.edges is not None else "")
         notes = [bars.note, _not_drawn(bars, SHOWN_CATEGORIES)]
@@ -81,17 +85,21 @@ def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
         shown = panels[:SHOWN_PANELS]
         across = min(3, max(1, len(shown)))
         down = max(1, -(-len(shown) // across))
-        figure = Figure(figsize=(3.4 * across, 2.5 * down), layout="constrained")
-        for number, bars in enumerate(shown, start=1):
-            axes = figure.add_subplot(down, across, number)
-            _draw_bars(axes, bars, PANEL_CATEGORIES)
+        note = f"{len(panels) - len(shown)} more columns are not shown" if len(panels) > len(shown) else ""
+        width, height = _PANEL_WIDTH * across, _PANEL_HEIGHT * down + (_NOTE_HEIGHT if note else 0)
+        figure = Figure(figsize=(width, height))
+        for number, bars in enumerate(shown):
+            left = _PANEL_WIDTH * (number % across) + _PANEL_MARGIN[0]
+            bottom = height - _PANEL_HEIGHT * (number // across + 1) + _PANEL_MARGIN[1]
+            inner = _PANEL_WIDTH - _PANEL_MARGIN[0] - 0.2, _PANEL_HEIGHT - _PANEL_MARGIN[1] - 0.4
+            axes = figure.add_axes((left / width, bottom / height, inner[0] / width, inner[1] / height))
+            _draw_bars(axes, bars, PANEL_CATEGORIES, _PANEL_LETTERS)
             axes.set_xlabel(_not_drawn(bars, PANEL_CATEGORIES), fontsize="small", color=GREY)
-        if len(panels) > len(shown):
-            figure.supxlabel(f"{len(panels) - len(shown)} more columns are not shown", fontsize=8, color=GREY)
+        figure.text(0.5, 0.05 / height, note, fontsize=8, color=GREY, ha="center")
         return _written(figure)
 
 
-def _draw_bars(axes: Axes, bars: Bars, most: int) -> None:
+def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
     axes.set_title(_short(bars.title or bars.name, _TITLE_LETTERS if bars.title else _LABEL_LETTERS), loc="left")
     if not any(bars.counts):
         axes.text(0.5, 0.5, "no values", ha="center", va="center", color=GREY, transform=axes.transAxes)
@@ -100,7 +108,7 @@ def _draw_bars(axes: Axes, bars: Bars, most: int) -> None:
     elif bars.edges is not None:
         _draw_histogram(axes, bars.counts, bars.edges, whole=bars.whole)
     else:
-        _draw_categories(axes, bars.counts[:most], bars.categories[:most])
+        _draw_categories(axes, bars.counts[:most], [_short(one, letters) for one in bars.categories[:most]])
 
 
 def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, whole: bool) -> None:
@@ -127,7 +135,7 @@ def _draw_categories(axes: Axes, counts: Sequence[int], names: Sequence[str]) ->
     places = np.arange(len(names))
     drawn = axes.barh(places, counts, color=BLUE, height=0.75)
     axes.bar_label(drawn, [f"{count:,}" for count in counts], padding=3, fontsize="small")
-    axes.set_yticks(places, [_short(name, _LABEL_LETTERS) for name in names])
+    axes.set_yticks(places, names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.margins(x=0.12)
@@ -162,7 +170,7 @@ def _not_drawn(bars: Bars, most: int) -> str:
 
 def _short(text: str, letters: int) -> str:
     """Cut a text in its middle, because names that belong together often differ at the end."""
-    line = " ".join(text.split()) or "(empty)"
+    line = " ".join("".join(one if one.isprintable() else " " for one in text).split()) or "(empty)"
     if len(line) <= letters:
         return line
     return f"{line[: letters // 2]}…{line[-(letters - letters // 2 - 1) :]}"
@@ -170,7 +178,9 @@ def _short(text: str, letters: int) -> str:
 
 def _written(figure: Figure) -> tuple[bytes, bytes]:
     png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    figure.set_layout_engine("none")  # the layout is made, and the slowest part
-    figure.savefig(svg, format="svg", metadata={"Date": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # drawn as a box; SVG keeps the text
+        figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+        figure.set_layout_engine("none")  # the layout is made, and the slowest part
+        figure.savefig(svg, format="svg", metadata={"Date": None})
     return png.getvalue(), svg.getvalue()

@@ -1,0 +1,330 @@
+"""The processes that ship: echo, summary, histogram, and the team's example."""
+
+import base64
+import csv
+import io
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.image import imread
+
+from gristmill.errors import InvalidInputsError
+from gristmill.fetch import Fetched
+from gristmill.processes import ProducedOutput, RunContext, load_registry
+from gristmill.processes.pictures import NumberFormatter
+from gristmill.samples import penguins
+
+REGISTRY = load_registry(Path(__file__).parents[1] / "processes")
+
+
+class NoFetcher:
+    def get(self, url: str) -> Fetched:
+        return Fetched(url, "application/json", "", b'{"from": "there"}')
+
+
+CONTEXT = RunContext(lambda *_: None, Path, NoFetcher())  # type: ignore[arg-type]
+
+
+def run(process_id: str, inputs: dict[str, Any], context: RunContext = CONTEXT) -> dict[str, Any]:
+    """Outputs by name, JSON and text decoded. The inputs are checked first, as the API does it."""
+    REGISTRY[process_id].check(inputs)
+    return {one.name: _decoded(one) for one in REGISTRY[process_id].run(inputs, context)}
+
+
+def _decoded(output: ProducedOutput) -> Any:
+    if output.media_type == "application/json":
+        return json.loads(output.data)
+    return output.data.decode() if output.media_type.startswith("text/plain") else output.data
+
+
+ECHOED: dict[str, Any] = {
+    "string": "any text",
+    "number": 1.5,
+    "integer": 3,
+    "boolean": False,
+    "array": [1, 2],
+    "object": {"a": {"b": [None, 1]}},
+    "box": {"bbox": [345345345, 1, 2, 3], "crs": "urn:ogc:def:crs:EPSG:6.6:4326"},
+    "binary": "teststring",
+    "mixed": [1, 2.5],
+    "pause": 0,
+}
+
+
+def test_echo_gives_every_input_back() -> None:
+    assert run("echo", ECHOED) == ECHOED
+
+
+def test_echo_needs_its_first_input_alone_which_is_text() -> None:
+    inputs = REGISTRY["echo"].describe()["inputs"]
+
+    assert isinstance(inputs, dict)
+    assert next(iter(inputs)) == "string"
+    assert inputs["string"]["schema"] == {"type": "string"}
+    assert [name for name, one in inputs.items() if one["minOccurs"]] == ["string"]
+    assert run("echo", {"string": ""}) == {"string": ""}
+
+
+def test_echo_s_outputs_have_the_names_and_schemas_of_its_inputs() -> None:
+    described: Any = REGISTRY["echo"].describe()
+
+    assert list(described["outputs"]) == list(described["inputs"])
+    for name, one in described["inputs"].items():
+        assert described["outputs"][name]["schema"] == one["schema"]
+
+
+@pytest.mark.parametrize("value", ["teststring", 3, None, [], {"a": 1}])
+def test_echo_takes_an_object_with_a_value(value: Any) -> None:
+    result = run("echo", {"string": "x", "object": {"value": value}})["object"]
+
+    assert result == (value if isinstance(value, dict) else {"value": value})
+
+
+@pytest.mark.parametrize("mixed", ["text", 3, 1.25, [1, 2]])
+def test_echo_s_mixed_input_takes_each_of_its_kinds(mixed: Any) -> None:
+    assert run("echo", {"string": "x", "mixed": mixed})["mixed"] == mixed
+
+
+def test_echo_gives_a_reference_s_content_back() -> None:
+    link = {"href": "http://example.org/x", "type": "application/json"}
+    result = run("echo", {"string": "x", "object": link, "binary": {"href": "http://example.org/x"}})
+
+    assert result["object"] == {"from": "there"}
+    assert base64.b64decode(result["binary"]) == b'{"from": "there"}'
+
+
+def test_echo_refuses_a_binary_of_the_wrong_form() -> None:
+    with pytest.raises(InvalidInputsError):
+        REGISTRY["echo"].check({"string": "x", "binary": {"type": "wrong/type"}})
+
+
+def test_echo_lasts_as_long_as_its_pause_and_reports() -> None:
+    reports: list[tuple[int, str]] = []
+    context = RunContext(lambda *report: reports.append(report), Path, NoFetcher())  # type: ignore[arg-type]
+    started = time.monotonic()
+
+    run("echo", {"string": "x", "pause": 1}, context)
+
+    assert 1 <= time.monotonic() - started < 5
+    percents = [percent for percent, _ in reports]
+    assert percents == sorted(percents)
+    assert len(percents) >= 2
+
+
+def test_echo_is_never_answered_from_an_earlier_result_and_the_others_may_be() -> None:
+    assert not REGISTRY["echo"].limits.deterministic
+    assert REGISTRY["summary"].limits.deterministic
+    assert REGISTRY["histogram"].limits.deterministic
+
+
+def is_picture(png: bytes, svg: bytes) -> bool:
+    pixels = imread(io.BytesIO(png))
+    return pixels.shape[0] > 100 and len(np.unique(pixels.reshape(-1, 4), axis=0)) > 3 and b"<svg" in svg[:1000]
+
+
+def test_a_histogram_counts_numbers_in_bins() -> None:
+    result = run("histogram", {"table": {"a": [1, 2, 2, 5, None, "NaN", "Infinity"]}, "column": "a", "bins": 2})
+
+    assert result["histogram"] == {
+        "column": "a",
+        "type": "number",
+        "counts": [3, 1],
+        "edges": [1.0, 3.0, 5.0],
+        "categories": [],
+        "rows": 7,
+        "nulls": 1,
+        "not_finite": 2,
+        "outside": 0,
+    }
+    assert is_picture(result["plot"], result["plot_svg"])
+
+
+def test_a_histogram_counts_only_what_is_within_its_limits() -> None:
+    limits = {"minimum": 2, "maximum": 4, "bins": 2}
+    result = run("histogram", {"table": {"a": [1, 2, 3, 4, 5]}, "column": "a"} | limits)["histogram"]
+
+    assert (result["counts"], result["edges"], result["outside"]) == ([1, 2], [2.0, 3.0, 4.0], 2)
+
+
+def test_a_histogram_of_text_counts_values_the_most_frequent_first() -> None:
+    result = run("histogram", {"table": {"a": ["y", "x", "y", "z", "x", "y", None]}, "column": "a"})["histogram"]
+
+    assert (result["categories"], result["counts"], result["nulls"]) == (["y", "x", "z"], [3, 2, 1], 1)
+
+
+def test_a_histogram_of_times_has_times_for_edges() -> None:
+    result = run("histogram", {"table": {"t": ["2024-01-01", "2024-01-03"]}, "column": "t", "bins": 2})["histogram"]
+
+    assert result["edges"] == [f"2024-01-0{day}T00:00:00.000000Z" for day in (1, 2, 3)]
+    assert result["counts"] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [None, None],
+        [],
+        ["NaN", 1.0, "Infinity"],
+        [7, 7],
+        [1e300, -1e300],
+        [5e-324, 0.0],
+        [2**63 - 1, 2**63 - 2],
+        [10**15, 10**15 + 1],
+        [1.0000000001, 1.0000000002],
+        [True, False, None],
+        ["2024-01-01"],
+        ["a$b_{", "\n\t", "", "日本語", "x" * 500],
+        [f"category {number}" for number in range(2000)],
+        [number / 7 for number in range(3000)],
+    ],
+    ids=lambda cells: str(cells)[:30],
+)
+def test_a_picture_is_drawn_of_any_column(cells: list[Any]) -> None:
+    table = {"columns": ["a name that is long and has a $ in it"], "rows": [[one] for one in cells]}
+
+    for bins in (1, 20):
+        result = run("histogram", {"table": table, "column": table["columns"][0], "bins": bins})
+        counted = result["histogram"]
+        assert sum(counted["counts"]) + counted["nulls"] + counted["not_finite"] == len(cells)
+        assert is_picture(result["plot"], result["plot_svg"])
+    assert is_picture(run("summary", {"table": table})["plot"], b"<svg")
+
+
+@pytest.mark.parametrize(
+    ("cells", "inputs", "pointer"),
+    [
+        ([1], {"column": "b"}, "/inputs/column"),
+        ([1e308, -1e308], {}, "/inputs/bins"),
+        ([1], {"minimum": 1, "maximum": math.nextafter(1, 2)}, "/inputs/bins"),
+        ([1], {"minimum": 2, "maximum": 1}, "/inputs/bins"),
+    ],
+)
+def test_a_histogram_that_cannot_be_made_is_a_fault_of_its_inputs(
+    cells: list[Any], inputs: dict[str, Any], pointer: str
+) -> None:
+    with pytest.raises(InvalidInputsError) as caught:
+        run("histogram", {"table": {"a": cells}, "column": "a"} | inputs)
+
+    assert [one.pointer for one in caught.value.faults] == [pointer]
+
+
+def test_equal_inputs_give_equal_bytes() -> None:
+    inputs = {"table": penguins(), "column": "species"}
+
+    assert REGISTRY["histogram"].run(inputs, CONTEXT) == REGISTRY["histogram"].run(inputs, CONTEXT)
+
+
+def test_a_summary_describes_each_column_of_a_real_table() -> None:
+    result = run("summary", {"table": penguins(), "frequent": 2})
+    columns = {one.pop("name"): one for one in result["columns"]}
+
+    assert result["rows"] == 344
+    assert columns["species"] == {
+        "type": "string",
+        "rows": 344,
+        "nulls": 0,
+        "not_finite": 0,
+        "distinct": 3,
+        "minimum": "Adelie",
+        "maximum": "Gentoo",
+        "mean": None,
+        "standard_deviation": None,
+        "quartiles": None,
+        "frequent": [{"value": "Adelie", "count": 152}, {"value": "Gentoo", "count": 124}],
+    }
+    mass = columns["body_mass_g"]
+    assert (mass["minimum"], mass["maximum"], mass["nulls"], mass["distinct"]) == (2700, 6300, 2, 94)
+    assert mass["mean"] == pytest.approx(4201.754386)
+    assert mass["standard_deviation"] == pytest.approx(801.954536)
+    assert mass["quartiles"] == [3550, 4050, 4750]
+    assert is_picture(result["plot"], result["plot_svg"])
+
+
+def test_a_summary_of_times_gives_times() -> None:
+    days = ["2024-01-01", "2024-01-03", "2024-01-05", "2024-01-07"]
+    (column,) = run("summary", {"table": {"t": days}})["columns"]
+
+    assert column["mean"] == "2024-01-04T00:00:00.000000Z"
+    assert column["quartiles"][1] == "2024-01-04T00:00:00.000000Z"
+    assert column["frequent"][0] == {"value": "2024-01-01T00:00:00.000000Z", "count": 1}
+
+
+def test_a_summary_of_many_columns_and_of_none_has_a_picture() -> None:
+    many = run("summary", {"table": {f"c{number}": [number, 1.5] for number in range(40)}})
+
+    assert len(many["columns"]) == 40
+    assert is_picture(many["plot"], many["plot_svg"])
+    assert run("summary", {"table": {}})["columns"] == []
+
+
+CELLS = st.one_of(
+    *(
+        st.lists(st.none() | kind, max_size=5)
+        for kind in (st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(), st.booleans())
+    )
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(CELLS, max_size=3))
+def test_every_table_can_be_summarised(columns: list[list[Any]]) -> None:
+    longest = max(map(len, columns), default=0)
+    table = {f"c{number}": cells + [None] * (longest - len(cells)) for number, cells in enumerate(columns)}
+    result = run("summary", {"table": json.loads(json.dumps(_json(table)))})
+
+    for name, cells in table.items():
+        described = next(one for one in result["columns"] if one["name"] == name)
+        assert described["nulls"] == sum(one is None for one in cells)
+        assert described["distinct"] == len({"NaN" if one != one else one for one in cells if one is not None})
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: [_json(one) for one in cells] for key, cells in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([2007, 2008, 2009], ["2007", "2008", "2009"]),
+        ([0, 20_000, 40_000], ["0", "20,000", "40,000"]),
+        ([0.5, 1.0, 1.5], ["0.5", "1.0", "1.5"]),
+        ([1e20, 2e20, 3e20], ["1.0e+20", "2.0e+20", "3.0e+20"]),
+        ([1e-9, 2e-9], ["1.0e-09", "2.0e-09"]),
+        ([10**12, 10**12 + 2], ["1,000,000,000,000", "1,000,000,000,002"]),
+        ([], []),
+    ],
+)
+def test_ticks_are_written_so_that_they_can_be_told_apart(values: list[float], texts: list[str]) -> None:
+    assert NumberFormatter().format_ticks(values) == texts
+
+
+def test_the_example_finds_unusual_rows_of_a_real_table() -> None:
+    result = run("outliers", {"table": penguins(), "column": "flipper_length_mm", "by": "species"})
+    rows = list(csv.DictReader(io.StringIO(result["rows"].decode())))
+
+    assert [(one["group"], one["rows"], one["outliers"]) for one in result["fences"]] == [
+        ("Adelie", 151, 2),
+        ("Chinstrap", 68, 0),
+        ("Gentoo", 123, 0),
+    ]
+    assert [(one["species"], one["flipper_length_mm"]) for one in rows] == [("Adelie", "172"), ("Adelie", "210")]
+    assert result["plot"].startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("wrong", "pointer"), [({"column": "species"}, "column"), ({"by": "year"}, "by")])
+def test_the_example_names_the_input_that_is_wrong(wrong: dict[str, str], pointer: str) -> None:
+    with pytest.raises(InvalidInputsError) as caught:
+        run("outliers", {"table": penguins(), "column": "year", "by": "species"} | wrong)
+
+    assert caught.value.faults[0].pointer == f"/inputs/{pointer}"

@@ -1,0 +1,253 @@
+"""Outputs: read off return types, described, and written as bytes."""
+
+import dataclasses
+import datetime
+import json
+import math
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from pydantic import BaseModel, Field
+
+from gristmill.errors import ConfigurationError, Fault
+from gristmill.processes import MediaType, Output, ProducedOutput, Table
+from gristmill.processes.outputs import Outputs, declare_outputs
+
+
+class Model(BaseModel):
+    """A model.
+
+    Attributes:
+        mean: The mean.
+    """
+
+    mean: float
+    label: Annotated[str, Field(description="A label.", title="Label!")] = "x"
+
+
+class Dictionary(TypedDict):
+    """A dictionary.
+
+    Attributes:
+        mean: The mean.
+    """
+
+    mean: float
+    note: NotRequired[str]
+    other: int | None
+
+
+@dataclasses.dataclass
+class Data:
+    mean: float
+    text: Annotated[str, MediaType("text/markdown")]
+    picture: Annotated[bytes, MediaType("image/webp")]
+
+
+class Named(NamedTuple):
+    mean: float
+    table: Annotated[Table, MediaType("text/csv")]
+
+
+def written(hint: Any, value: object) -> ProducedOutput:
+    (only,) = declare_outputs(hint).encode(value)
+    return only
+
+
+def produced(outputs: Outputs, value: object) -> dict[str, tuple[str, bytes]]:
+    return {one.name: (one.media_type, one.data) for one in outputs.encode(value)}
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "text"),
+    [
+        (int, 3, "3"),
+        (float, 2, "2.0"),
+        (bool, True, "true"),
+        (datetime.date, datetime.date(2024, 2, 29), '"2024-02-29"'),
+        (list[int], [1, 2], "[1,2]"),
+        (dict[str, float], {"a": 1.5}, '{"a":1.5}'),
+        (Annotated[Model, Output("fit")], Model(mean=1), '{"mean":1.0,"label":"x"}'),
+        (list[Model], [Model(mean=1)], '[{"mean":1.0,"label":"x"}]'),
+        (float, math.nan, '"NaN"'),
+        (list[float], [math.inf, -math.inf], '["Infinity","-Infinity"]'),
+        (Annotated[Model, Output("fit")], Model(mean=math.nan), '{"mean":"NaN","label":"x"}'),
+        (float, np.float32(0.5), "0.5"),
+        (int, np.int64(7), "7"),
+        (bool, np.bool_(True), "true"),
+        (list[float], np.array([1.0, math.nan]), '[1.0,"NaN"]'),
+        (dict[str, Any], {"a": np.array([[1, 2]]), "b": [np.float64(1.5)]}, '{"a":[[1,2]],"b":[1.5]}'),
+        (np.ndarray, np.array([[1, 2], [3, 4]]), "[[1,2],[3,4]]"),
+        (bytes | None, None, None),
+    ],
+)
+def test_a_returned_value_is_written_as_json(hint: Any, value: object, text: str | None) -> None:
+    outputs = declare_outputs(hint).encode(value)
+
+    assert [one.data.decode() for one in outputs] == ([] if text is None else [text])
+    assert all(one.media_type == "application/json" for one in outputs)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "media_type", "start"),
+    [
+        (str, 'Ä "b', "text/plain; charset=utf-8", 'Ä "b'.encode()),
+        (bytes, b"\x00\x01", "application/octet-stream", b"\x00\x01"),
+        (Annotated[bytes, MediaType("application/pdf")], b"%PDF", "application/pdf", b"%PDF"),
+        (Annotated[str, MediaType("text/html")], "<p>Ä", "text/html", "<p>Ä".encode()),
+        (str, 'a"Ä', "text/plain; charset=utf-8", 'a"Ä'.encode()),
+        (str | None, "x", "text/plain; charset=utf-8", b"x"),
+        (Figure, Figure(), "image/png", b"\x89PNG"),
+        (Annotated[Figure, MediaType("image/svg+xml")], Figure(), "image/svg+xml", b"<?xml"),
+        (Annotated[Figure, MediaType("application/pdf")], Figure(), "application/pdf", b"%PDF"),
+        (Annotated[Table, MediaType("text/csv")], Table.from_columns({"a": [1]}), "text/csv", b"a\r\n1\r\n"),
+        (Table, Table.from_columns({"a": [1]}), "application/json", b'{"columns":[{"name":"a","type":"integer"}]'),
+    ],
+)
+def test_a_returned_file_has_its_media_type(hint: Any, value: object, media_type: str, start: bytes) -> None:
+    output = written(hint, value)
+
+    assert output.media_type == media_type
+    assert output.data.startswith(start)
+
+
+def test_the_only_output_is_called_result_or_as_the_annotation_says() -> None:
+    assert written(float, 1.0).name == "result"
+    assert written(Annotated[float, Output("mean")], 1.0).name == "mean"
+
+
+@pytest.mark.parametrize("hint", [Model, Dictionary, Data, Named])
+def test_the_fields_of_a_structure_are_outputs(hint: Any) -> None:
+    fields = dataclasses.fields(hint) if dataclasses.is_dataclass(hint) else ()
+    expected = [one.name for one in fields] or list(getattr(hint, "model_fields", hint.__annotations__))
+
+    assert [one.name for one in declare_outputs(hint).all] == expected
+
+
+def test_outputs_are_described_from_annotations_and_docstring() -> None:
+    described = {one.name: one.describe() for one in declare_outputs(Model).all}
+
+    assert described == {
+        "mean": {"title": "Mean", "description": "The mean.", "schema": {"type": "number"}},
+        "label": {"title": "Label!", "description": "A label.", "schema": {"type": "string"}},
+    }
+    assert declare_outputs(Dictionary).all[0].description == "The mean."
+
+
+def test_each_field_is_written_in_its_own_media_type() -> None:
+    assert produced(declare_outputs(Data), Data(1, "# T", b"RIFF")) == {
+        "mean": ("application/json", b"1.0"),
+        "text": ("text/markdown", b"# T"),
+        "picture": ("image/webp", b"RIFF"),
+    }
+    named = produced(declare_outputs(Named), Named(2, Table.from_columns({"a": [1]})))
+    assert named == {"mean": ("application/json", b"2.0"), "table": ("text/csv", b"a\r\n1\r\n")}
+
+
+def test_an_optional_output_that_is_not_there_is_left_out() -> None:
+    outputs = declare_outputs(Dictionary)
+
+    assert produced(outputs, {"mean": 1.0, "other": None}).keys() == {"mean"}
+    assert produced(outputs, {"mean": 1.0, "other": 2, "note": "n"}).keys() == {"mean", "note", "other"}
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "message"),
+    [
+        (float, "x", r"output 'result' does not match its declared type: .*valid number.*'x' \(str\)"),
+        (list[int], [1, "x"], r"output 'result'\[1\] does not match"),
+        (dict[str, Any], {"a": object()}, "cannot be written as JSON"),
+        (bytes, "text", r"is 'text' \(str\), where the process declares bytes"),
+        (Annotated[str, MediaType("text/plain")], b"x", "declares text"),
+        (Figure, b"x", "declares Figure"),
+        (Table, {"a": [1]}, "declares Table"),
+        (Model, {"mean": 1}, "where it declares Model"),
+        (Dictionary, Model(mean=1), "where it declares Dictionary"),
+        (Dictionary, {"other": 1}, "no value for its output 'mean'"),
+        (Dictionary, {"mean": 1.0, "other": 1, "extra": 2}, "returned extra, which Dictionary does not declare"),
+        (float, None, "does not match its declared type"),
+    ],
+)
+def test_a_value_that_was_not_declared_is_a_clear_error(hint: Any, value: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        declare_outputs(hint).encode(value)
+
+
+class Empty(BaseModel):
+    """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("hint", "message"),
+    [
+        (Annotated[Figure, MediaType("image/gif")], "it can be image/png, image/svg"),
+        (Annotated[int, MediaType("text/csv")], "needs bytes, str, a table or a figure"),
+        (type("Thing", (), {}), "use a number, str"),
+        (Empty, "has no fields"),
+    ],
+)
+def test_a_return_type_that_cannot_be_written_says_what_would_be_right(hint: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        declare_outputs(hint)
+
+
+def test_a_picture_of_the_same_figure_is_the_same_bytes() -> None:
+    def drawn() -> bytes:
+        figure = Figure()
+        figure.add_subplot().plot([1, 2], label="x")
+        return written(Annotated[Figure, MediaType("image/svg+xml")], figure).data
+
+    assert drawn() == drawn()
+
+
+@pytest.mark.parametrize(
+    ("wish", "fault"),
+    [
+        ({"mean": {}}, None),
+        ({"mean": {"transmissionMode": "reference", "format": {"mediaType": "application/json"}}}, None),
+        ({"table": {"format": {"mediaType": "text/CSV; charset=utf-8"}}}, None),
+        ({"meen": {}}, Fault("/outputs/meen", "is not an output of this process; its outputs are: mean, table")),
+        ({"mean": 3}, Fault("/outputs/mean", 'must be an object, such as {"transmissionMode": "value"}')),
+        ({"mean": {"transmissionMode": "x"}}, Fault("/outputs/mean/transmissionMode", "must be value or reference")),
+        (
+            {"table": {"format": {"mediaType": "image/png"}}},
+            Fault("/outputs/table/format/mediaType", "must be text/csv, the only one this output has"),
+        ),
+        (
+            {"table": {"format": 1}},
+            Fault("/outputs/table/format", 'must be an object, such as {"mediaType": "image/png"}'),
+        ),
+    ],
+)
+def test_requested_outputs_are_checked(wish: dict[str, object], fault: Fault | None) -> None:
+    assert declare_outputs(Named).check(wish) == ([fault] if fault else [])
+
+
+def test_frames_and_arrow_tables_become_tables() -> None:
+    columns = {"a": [1.0, None], "b": ["x", "y"]}
+    rows = [[1.0, "x"], [None, "y"]]
+    makers: dict[str, Any] = {}
+    if pandas := _optional("pandas"):
+        makers["pandas"] = (pandas.DataFrame, pandas.DataFrame(columns))
+    if polars := _optional("polars"):
+        makers["polars"] = (polars.DataFrame, polars.DataFrame(columns))
+    if arrow := _optional("pyarrow"):
+        makers["pyarrow"] = (arrow.Table, arrow.table(columns))
+    if not makers:
+        pytest.skip("none of pandas, polars and pyarrow is installed")
+
+    for hint, frame in makers.values():
+        assert json.loads(written(hint, frame).data)["rows"] == rows
+        assert written(Annotated[hint, MediaType("text/csv")], frame).data == b"a,b\r\n1.0,x\r\n,y\r\n"
+        if arrow:
+            parquet = written(Annotated[hint, MediaType("application/vnd.apache.parquet")], frame).data
+            assert Table.from_bytes(parquet, "application/vnd.apache.parquet").column("b").cells() == ["x", "y"]
+
+
+def _optional(name: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError:
+        return None

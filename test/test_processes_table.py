@@ -1,0 +1,248 @@
+"""Tables: every form in which they come, types, nulls, and the way back."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gristmill.processes import Column, Table
+from gristmill.processes.table import TableError
+from gristmill.samples import penguins
+
+FORMS: list[Any] = [
+    {"columns": ["a", "b"], "rows": [[1, "x"], [2, None]]},
+    {"columns": [{"name": "a", "type": "integer"}, {"name": "b"}], "rows": [[1, "x"], [2, None]]},
+    [{"a": 1, "b": "x"}, {"a": 2}],
+    {"a": [1, 2], "b": ["x", None]},
+    "a,b\n1,x\n2,\n",
+    "\r\na,b\r\n1,x\r\n2,NA\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=range(len(FORMS)))
+def test_every_form_gives_the_same_table(form: Any) -> None:
+    table = Table.from_json(form)
+
+    assert table.rows == 2
+    assert [(one.name, one.kind) for one in table.columns] == [("a", "integer"), ("b", "string")]
+    assert table["a"].tolist() == [1, 2]
+    assert table.column("b").cells() == ["x", None]
+    assert table.column("b").present.tolist() == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "dtype"),
+    [
+        ([1, -2], "integer", "int64"),
+        ([1, 2.5], "number", "float64"),
+        ([2**63, 1], "number", "float64"),
+        ([1, "NaN", "-Infinity"], "number", "float64"),
+        ([True, False], "boolean", "bool"),
+        (["x", "NaN"], "string", "object"),
+        (["2024-01-01", "2024-01-02T03:04:05.5+01:00"], "datetime", "datetime64[us]"),
+        (["2024-01-01", "2024-13-01"], "string", "object"),
+        (["2024-01-01", "soon"], "string", "object"),
+        ([None], "string", "object"),
+    ],
+)
+def test_a_column_s_type_is_found_out(cells: list[Any], kind: str, dtype: str) -> None:
+    column = Column.of("c", [*cells, None])
+
+    assert column.kind == kind
+    assert column.values.dtype == dtype
+    assert column.valid.tolist() == [one is not None for one in [*cells, None]]
+
+
+def test_times_are_kept_in_utc() -> None:
+    column = Column.of("t", ["2024-01-01T01:00:00+02:00", "2024-01-01"])
+
+    assert column.cells() == ["2023-12-31T23:00:00.000000Z", "2024-01-01T00:00:00.000000Z"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "pointer"),
+    [
+        (3, "is no table", ""),
+        ({"a": 3}, "must be an array", "/a"),
+        ({"a": [1], "b": [1, 2]}, "not equally long", ""),
+        ({"a": [1, "x"]}, "column 'a' mixes numbers with strings, first in row 2", ""),
+        ({"a": [{}]}, "a cell must be", "/a/0"),
+        ({"": [1]}, "a string that is not empty", ""),
+        ([1], "must be an object", "/0"),
+        ({"columns": ["a", "a"], "rows": []}, "two columns 'a'", ""),
+        ({"columns": [{"name": "a", "kind": "x"}], "rows": []}, "a name and a type", "/columns/0"),
+        ({"columns": [{"name": "a", "type": "x"}], "rows": []}, "must be one of boolean", "/columns/0/type"),
+        ({"columns": [{"name": "a", "type": "integer"}], "rows": [["x"]]}, "does not hold values of type integer", ""),
+        ({"columns": [{"name": "a", "type": "datetime"}], "rows": [["x"]]}, "ISO 8601", ""),
+        ({"columns": [{"name": "a", "type": "integer"}], "rows": [[2**70]]}, "type integer", ""),
+        ("", "is empty", ""),
+        ("a,b\n1\n", "row 2 has 1 values", ""),
+        ('a\n"x', "is not CSV", ""),
+    ],
+)
+def test_what_is_no_table_is_refused_with_its_place(value: Any, message: str, pointer: str) -> None:
+    with pytest.raises(TableError) as caught:
+        Table.from_json(value)
+
+    assert message in str(caught.value)
+    assert caught.value.pointer == pointer
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind", "cells"),
+    [
+        ("1\n2\nNA\n", "integer", [1, 2, None]),
+        ("1\n2.5\n\"\"\n", "number", [1.0, 2.5, None]),
+        ("1e3\nNaN\ninf\n", "number", [1000.0, "NaN", "Infinity"]),
+        ("true\nFALSE\n", "boolean", [True, False]),
+        ("007x\n1_000\n", "string", ["007x", "1_000"]),
+        ("2024-01-01\nN/A\n", "datetime", ["2024-01-01T00:00:00.000000Z", None]),
+        ("9999999999999999999\n", "number", [1e19]),
+        ('"a, ""b"""\n" c"\n', "string", ['a, "b"', " c"]),
+        ("1_000\n", "string", ["1_000"]),
+    ],
+)  # fmt: skip
+def test_a_column_of_csv_gets_the_narrowest_type_that_fits(texts: str, kind: str, cells: list[Any]) -> None:
+    column = Table.from_csv("c\n" + texts).column("c")
+
+    assert (column.kind, column.cells()) == (kind, cells)
+
+
+def test_a_column_without_a_name_is_numbered() -> None:
+    assert list(Table.from_csv(",b\n0,1\n")) == ["column_1", "b"]
+
+
+def test_files_are_read_by_media_type_or_by_name() -> None:
+    table = Table.from_columns({"a": [1, 2]})
+
+    assert Table.from_bytes(b"a\n1\n2\n", "text/csv; charset=utf-8") == table
+    assert Table.from_bytes("\ufeffa\n1\n2\n".encode(), "") == table
+    assert Table.from_bytes(b"a\tb\n1\t2\n", "text/tab-separated-values")["b"].tolist() == [2]
+    assert Table.from_bytes(b'{"a": [1, 2]}', "application/json") == table
+    assert Table.from_bytes(b'{"a": 1}\n\n{"a": 2}\n', "application/x-ndjson") == table
+    assert Table.from_bytes(b'{"a": 1}\n{"a": 2}\n', "", name="http://example.org/x.ndjson?y=z.csv") == table
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (b"\xff", "text/csv"),
+        (b"{", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"1", "application/x-ndjson"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(content: bytes, media_type: str) -> None:
+    with pytest.raises(TableError):
+        Table.from_bytes(content, media_type)
+
+
+def test_the_sample_table_has_the_types_that_it_should() -> None:
+    kinds = {one.name: one.kind for one in Table.from_json(penguins()).columns}
+
+    assert kinds == {
+        "species": "string",
+        "island": "string",
+        "bill_length_mm": "number",
+        "bill_depth_mm": "number",
+        "flipper_length_mm": "integer",
+        "body_mass_g": "integer",
+        "sex": "string",
+        "year": "integer",
+    }
+
+
+def test_rows_are_chosen_by_a_mask() -> None:
+    table = Table.from_columns({"a": [1, 2, 3], "b": ["x", None, "z"]})
+
+    assert table.where(table["a"] > 1) == Table.from_columns({"a": [2, 3], "b": [None, "z"]})
+
+
+def test_an_unknown_column_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(KeyError, match="no column 'c'; there are: a, b"):
+        Table.from_columns({"a": [1], "b": [2]})["c"]
+
+
+def test_arrays_become_columns() -> None:
+    table = Table.from_columns(
+        {
+            "i": np.array([1, 2], "u1"),
+            "f": np.array([0.5, math.nan]),
+            "b": np.array([True, False]),
+            "t": np.array(["2024-01-01", "NaT"], "M8[D]"),
+            "s": np.array(["x", None], object),
+        }
+    )
+
+    assert [one.kind for one in table.columns] == ["integer", "number", "boolean", "datetime", "string"]
+    assert table.column("f").cells() == [0.5, "NaN"]
+    assert table.column("t").cells() == ["2024-01-01T00:00:00.000000Z", None]
+
+
+def test_parquet_is_read_where_pyarrow_is() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    sink = arrow.BufferOutputStream()
+    parquet.write_table(arrow.table({"a": [1, None], "b": ["x", "y"]}), sink)
+
+    table = Table.from_bytes(sink.getvalue().to_pybytes(), "application/vnd.apache.parquet")
+
+    assert table == Table.from_columns({"a": [1, None], "b": ["x", "y"]})
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=8)
+COLUMNS: st.SearchStrategy[list[Any]] = st.one_of(
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=3),
+    st.lists(st.none() | st.floats(), min_size=3, max_size=3),
+    st.lists(st.none() | st.booleans(), min_size=3, max_size=3),
+    st.lists(st.none() | TEXT, min_size=3, max_size=3),
+    st.lists(st.none() | st.datetimes(), min_size=3, max_size=3),
+)
+TABLES = st.dictionaries(TEXT.filter(bool), COLUMNS, min_size=1, max_size=4).map(Table.from_columns)
+
+
+@given(TABLES)
+def test_a_table_written_as_json_reads_back_as_the_same(table: Table) -> None:
+    text = json.dumps(table.to_json(), allow_nan=False)
+
+    assert Table.from_json(json.loads(text)).to_json() == table.to_json()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"),
+        st.lists(TEXT.filter(lambda one: one.strip() == one and one), min_size=2, max_size=2),
+        min_size=1,
+    )
+)
+def test_text_written_as_csv_reads_back_as_the_same(columns: dict[str, list[str]]) -> None:
+    table = Table.from_columns(columns)
+    back = Table.from_csv(table.to_csv())
+
+    for column in table.columns:
+        if column.kind == back.column(column.name).kind and not set(column.cells()) & {
+            "NA",
+            "N/A",
+            "null",
+            "NULL",
+            "None",
+        }:
+            assert back.column(column.name).cells() == column.cells()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_is_a_table_or_a_table_error(value: Any) -> None:
+    try:
+        table = Table.from_json(value)
+    except TableError:
+        return
+    json.dumps(table.to_json(), allow_nan=False)
