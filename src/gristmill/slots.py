@@ -25,7 +25,8 @@ _PROGRESS_COUNTER_AT = _COUNTER.size + _STATE.size
 _PROGRESS_AT = _PROGRESS_COUNTER_AT + _COUNTER.size
 _MESSAGE_AT = _PROGRESS_AT + _PROGRESS.size
 _STOP_AT = _SLOT_BYTES - 1
-_MOST_TRIES = 1000
+_TRIES = 60
+_TRIES_WITHOUT_PAUSE = 20
 
 
 class Phase(IntEnum):
@@ -155,7 +156,9 @@ class Slots:
         """
         at = number * _SLOT_BYTES
         before = after = b""
-        for _ in range(_MOST_TRIES):
+        for number_of_try in range(_TRIES):
+            if number_of_try > _TRIES_WITHOUT_PAUSE:
+                time.sleep(0.001)  # the writer may have lost its CPU in the middle
             before = self.memory[at : at + _SLOT_BYTES - 1]
             after = self.memory[at : at + _SLOT_BYTES - 1]
             if before == after and not _is_odd(before):
