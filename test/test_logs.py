@@ -17,6 +17,7 @@ from gristmill.settings import Settings
 def _restore() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    structlog.contextvars.clear_contextvars()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
