@@ -103,7 +103,8 @@ class Bridge:
         """Wait, at most so long, until every request is answered; returns how many are not."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._all_answered.wait()
+                while self._requests:
+                    await self._all_answered.wait()
         return self._requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

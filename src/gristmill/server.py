@@ -5,7 +5,6 @@ clients move on; then nothing more is accepted, and what is in flight is finishe
 """
 
 import asyncio
-import contextlib
 import gc
 import resource
 import signal
@@ -37,6 +36,8 @@ HEADER_BYTES = 64 * 1024
 OTHER_FILES = 512
 # Threads for views beside those that wait for jobs.
 OTHER_THREADS = 64
+# What connections get, after the drain, to send the request that they were opened for.
+CLOSE_SECONDS = 1.0
 # Beyond the longest wait, what requests in flight get after the drain.
 FINISH_SECONDS = 5.0
 # Clients that vanished, or take nothing, lose their connection after 30 to 60 s (some systems lack some options).
@@ -70,7 +71,7 @@ def serve(settings: Settings, make_app: MakeApp) -> int:
             settings.api_processes,
             on_ready=lambda: _log.info("The API answers", url=url, processes=settings.api_processes),
             on_stop=listener.close,
-            stop_seconds=settings.drain_seconds + settings.wait_seconds + 2 * FINISH_SECONDS,
+            stop_seconds=settings.drain_seconds + CLOSE_SECONDS + settings.wait_seconds + 2 * FINISH_SECONDS,
         ).run()
 
 
@@ -103,12 +104,12 @@ async def _serve_here(
     bridge.drain()
     await asyncio.sleep(settings.drain_seconds)
     server.stop()  # type: ignore[no-untyped-call]
+    # It ends when all connections have; those whose request is still to come are not waited for any longer.
+    await asyncio.wait((serving,), timeout=CLOSE_SECONDS)
     unanswered = await bridge.finish(settings.wait_seconds + FINISH_SECONDS)
     if unanswered:
         _log.warning("Requests were cut off at the end", requests=unanswered)
         return 1
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(serving, FINISH_SECONDS)
     return 0
 
 
