@@ -5,6 +5,10 @@ from gristmill.api.openapi_components import TEXT, Part, an_object, json_content
 from gristmill.api.openapi_operations import ANYTHING, ASKING, CODES, READING, RESULT_CONTENT, operation
 from gristmill.job import Status
 
+_INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?"
+_INTERVAL = {"type": "string", "pattern": rf"^({_INSTANT}|({_INSTANT}|\.\.)?/({_INSTANT}|\.\.)?)?$"}
+# What a reader of events makes of each; the body as a whole is text.
+_EVENT = an_object(["event", "data"], id=TEXT, event=TEXT, data=TEXT)
 _FINDING = an_object(["level", "subject", "detail"], level=TEXT, subject=TEXT, detail=TEXT)
 _READY = {"redis": {"type": "string", "enum": ["reached", "away", "unknown"]}, "findings": listed(_FINDING)}
 
@@ -43,12 +47,12 @@ OPERATIONS: dict[tuple[str, str], Part] = {
         )},
         parameters=(
             _parameter("f"),
-            _listed("type", "Kinds of job", {"type": "string", "enum": ["process"]}),
+            _listed("type", "Kinds of job; all are `process`", TEXT),
             _listed("processID", "Only jobs of these processes", TEXT),
             _listed("status", "Only jobs in these states", {"type": "string", "enum": [one.value for one in Status]}),
             _query(
                 "datetime", "Only jobs made in this interval: an RFC 3339 time, or two with a slash, open with `..`.",
-                TEXT, example="2026-11-01T00:00:00Z/..",
+                _INTERVAL, example="2026-11-01T00:00:00Z/..",
             ),
             _query("minDuration", "Only jobs that ran at least so many seconds.", {"type": "number", "minimum": 0}),
             _query("maxDuration", "Only jobs that ran at most so many seconds.", {"type": "number", "minimum": 0}),
@@ -82,7 +86,7 @@ OPERATIONS: dict[tuple[str, str], Part] = {
         {
             "200": response(
                 "Events `status`: the id is the job's revision, the data its status. Ends with the job.",
-                {"text/event-stream": {"schema": TEXT}},
+                {"text/event-stream": {"schema": {}}},
             ),
             "204": response("The job has ended, and Last-Event-ID is its last event."),
         },

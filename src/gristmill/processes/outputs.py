@@ -249,10 +249,14 @@ def _wish_faults(wish: dict[str, Any], output: DeclaredOutput, at: str) -> list[
     mode: object = wish.get("transmissionMode", "value")
     if mode not in TRANSMISSIONS:
         faults.append(Fault(f"{at}/transmissionMode", f"must be {' or '.join(TRANSMISSIONS)}"))
-    wanted = wish.get("format", {})
+    wanted = wish.get("format")
+    if wanted is None:
+        return faults
     if not isinstance(wanted, dict):
         return [*faults, Fault(f"{at}/format", 'must be an object, such as {"mediaType": "image/png"}')]
-    media_type = wanted.get("mediaType", output.media_type)
+    media_type = wanted.get("mediaType")
+    if media_type is None:
+        return faults
     if not isinstance(media_type, str) or _bare(media_type) != _bare(output.media_type):
         faults.append(Fault(f"{at}/format/mediaType", f"must be {output.media_type}, the only one this output has"))
     return faults
