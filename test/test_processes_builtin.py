@@ -189,11 +189,10 @@ def test_a_histogram_of_times_has_times_for_edges() -> None:
 def test_a_picture_is_drawn_of_any_column(cells: list[Any]) -> None:
     table = {"columns": ["a name that is long and has a $ in it"], "rows": [[one] for one in cells]}
 
-    for bins in (1, 20):
-        result = run("histogram", {"table": table, "column": table["columns"][0], "bins": bins})
-        counted = result["histogram"]
-        assert sum(counted["counts"]) + counted["nulls"] + counted["not_finite"] == len(cells)
-        assert is_picture(result["plot"], result["plot_svg"])
+    result = run("histogram", {"table": table, "column": table["columns"][0], "bins": 20})
+    counted = result["histogram"]
+    assert sum(counted["counts"]) + counted["nulls"] + counted["not_finite"] == len(cells)
+    assert is_picture(result["plot"], result["plot_svg"])
     assert is_picture(run("summary", {"table": table})["plot"], b"<svg")
 
 
@@ -272,7 +271,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(CELLS, max_size=3))
 def test_every_table_can_be_summarised(columns: list[list[Any]]) -> None:
     longest = max(map(len, columns), default=0)

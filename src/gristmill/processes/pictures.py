@@ -28,7 +28,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.4, 0.3  # inches
 _PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
 _OUTLINED_BINS = 60
 _LARGEST_PLAIN = 1e16
-_MOST_DECIMALS = 6
+_MOST_DECIMALS = 4
 _SEPARATED = 10_000
 _STEPS = [1, 2, 2.5, 5, 10]
 _DOTS_PER_INCH = 144
@@ -106,12 +106,12 @@ def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
     elif bars.edges is not None:
-        _draw_histogram(axes, bars.counts, bars.edges, whole=bars.whole)
+        _draw_histogram(axes, bars.counts, bars.edges, ticks=6 if bars.title else 4, whole=bars.whole)
     else:
         _draw_categories(axes, bars.counts[:most], [_short(one, letters) for one in bars.categories[:most]])
 
 
-def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, whole: bool) -> None:
+def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, ticks: int, whole: bool) -> None:
     if edges.dtype.kind == "M":
         places = date2num(edges)
         locator = AutoDateLocator(minticks=3, maxticks=6)
@@ -119,8 +119,11 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     else:
         places = edges
-        axes.xaxis.set_major_locator(MaxNLocator(6 if np.abs(edges).max() < 1e7 else 3, steps=_STEPS, integer=whole))
+        is_wide = not 1e-3 <= np.abs(edges).max() < 1e7
+        axes.xaxis.set_major_locator(MaxNLocator(3 if is_wide else ticks, steps=_STEPS, integer=whole))
         axes.xaxis.set_major_formatter(NumberFormatter())
+        if whole and edges[-1] - edges[0] <= 1:
+            axes.set_xticks([round(edges.mean())])
     if len(counts) <= _OUTLINED_BINS:
         axes.bar(places[:-1], counts, width=np.diff(places), align="edge", color=BLUE, edgecolor="white", linewidth=0.6)
     else:
