@@ -42,10 +42,8 @@ def job_list() -> Response:
     access.require("read")
     negotiation.wanted_format()
     query = request.args
-    limit, wanted = read_limit(query), read_filter(query, access.owner_filter())
-    page = JobPage((), "")
-    if wanted is not None:
-        page = services().jobs.list(wanted, limit=limit, cursor=_cursor(query.get("cursor", "")))
+    limit, wanted, cursor = read_limit(query), read_filter(query, access.owner_filter()), _cursor(query.get("cursor", ""))
+    page = JobPage((), "") if wanted is None else services().jobs.list(wanted, limit=limit, cursor=cursor)
     here = links.url("jobs")
     made = [links.link(request_url(here), "self", title="This page")]
     headers = {"Cache-Control": "no-cache"}
