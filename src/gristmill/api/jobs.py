@@ -42,7 +42,8 @@ def job_list() -> Response:
     access.require("read")
     negotiation.wanted_format()
     query = request.args
-    limit, wanted, cursor = read_limit(query), read_filter(query, access.owner_filter()), _cursor(query.get("cursor", ""))
+    limit, cursor = read_limit(query), _cursor(query.get("cursor", ""))
+    wanted = read_filter(query, access.owner_filter())
     page = JobPage((), "") if wanted is None else services().jobs.list(wanted, limit=limit, cursor=cursor)
     here = links.url("jobs")
     made = [links.link(request_url(here), "self", title="This page")]
