@@ -1,14 +1,30 @@
 """The body of an execute request, as the standard's execute.yaml has it; what it does not know is ignored."""
 
 import json
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
-URI_PATTERN = r"^https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?(/[!-~]{0,2000})?$"
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?"
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+URI_PATTERN = rf"^https?://{_HOST}(:{_PORT})?(/[!-~]{{0,2000}})?$"
+_URI = re.compile(URI_PATTERN.removesuffix("$"))
 
-CallBackUri = Annotated[str, Field(pattern=URI_PATTERN, description="An http or https URL.")]
+
+def _http_url(text: str) -> str:
+    if not _URI.fullmatch(text):
+        raise PydanticCustomError("url", "must be an http or https URL, such as https://example.org/done")
+    return text
+
+
+CallBackUri = Annotated[
+    str,
+    AfterValidator(_http_url),
+    Field(description="An http or https URL.", json_schema_extra={"pattern": URI_PATTERN}),
+]
 
 
 class _Model(BaseModel):
@@ -54,7 +70,10 @@ class ExecuteRequest(_Model):
         """The outputs wanted, as they stand in the body; None for all of them."""
         if not self.outputs:
             return None
-        return {name: choice.model_dump(by_alias=True, exclude_unset=True) for name, choice in self.outputs.items()}
+        return {
+            name: choice.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
+            for name, choice in self.outputs.items()
+        }
 
     def result_text(self) -> str:
         """JSON text of what the result must know: ``outputs`` and ``response`` where they are not the default."""

@@ -59,15 +59,14 @@ def next_query(query: MultiDict[str, str], cursor: str) -> list[tuple[str, str]]
 def read_interval(text: str) -> tuple[int | None, int | None]:
     """An RFC 3339 interval, ``a/b``, open with ``..`` or nothing, or one instant; a date alone is the whole day.
 
-    Returns the first and the last microsecond, None where open. ValueError.
+    Returns the first and the last microsecond, None where open; one that begins after its end holds no time.
+    ValueError.
     """
     begin, slash, end = text.partition("/")
     if not slash:
         return _instant(begin, last=False), _instant(begin, last=True)
     first = None if begin in {"", ".."} else _instant(begin, last=False)
     last = None if end in {"", ".."} else _instant(end, last=True)
-    if first is not None and last is not None and first > last:
-        raise ValueError("begins after its end")
     return first, last
 
 

@@ -15,6 +15,7 @@ from gristmill.api.openapi_operations import OPERATIONS, execution
 from gristmill.api.services import Services, services
 
 _NAMES = {"process_id": "processID", "job_id": "jobID", "output": "outputID", "name": "outputID"}
+EXECUTION = "/processes/{processID}/execution"
 OPEN_PATHS = frozenset({"/", "/conformance", "/healthz", "/readyz", "/version"})
 _VARIABLE = re.compile(r"<(?:[a-z]+(?:\([^)]*\))?:)?([a-z_]+)>")
 
@@ -32,13 +33,17 @@ def api() -> Response:
 
 
 def document(app: Flask, serving: Services, base: str) -> Part:
-    """The document of an application. KeyError for a route that OPERATIONS does not describe."""
+    """The document of an application. KeyError for a route that OPERATIONS does not describe.
+
+    Execution stands in it once for each process, with the schema of that process's inputs and outputs.
+    """
     paths: dict[str, Part] = {}
     operations = OPERATIONS | JOB_OPERATIONS
     for path, method in routes(app):
-        paths.setdefault(path, {})[method] = operations[path, method]
-    for offering in serving.offerings.values():
-        paths[f"/processes/{offering.process.id}/execution"] = {"post": _typed_execution(offering)}
+        if path == EXECUTION:
+            paths |= {path.format(processID=id_): {method: _execution(one)} for id_, one in serving.offerings.items()}
+        else:
+            paths.setdefault(path, {})[method] = operations[path, method]
     components: dict[str, Any] = {
         "schemas": SCHEMAS,
         "headers": HEADERS,
@@ -75,6 +80,6 @@ def routes(app: Flask) -> list[tuple[str, str]]:
     )
 
 
-def _typed_execution(offering: Offering) -> Part:
+def _execution(offering: Offering) -> Part:
     process = offering.process
-    return execution(f"execute_{process.id}", f"Run {process.title}", execute_schema(process), typed=True)
+    return execution(f"execute_{process.id}", f"Run {process.title}", execute_schema(process))

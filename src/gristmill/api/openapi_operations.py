@@ -94,8 +94,8 @@ RESULT_CONTENT: Part = {
 }
 
 
-def execution(identifier: str, summary: str, body: Part, *, typed: bool) -> Part:
-    """An execute operation; ``typed``: for one process, whose id is in the path."""
+def execution(identifier: str, summary: str, body: Part) -> Part:
+    """The execute operation of one process, whose requests have this schema."""
     return operation(
         identifier,
         "Processes",
@@ -105,10 +105,7 @@ def execution(identifier: str, summary: str, body: Part, *, typed: bool) -> Part
             "201": _ACCEPTED,
             "204": response("The result by reference: links to the outputs.", **_RESULT_HEADERS),
         },
-        parameters=(
-            *(() if typed else (_parameter("processID"),)),
-            *map(_parameter, ("Prefer", "IdempotencyKey", "Priority")),
-        ),
+        parameters=tuple(map(_parameter, ("Prefer", "IdempotencyKey", "Priority"))),
         errors=(
             "Invalid",
             *ASKING,
@@ -174,8 +171,5 @@ OPERATIONS: dict[tuple[str, str], Part] = {
     ("/processes/{processID}", "get"): operation(
         "process", "Processes", "A process with its inputs and outputs", _document("process", "The process."),
         parameters=(_parameter("processID"), _parameter("f"), _parameter("IfNoneMatch")), errors=(*READING, "NotFound"),
-    ),
-    ("/processes/{processID}/execution", "post"): execution(
-        "execute", "Run a process", schema("execute"), typed=False
     ),
 }  # fmt: skip
