@@ -1,0 +1,97 @@
+"""The examples of docs/processes.md run as they stand there."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gristmill import Table
+from gristmill.errors import ConfigurationError
+from gristmill.fetch import Fetcher
+from gristmill.processes import Process, RunContext, load_registry
+from gristmill.processes.authoring import process as decorator
+from gristmill.processes.encoders import CSV, JSON, PARQUET, TEXT
+from gristmill.settings import Settings
+
+REPOSITORY = Path(__file__).parents[1]
+PAGE = (REPOSITORY / "docs" / "processes.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+CONTEXT = RunContext(lambda *_: None, Path, Fetcher(Settings()))
+
+
+@pytest.fixture
+def offered(tmp_path: Path) -> dict[str, Process]:
+    """The processes of the page, each in a file of its own."""
+    for text in EXAMPLES:
+        if "\n@process" in text:
+            name = re.findall(r"^def (\w+)", text, re.MULTILINE)[-1]
+            (tmp_path / f"{name}.py").write_text(text)
+    return dict(load_registry(tmp_path))
+
+
+def test_every_example_is_a_process(offered: dict[str, Process]) -> None:
+    assert {"celsius", "frost_days", "straight_line", "longest_word"} <= set(offered)
+
+
+def test_the_first_example_is_described_as_the_page_says(offered: dict[str, Process]) -> None:
+    shown = re.findall(r"^```json\n(\{.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[0]
+
+    assert offered["celsius"].describe() == json.loads(shown)
+    assert offered["celsius"].run({"fahrenheit": 212}, CONTEXT)[0].data == b"100.0"
+
+
+def test_the_example_of_several_outputs_gives_them(offered: dict[str, Process]) -> None:
+    outputs = offered["straight_line"].run({"table": "a,b\n0,1\n1,3\n2,5\n", "x": "a", "y": "b"}, CONTEXT)
+
+    assert [one.name for one in outputs] == ["slope", "offset", "residuals", "plot"]
+    assert json.loads(outputs[0].data) == pytest.approx(2)
+    assert outputs[3].media_type == "image/svg+xml"
+
+
+def test_every_form_of_a_table_on_the_page_is_one() -> None:
+    forms = re.search(r"any of these forms:\n\n```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert forms
+    for line in forms[1].splitlines():
+        assert list(Table.from_json(json.loads(line))) == ["city", "height"]
+
+
+def test_the_tests_of_the_page_pass(
+    offered: dict[str, Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    folder = tmp_path / "here" / "processes"
+    folder.mkdir(parents=True)
+    (folder / "longest_word.py").write_text((tmp_path / "longest_word.py").read_text())
+    monkeypatch.chdir(tmp_path / "here")
+    ran = 0
+    for text in EXAMPLES:
+        if "\ndef test_" in text:
+            names: dict[str, object] = {}
+            exec(text, names)
+            for name, test in names.items():
+                if name.startswith("test_") and callable(test):
+                    test(**({"tmp_path": tmp_path} if "tmp_path" in inspect.signature(test).parameters else {}))
+                    ran += 1
+    assert ran == 2
+
+
+def test_the_message_of_a_broken_file_is_the_one_on_the_page(tmp_path: Path) -> None:
+    shown = re.search(r"processes/report\.py:12: (.*)", PAGE)
+    (tmp_path / "report.py").write_text("from gristmill import process\n@process\ndef report(start) -> int: ...\n")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_registry(tmp_path)
+
+    assert shown
+    assert caught.value.detail == f"{tmp_path}/report.py:3: {shown[1]}"
+
+
+def test_the_page_names_every_argument_with_its_default_and_every_media_type() -> None:
+    for name, parameter in inspect.signature(decorator).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            row = re.search(rf"^\| `{name}` \| (.*?) \|", PAGE, re.MULTILINE)
+            assert row, f"docs/processes.md does not name {name}"
+            assert name == "title" or row[1].strip("`") in {str(parameter.default), f'"{parameter.default}"'}
+    assert all(one in PAGE for one in (JSON, TEXT, CSV, PARQUET))
