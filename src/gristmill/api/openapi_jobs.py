@@ -94,7 +94,7 @@ OPERATIONS: dict[tuple[str, str], Part] = {
         {
             "200": response(
                 "Events `status`: the id is the job's revision, the data its status. Ends with the job.",
-                {"text/event-stream": {"schema": {}}},
+                {"text/event-stream": {"schema": _EVENT}},
             ),
             "204": response("The job has ended, and Last-Event-ID is its last event."),
         },
