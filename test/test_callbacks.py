@@ -102,7 +102,7 @@ def make_engine(redis_url: str, make_settings: Callable[..., Settings]) -> Itera
     yield make
     for engine in made:
         engine.call_backs.close()
-        engine.jobs.client.close()
+        engine.jobs.close()
 
 
 @pytest.fixture

@@ -23,9 +23,8 @@ def make_hub(make_settings: Callable[..., Settings]) -> Iterator[MakeHub]:
 
         def make(url: str) -> tuple[Jobs, Hub]:
             settings = make_settings(url)
-            client = connect(settings)
-            stack.callback(client.close)
-            jobs = Jobs(client, settings)
+            jobs = Jobs(connect(settings), settings)
+            stack.callback(jobs.close)
             hub = Hub(jobs)
             stack.callback(hub.close)
             return jobs, hub

@@ -96,6 +96,11 @@ class Jobs:
             f"{settings.queued_jobs_per_owner} {settings.stored_bytes_per_owner} {settings.retention_seconds * 1000}"
         )
 
+    def close(self) -> None:
+        """Close the connections that are not in use; the next call makes new ones."""
+        self._library.close()
+        self.client.close()
+
     def event_channel(self, job_id: str) -> str:
         """The pub/sub channel that tells ``<revision> <status> <progress>`` at every change of the job."""
         return f"{self.prefix}:ev:{job_id}"

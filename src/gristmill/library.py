@@ -42,6 +42,10 @@ class Library:
                 raise
             raise reason from error
 
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self._wire.close()
+
     def load(self) -> None:
         """Load the library; another process may have been faster."""
         try:

@@ -61,6 +61,11 @@ class Wire:
                 self._idle.append(connection)
                 return reply
 
+    def close(self) -> None:
+        """Close the connections that no command is under way on; the next command makes a new one."""
+        while self._idle:
+            self._idle.pop().disconnect()  # type: ignore[no-untyped-call]
+
     def _take(self) -> ConnectionInterface:
         if self._process != os.getpid():  # forked: the parent's connections are not ours
             self._idle, self._process = [], os.getpid()
