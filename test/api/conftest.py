@@ -62,7 +62,7 @@ def make_api(redis_url: str, make_settings: Callable[..., Settings]) -> Iterator
     yield make
     for serving in made:
         serving.hub.close()
-        serving.jobs.client.close()
+        serving.jobs.close()
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def _work(serving: Services, stop: threading.Event) -> None:
         held.clear()
     beating.join()
     jobs.leave(worker)
-    client.close()
+    jobs.close()
 
 
 def _run(serving: Services, jobs: Jobs, attempt: Any) -> Finish:
