@@ -119,5 +119,5 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     Inputs by reference may come from this computer. Stop or kill no part of it; a test that does starts its own.
     """
     folder = tmp_path_factory.mktemp("system")
-    with RunningSystem(folder, settings={"FETCH_ALLOW": "127.0.0.0/8"}) as system:
+    with RunningSystem(folder, settings={"FETCH_ALLOW": "127.0.0.0/8", "CALL_BACK_ALLOW": "127.0.0.0/8"}) as system:
         yield system
