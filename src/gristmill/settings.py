@@ -26,55 +26,130 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 class Settings(BaseSettings):
     """Settings of every component; each field's description is its help text."""
 
-    model_config = SettingsConfigDict(env_prefix="GRISTMILL_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="GRISTMILL_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
 
     environment: Literal["dev", "test", "prod"] = Field("dev", description="Name of the deployment environment.")
     # (sections follow; every helper adds the fields of its part here, with unit in the name and a description)
-    redis_url: str = Field("", validation_alias="REDIS_URL", description="Redis or Valkey to use, such as redis://redis:6379/0 or rediss://user@host. Empty: the embedded server.")
+    redis_url: str = Field(
+        "",
+        validation_alias="REDIS_URL",
+        description="Redis or Valkey to use, such as redis://redis:6379/0 or rediss://user@host. Empty: the embedded server.",
+    )
     key_prefix: str = Field("{g0}", description="Start of every key in Redis.")
     data_folder: Path = Field(Path("data"), description="Where the embedded server and the cache keep their files.")
-    processes_folder: Path = Field(Path("processes"), validation_alias="GRISTMILL_PROCESSES", description="Folder with the team's own processes.")
+    processes_folder: Path = Field(
+        Path("processes"), validation_alias="GRISTMILL_PROCESSES", description="Folder with the team's own processes."
+    )
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the API listens on.")
-    log_format: Literal["auto", "console", "json"] = Field("auto", description="How log lines look; auto: console on a terminal, else json.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important log lines that are written.")
-    embedded_memory_mb: int = Field(1024, gt=0, description="Most memory that the embedded server uses for data, in MB.")
-    embedded_fsync: Literal["always", "everysec"] = Field("everysec", description="When the embedded server flushes its append-only file to disk; always: no acknowledged write is lost in a power cut.")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="How log lines look; auto: console on a terminal, else json."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least important log lines that are written."
+    )
+    embedded_memory_mb: int = Field(
+        1024, gt=0, description="Most memory that the embedded server uses for data, in MB."
+    )
+    embedded_fsync: Literal["always", "everysec"] = Field(
+        "everysec",
+        description="When the embedded server flushes its append-only file to disk; always: no acknowledged write is lost in a power cut.",
+    )
     title: str = Field("Gristmill", description="Name of this installation, as its users see it.")
-    description: str = Field("Analyses as an HTTP API.", description="What this installation is for, in a sentence for its users.")
-    public_url: str = Field("", pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$", description="Scheme, host and path prefix that links start with; empty: from the request.")
+    description: str = Field(
+        "Analyses as an HTTP API.", description="What this installation is for, in a sentence for its users."
+    )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        description="Scheme, host and path prefix that links start with; empty: from the request.",
+    )
     anonymous: Role = Field("manage", description="What a caller without a token may do.")
     wait_seconds: float = Field(30, gt=0, description="Longest time a request may wait for a job, in seconds.")
     drain_seconds: float = Field(0, ge=0, description="How long the API goes on answering after SIGTERM, in seconds.")
-    workers_grace_seconds: float = Field(60, ge=0, description="How long a stopping worker lets running jobs finish, in seconds.")
+    workers_grace_seconds: float = Field(
+        60, ge=0, description="How long a stopping worker lets running jobs finish, in seconds."
+    )
     children: int = Field(0, ge=0, description="Children of one worker; 0: as many as there are CPUs to use.")
     child_jobs: int = Field(10_000, gt=0, description="After how many jobs a child is replaced by a new one.")
-    child_growth_mb: int = Field(256, gt=0, description="A child that uses so much more memory than at first, when idle, is replaced, in MiB.")
-    worker_folder: str = Field("", description="Folder for the scratch files of running jobs and the worker's heartbeat file; empty: a folder in the system's temporary folder.")
-    retention_seconds: int = Field(7 * 86400, gt=0, description="How long finished jobs and results are kept, in seconds.")
-    lease_seconds: float = Field(6.0, gt=0, description="How long a worker keeps its jobs without a heartbeat, in seconds.")
+    child_growth_mb: int = Field(
+        256, gt=0, description="A child that uses so much more memory than at first, when idle, is replaced, in MiB."
+    )
+    worker_folder: str = Field(
+        "",
+        description="Folder for the scratch files of running jobs and the worker's heartbeat file; empty: a folder in the system's temporary folder.",
+    )
+    retention_seconds: int = Field(
+        7 * 86400, gt=0, description="How long finished jobs and results are kept, in seconds."
+    )
+    lease_seconds: float = Field(
+        6.0, gt=0, description="How long a worker keeps its jobs without a heartbeat, in seconds."
+    )
     beat_seconds: float = Field(1.5, gt=0, description="Time between two heartbeats of a worker, in seconds.")
     queued_jobs_per_owner: int = Field(10_000, gt=0, description="Most unfinished jobs of one owner.")
-    stored_bytes_per_owner: int = Field(2**30, gt=0, description="Most bytes of inputs and results that one owner may have stored.")
+    stored_bytes_per_owner: int = Field(
+        2**30, gt=0, description="Most bytes of inputs and results that one owner may have stored."
+    )
     output_bytes: int = Field(16 * 2**20, gt=0, description="Largest single output, in bytes.")
-    result_bytes: int = Field(64 * 2**20, gt=0, description="Largest result of one job, all outputs together, in bytes.")
-    no_worker_seconds: int = Field(3600, gt=0, description="How long a job waits for a worker that can take it, in seconds.")
-    trusted_proxies: Networks = Field((), description="Networks whose forwarding headers are believed, separated by commas, such as 10.0.0.0/8.")
-    proxy_headers: ProxyHeaders = Field("x-forwarded", description="Which headers the trusted proxies write: X-Forwarded-For, -Proto, -Host, -Port and -Prefix, or Forwarded (RFC 7239).")
-    token_file: Path | None = Field(None, description="File of the bearer tokens, one a line: name, role, hash; `gristmill token new` writes it. None: there are no tokens.")
-    rate_per_second: float = Field(0, ge=0, description="Most requests a second of one owner, over all API processes, on average; 0: no limit.")
+    result_bytes: int = Field(
+        64 * 2**20, gt=0, description="Largest result of one job, all outputs together, in bytes."
+    )
+    no_worker_seconds: int = Field(
+        3600, gt=0, description="How long a job waits for a worker that can take it, in seconds."
+    )
+    trusted_proxies: Networks = Field(
+        (), description="Networks whose forwarding headers are believed, separated by commas, such as 10.0.0.0/8."
+    )
+    proxy_headers: ProxyHeaders = Field(
+        "x-forwarded",
+        description="Which headers the trusted proxies write: X-Forwarded-For, -Proto, -Host, -Port and -Prefix, or Forwarded (RFC 7239).",
+    )
+    token_file: Path | None = Field(
+        None,
+        description="File of the bearer tokens, one a line: name, role, hash; `gristmill token new` writes it. None: there are no tokens.",
+    )
+    rate_per_second: float = Field(
+        0, ge=0, description="Most requests a second of one owner, over all API processes, on average; 0: no limit."
+    )
     rate_burst: int = Field(200, gt=0, description="Most requests of one owner at once, before rate_per_second counts.")
-    call_back_allow: Networks = Field((), description="Networks that call-backs may go to although they are private, separated by commas, such as 10.1.0.0/16.")
-    cors_origins: Words = Field((), description="Origins whose pages may use the API, separated by commas, such as https://example.org; * for all.")
-    waiting_requests: int = Field(1024, gt=0, description="Most requests of one API process that wait at a time: synchronous execution, Prefer: wait, event streams.")
-    api_processes: int = Field(1, gt=0, le=64, description="Processes of one API that serve requests; one makes use of one CPU.")
-    connections: int = Field(4096, gt=0, description="Most open connections of one API process; further ones wait until one closes.")
-    idle_seconds: float = Field(75, gt=0, description="How long a connection may be silent between two requests, and how long the headers of one may take, in seconds.")
+    call_back_allow: Networks = Field(
+        (),
+        description="Networks that call-backs may go to although they are private, separated by commas, such as 10.1.0.0/16.",
+    )
+    cors_origins: Words = Field(
+        (),
+        description="Origins whose pages may use the API, separated by commas, such as https://example.org; * for all.",
+    )
+    waiting_requests: int = Field(
+        1024,
+        gt=0,
+        description="Most requests of one API process that wait at a time: synchronous execution, Prefer: wait, event streams.",
+    )
+    api_processes: int = Field(
+        1, gt=0, le=64, description="Processes of one API that serve requests; one makes use of one CPU."
+    )
+    connections: int = Field(
+        4096, gt=0, description="Most open connections of one API process; further ones wait until one closes."
+    )
+    idle_seconds: float = Field(
+        75,
+        gt=0,
+        description="How long a connection may be silent between two requests, and how long the headers of one may take, in seconds.",
+    )
     access_log: bool = Field(False, description="Whether every request is logged: method, path, status, duration, id.")
     body_bytes: int = Field(8 * 2**20, gt=0, description="Largest request body, in bytes.")
     json_depth: int = Field(64, gt=0, description="Deepest nesting of arrays and objects in a request body.")
     inputs_per_job: int = Field(100, gt=0, description="Most inputs of one execute request.")
-    hand_backs: int = Field(5, gt=0, description="How often a job may be handed back at a worker's stop before it fails.")
-    fetch_allow: Networks = Field((), description="Networks that inputs by reference may come from although they are private, separated by commas, such as 10.1.0.0/16.")
+    hand_backs: int = Field(
+        5, gt=0, description="How often a job may be handed back at a worker's stop before it fails."
+    )
+    fetch_allow: Networks = Field(
+        (),
+        description="Networks that inputs by reference may come from although they are private, separated by commas, such as 10.1.0.0/16.",
+    )
     fetch_bytes: int = Field(64 * 2**20, gt=0, description="Largest input by reference, in bytes after decompression.")
-    fetch_seconds: float = Field(60, gt=0, description="Longest time that fetching one input by reference may take, in seconds.")
+    fetch_seconds: float = Field(
+        60, gt=0, description="Longest time that fetching one input by reference may take, in seconds."
+    )
