@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import OutOfMemoryError
+from support.lab import DONE, OFFER, US, Lab
 
 from gristmill.errors import (
     ConflictError,
@@ -23,7 +24,6 @@ from gristmill.job import (
     End,
     Finish,
     Idempotency,
-    Job,
     JobFilter,
     Lost,
     NewJob,
@@ -32,69 +32,8 @@ from gristmill.job import (
     Status,
     new_id,
 )
-from gristmill.jobs import Jobs, new_worker_id
+from gristmill.jobs import new_worker_id
 from gristmill.settings import Settings
-from gristmill.store import connect
-
-OFFER = Offer("echo", "face", "v1")
-DONE = Finish((Output("result", "application/json", b"1", "", 1),))
-_US = 1_000_000
-
-
-class Lab:
-    """An engine with shorthands, and with keys that a test can look at and push about in time."""
-
-    def __init__(self, settings: Settings, release: str = "1.0.0") -> None:
-        self.client = connect(settings)
-        self.jobs = Jobs(self.client, settings, release)
-        self.prefix = settings.key_prefix
-        self.settings = settings
-        self._children = 0
-
-    def new(self, owner: str = "ann", process: str = "echo", **more: Any) -> NewJob:
-        return NewJob(new_id(), process, owner, b"{}", OFFER.interface, "v1", **more)
-
-    def submit(self, owner: str = "ann", process: str = "echo", **more: Any) -> Job:
-        return self.jobs.submit(self.new(owner, process, **more)).job
-
-    def worker(self, *offers: Offer, **held: str) -> str:
-        worker = new_worker_id()
-        self.beat(worker, *offers)
-        return worker
-
-    def beat(self, worker: str, *offers: Offer, held: dict[str, str] | None = None) -> frozenset[str]:
-        return self.jobs.beat(worker, host="here", offers=offers or (OFFER,), children=2, held=held or {})
-
-    def child(self, worker: str) -> str:
-        self._children += 1
-        return f"{worker}.{self._children}"
-
-    def claim(self, worker: str, *offers: Offer) -> Attempt:
-        attempt = self.jobs.claim(self.child(worker), offers or (OFFER,))
-        assert attempt is not None
-        return attempt
-
-    def finish(self, attempt: Attempt, how: Finish = DONE, **more: Any) -> Attempt | None:
-        return self.jobs.finish(attempt.job_id, attempt.token, how, child=attempt.token.partition(".")[2], **more)
-
-    def status(self, job: Job | Attempt) -> Job:
-        return self.jobs.status(job.job_id if isinstance(job, Attempt) else job.id)
-
-    def end_lease(self, worker: str) -> None:
-        """As if the worker had not been heard of for the length of its lease, while others went on sweeping."""
-        self.client.zadd(f"{self.prefix}:workers", {worker: 1})
-        self.swept_ago(self.settings.beat_seconds)
-
-    def swept_ago(self, seconds: float) -> None:
-        now = self.client.time()
-        self.client.hset(f"{self.prefix}:s", "s", int(now[0] * _US + now[1] - seconds * _US))
-
-    def lose(self, worker: str) -> None:
-        self.end_lease(worker)
-        self.jobs.sweep()
-
-    def stored(self) -> set[str]:
-        return {key.decode("latin-1").removeprefix(self.prefix) for key in self.client.scan_iter(f"{self.prefix}:*")}
 
 
 @pytest.fixture
@@ -789,7 +728,7 @@ def test_a_list_filters_by_owner_process_status_time_and_duration(lab: Lab) -> N
     assert ids(JobFilter(created_from=second.created, created_to=second.created)) == [second.id]
     assert found.started is not None
     assert found.finished is not None
-    seconds = (found.finished - found.started) / _US
+    seconds = (found.finished - found.started) / US
     assert ids(JobFilter(min_duration=seconds, max_duration=seconds)) == [first.id]
     assert ids(JobFilter(min_duration=seconds + 1)) == []
 

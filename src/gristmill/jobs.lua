@@ -666,6 +666,13 @@ entry('progress', {'allow-oom'}, function(a)
   return 1
 end)
 
+-- The child's name never claims again. Its worker may be gone itself: then nobody else removes the mark.
+local function bury(worker, n, now)
+  local held = P .. ':h:' .. worker
+  redis.call('HSET', held, n, 'x' .. text_of(now))
+  if redis.call('HEXISTS', held, '0') == 0 then redis.call('EXPIRE', held, 600) end
+end
+
 -- Settles what a dead child held: child, "hand-back" or an end, detail, log, limit of hand-backs
 entry('settle', {'allow-oom'}, function(a)
   local child, how, detail, log = a[1], a[2], a[3], a[4]
@@ -688,11 +695,11 @@ entry('settle', {'allow-oom'}, function(a)
           fail_for(id, rec, how, detail, now)
         end
       end
-      redis.call('HSET', P .. ':h:' .. worker, n, 'x' .. text_of(now))
+      bury(worker, n, now)
       return id
     end
   end
-  redis.call('HSET', P .. ':h:' .. worker, n, 'x' .. text_of(now))
+  bury(worker, n, now)
   return ''
 end)
 
@@ -850,7 +857,7 @@ entry('beat', {'allow-oom'}, function(a)
   redis.call('SET', P .. ':w:' .. worker, a[2])
   name_facts(cmsgpack.unpack(a[3]), now)
   redis.call('ZADD', P .. ':libs', now, '@HASH@')
-  redis.call('HSET', held, '0', text_of(now))
+  if redis.call('HSET', held, '0', text_of(now)) == 1 then redis.call('PERSIST', held) end
   local stored = redis.call('HGETALL', held)
   local known = {}
   for i = 1, #stored, 2 do
