@@ -65,7 +65,7 @@ def test_the_validator_of_pep_3333_has_no_complaint() -> None:
     assert exchange.begin() == (b"a", True)
     assert exchange.go_on() == (b"b", True)
     assert exchange.go_on() == (b"", False)
-    assert exchange.closed
+    assert not exchange.has_response
 
 
 def test_a_body_of_known_length_comes_in_one_piece() -> None:

@@ -97,6 +97,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server for the tests that leave it as it is."""
+    served = Served(tmp_path_factory.mktemp("server") / "log", {}, {})
+    yield served
+    served.stop()
+
+
 def read_all(client: socket.socket) -> bytes:
     """What the server sends until it closes the connection."""
     data = b""
@@ -255,23 +263,22 @@ def test_a_signal_to_the_whole_group_still_drains(start: Callable[..., Served]) 
 
 
 @pytest.mark.parametrize("path", ["/fail", "/fail?size=3000000", "/fail?size=3000000&length"])
-def test_a_stream_that_fails_midway_is_an_error_for_the_client(start: Callable[..., Served], path: str) -> None:
-    served = start()
+def test_a_stream_that_fails_midway_is_an_error_for_the_client(served: Served, path: str) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         served.get(path)
     assert "the query broke" in served.log
     assert served.get("/").status_code == 200
 
 
-def test_a_short_body_of_known_length_that_fails_is_a_500(start: Callable[..., Served]) -> None:
-    response = start().get("/fail?length")
+def test_a_short_body_of_known_length_that_fails_is_a_500(served: Served) -> None:
+    response = served.get("/fail?length")
     assert response.status_code == 500
     assert response.json()["type"] == "urn:gristmill:problem:internal"
     assert "the query broke" not in response.text
 
 
-def test_a_stream_that_does_not_fail_is_whole(start: Callable[..., Served]) -> None:
-    assert len(start().get("/big?mb=5").content) == 5 * 2**20
+def test_a_stream_that_does_not_fail_is_whole(served: Served) -> None:
+    assert len(served.get("/big?mb=5").content) == 5 * 2**20
 
 
 # Waiting requests
@@ -313,17 +320,16 @@ def test_a_thousand_watchers_leave_the_others_their_rate_and_the_memory(start: C
     assert max(rate for _, rate in rates) > 0.7 * max(rate for rate, _ in rates)
 
 
-def test_a_watcher_that_leaves_frees_its_place(start: Callable[..., Served]) -> None:
-    served = start()
+def test_a_watcher_that_leaves_frees_its_place(served: Served) -> None:
+    before = len(served.log)
     with served.connect() as client:
         client.sendall(b"GET /events?keep_alive=60 HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_until(lambda: served.get("/").json()["streams"] == 1)
     wait_until(lambda: served.get("/").json()["streams"] == 0, 10)
-    assert "Traceback" not in served.log
+    assert "Traceback" not in served.log[before:]
 
 
-def test_a_stream_that_sleeps_is_kept_alive(start: Callable[..., Served]) -> None:
-    served = start()
+def test_a_stream_that_sleeps_is_kept_alive(served: Served) -> None:
     with httpx.stream("GET", served.url + "/events?keep_alive=0.1", timeout=30) as response:
         lines = response.iter_lines()
         assert [next(lines) for _ in range(5)] == ["data: hello", "", ": keep-alive", "", ": keep-alive"]
@@ -388,18 +394,17 @@ def test_a_silent_connection_is_closed(start: Callable[..., Served], beginning: 
 
 def test_headers_that_trickle_in_are_cut_off(start: Callable[..., Served]) -> None:
     served = start(idle_seconds=1)
-    started = time.monotonic()
     with served.connect() as client:
+        started = time.monotonic()
         client.sendall(b"GET / HTTP/1.1\r\n")
         with contextlib.suppress(ConnectionError):
             while time.monotonic() < started + 10:
                 client.sendall(b"X-A: b\r\n")
                 time.sleep(0.1)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 8
 
 
-def test_huge_headers_are_refused(start: Callable[..., Served]) -> None:
-    served = start()
+def test_huge_headers_are_refused(served: Served) -> None:
     response = httpx.get(served.url, headers={"X-Big": "x" * 200_000}, timeout=30)
     assert response.status_code == 431
 
@@ -423,8 +428,7 @@ def test_bodies_that_never_come_hold_no_thread(start: Callable[..., Served]) -> 
         assert served.get("/").status_code == 200
 
 
-def test_a_body_above_the_limit_is_refused_unread(start: Callable[..., Served]) -> None:
-    served = start()
+def test_a_body_above_the_limit_is_refused_unread(served: Served) -> None:
     with served.connect() as client:
         client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\nx")
         answer = read_until(client, b"\r\n\r\n")
@@ -433,11 +437,38 @@ def test_a_body_above_the_limit_is_refused_unread(start: Callable[..., Served]) 
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_client_that_sends_too_much_sees_why(start: Callable[..., Served], chunked: bool) -> None:
-    served = start()
+def test_a_client_that_sends_too_much_sees_why(served: Served, chunked: bool) -> None:
     body = bytes(20 * 2**20)
     response = httpx.post(served.url + "/length", content=iter([body]) if chunked else body, timeout=30)
     assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        b"Content-Length: -3\r\n\r\nabc",
+    ],
+)
+def test_a_malformed_body_is_refused(served: Served, request_: bytes) -> None:
+    with served.connect() as client:
+        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\n" + request_)
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 9\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"]
+)
+def test_a_body_that_breaks_off_never_reaches_the_application(start: Callable[..., Served], framing: bytes) -> None:
+    served = start(access_log=True)
+    with served.connect() as client:
+        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\n" + framing)
+        time.sleep(0.2)
+    wait_until(lambda: '"Request"' in served.log)
+    assert '"status": 400' in served.log
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -478,14 +509,14 @@ def test_a_client_that_takes_nothing_holds_no_thread_no_memory_and_is_cut_off(st
     assert served.get("/").json()["threads"] < 10
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_download_ends_it(start: Callable[..., Served]) -> None:
-    served = start()
+def test_a_client_that_leaves_in_the_middle_of_a_download_ends_it(served: Served) -> None:
+    before = len(served.log)
     with httpx.stream("GET", served.url + "/big?mb=1000000", timeout=30) as response:
         pieces = response.iter_bytes()
         next(pieces)
         assert served.get("/").json()["downloads"] == 1
     wait_until(lambda: served.get("/").json()["downloads"] == 0)
-    assert "Traceback" not in served.log
+    assert "Traceback" not in served.log[before:]
 
 
 # Processes
@@ -557,8 +588,8 @@ def test_an_application_that_refuses_to_start_refuses_the_start(start: Callable[
 # What requests and responses look like
 
 
-def test_the_server_does_not_tell_its_version(start: Callable[..., Served]) -> None:
-    assert start().get("/").headers["Server"] == "granian"
+def test_the_server_does_not_tell_its_version(served: Served) -> None:
+    assert served.get("/").headers["Server"] == "granian"
 
 
 def test_a_request_is_logged_when_asked_for(start: Callable[..., Served]) -> None:
@@ -577,15 +608,13 @@ def test_requests_are_not_logged_by_default(start: Callable[..., Served]) -> Non
     assert '"Request"' not in served.log
 
 
-def test_a_head_request_has_the_length_and_no_body(start: Callable[..., Served]) -> None:
-    served = start()
+def test_a_head_request_has_the_length_and_no_body(served: Served) -> None:
     response = httpx.head(served.url + "/healthz")
     assert response.headers["Content-Length"] == "2"
     assert response.content == b""
 
 
-def test_requests_may_be_sent_before_the_answer_to_the_last(start: Callable[..., Served]) -> None:
-    served = start()
+def test_requests_may_be_sent_before_the_answer_to_the_last(served: Served) -> None:
     with served.connect() as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 2 + b"GET /healthz HTTP/1.0\r\n\r\n")
         assert read_all(client).count(b"200 OK") == 3

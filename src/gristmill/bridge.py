@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from gristmill.errors import OURS, BusyError, GristmillError, TooLargeError
+from gristmill.errors import OURS, BusyError, GristmillError, InvalidRequestError, TooLargeError
 from gristmill.exchange import Exchange, Scope, environ_of
 from gristmill.streams import SleepingStream
 from gristmill.threads import Threads
@@ -50,7 +50,7 @@ class BodyTooSlowError(GristmillError):
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection, or takes nothing from it."""
+    """The client closed the connection, or takes nothing of the response."""
 
 
 class BrokenResponseError(Exception):
@@ -116,8 +116,9 @@ class Bridge:
         try:
             await self._answer(exchange, receive, send)
         finally:
-            if not exchange.closed:
+            if exchange.has_response:
                 await self._run(exchange.close, self._threads)
+            exchange.close()
             self._requests -= 1
             if not self._requests:
                 self._all_answered.set()
@@ -129,8 +130,6 @@ class Bridge:
         try:
             whole = await self._read_body(exchange, receive)
             data, more = await self._run(exchange.begin, self._threads_for(exchange))
-        except ClientGoneError:
-            return
         except GristmillError as error:
             data, more = exchange.refuse(error), False
         except Exception:  # noqa: BLE001  answered with 500
@@ -166,8 +165,10 @@ class Bridge:
         """Read the body of the request; returns False, with the rest unread, when it is too large."""
         environ = exchange.environ
         length = environ.get("CONTENT_LENGTH", "0")
-        chunked = environ.pop("HTTP_TRANSFER_ENCODING", None) is not None
-        if length == "0" and not chunked:
+        encoding = environ.pop("HTTP_TRANSFER_ENCODING", "").lower()
+        if encoding not in {"", "chunked"}:
+            raise InvalidRequestError(f"Transfer-Encoding: {encoding} is not understood; send chunked, or none.")
+        if length == "0" and not encoding:
             return True
         if int(length) > self._body_bytes:
             exchange.request_body = _RefusedBody(self._body_bytes)
@@ -184,7 +185,7 @@ class Bridge:
             except TimeoutError:
                 raise BodyTooSlowError(f"Only {size} bytes of the body came in time; send it faster.") from None
             if message["type"] == "http.disconnect":
-                raise ClientGoneError
+                raise InvalidRequestError(f"The body broke off, or is malformed, after {size} bytes.")
             size += len(message["body"])
             more = message["more_body"]
             body.write(message["body"])

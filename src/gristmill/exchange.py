@@ -70,7 +70,6 @@ class Exchange:
         self.status = 0
         self.headers: Headers = []
         self.stream: SleepingStream | None = None
-        self.closed = False
         self._application = application
         self.request_body = io.BytesIO()
         self._body: Iterable[bytes] | None = None
@@ -86,6 +85,11 @@ class Exchange:
     @request_body.setter
     def request_body(self, body: IO[bytes]) -> None:
         self._request_body = self.environ["wsgi.input"] = body
+
+    @property
+    def has_response(self) -> bool:
+        """Whether the application has begun a response that is not closed yet."""
+        return self._body is not None
 
     def run(self, step: Callable[[], T]) -> T:
         """Run a step in the context of the request."""
@@ -134,7 +138,6 @@ class Exchange:
         return b"".join(pieces), False
 
     def _close(self) -> None:
-        self.closed = True
         body, self._body = self._body, None
         close = getattr(body, "close", None)
         if close is not None:
