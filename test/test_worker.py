@@ -97,7 +97,7 @@ def test_check_tells_a_worker_that_lives_from_one_that_hangs_and_from_none(
     code, text = check()
     os.kill(worker.pid, signal.SIGCONT)
     assert code == 1
-    assert "stuck for 60 s" in text
+    assert "has been stuck for" in text
     wait_until(lambda: check()[0] == 0, 20)
     worker.stop()
     code, text = check()

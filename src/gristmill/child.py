@@ -101,6 +101,8 @@ def _part_logs(settings: Settings, stderr: TextIO) -> None:
     root = logging.getLogger()
     ours = logging.getLogger("gristmill")
     ours.propagate = False
+    ours.setLevel(root.level)
+    root.setLevel(logging.INFO)
     for handler in root.handlers[:]:
         root.removeHandler(handler)
         ours.addHandler(handler)
