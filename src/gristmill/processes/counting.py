@@ -9,6 +9,9 @@ import numpy.typing as npt
 from gristmill.processes.table import Column
 
 _DAY = 24 * 3600 * 10**6
+_FIRST_TIME, _LAST_TIME = (
+    int(np.datetime64(one, "us").astype("i8")) for one in ("0001-01-01", "9999-12-31T23:59:59.999999")
+)
 
 Counts = npt.NDArray[np.int64]
 
@@ -57,6 +60,8 @@ def _own_range(numbers: npt.NDArray[Any], bins: int, *, is_time: bool) -> tuple[
     if stop - start >= least:
         return start, stop
     middle = start + (stop - start) / 2
+    if is_time:
+        middle = min(max(middle, _FIRST_TIME + least / 2), _LAST_TIME - least / 2)
     return middle - least / 2, middle + least / 2
 
 

@@ -27,6 +27,7 @@ _PANEL_LETTERS = 18
 _PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.4, 0.3  # inches
 _PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
 _OUTLINED_BINS = 60
+_LAST_DAY = 2_932_896.999  # of year 9999, the last that Matplotlib can label, in days since 1970
 _LARGEST_PLAIN = 1e16
 _MOST_DECIMALS = 4
 _SEPARATED = 10_000
@@ -113,10 +114,11 @@ def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
 
 def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, ticks: int, whole: bool) -> None:
     if edges.dtype.kind == "M":
-        places = date2num(edges)
+        places = np.minimum(date2num(edges), _LAST_DAY)
         locator = AutoDateLocator(minticks=3, maxticks=6)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.margins(x=0)
     else:
         places = edges
         is_wide = not 1e-3 <= np.abs(edges).max() < 1e7

@@ -36,6 +36,7 @@ _FILLERS: dict[Kind, object] = {
 }
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?")
+_ISO_UTC = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NULL_TEXTS = {"", "NA", "N/A", "null", "NULL", "None"}
 _LARGEST_INTEGER = 2**63
@@ -424,7 +425,12 @@ def _numbers(values: list[Any]) -> list[float]:
     return [_SPECIAL[one] if isinstance(one, str) else float(one) for one in values]
 
 
-def _datetimes(values: list[Any]) -> list[np.datetime64]:
+def _datetimes(values: list[Any]) -> Sequence[np.datetime64] | Array:
+    try:
+        if all(type(one) is str and _ISO_UTC.fullmatch(one) for one in values):
+            return np.array([one.removesuffix("Z") for one in values], "M8[us]")  # many times faster
+    except ValueError:
+        pass
     return [_datetime(one) for one in values]
 
 
@@ -445,7 +451,7 @@ def _column_of_texts(name: str, texts: Sequence[str]) -> Column:
     present = [text for text in stripped if text not in _NULL_TEXTS]
     lowered = {text.lower() for text in present}
     kind: Kind = "string"
-    converted: list[Any] = present
+    converted: Sequence[Any] | Array = present
     if present and lowered <= {"true", "false"}:
         kind, converted = "boolean", [text.lower() == "true" for text in present]
     elif present and all(map(_INTEGER.fullmatch, present)):
