@@ -1,16 +1,17 @@
 """Who is asking, and what they may do."""
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
-from flask import g, request
+from flask import request
 
 from gristmill.api.proxies import client_address
-from gristmill.api.services import services
+from gristmill.api.services import Services, services
 from gristmill.errors import ForbiddenError, NoSuchJobError, UnauthenticatedError
 from gristmill.job import Job
 from gristmill.settings import Role
 
+_CALLER = "gristmill.caller"
 _RANK = {role: rank for rank, role in enumerate(get_args(Role))}
 
 
@@ -25,9 +26,10 @@ class Caller:
 
 def caller() -> Caller:
     """The caller of the current request. UnauthenticatedError when a token was sent that is not known."""
-    known: Caller | None = g.get("caller")
+    environ = request.environ
+    known: Caller | None = environ.get(_CALLER)
     if known is None:
-        known = g.caller = _read_caller()
+        known = environ[_CALLER] = _read_caller(services(), environ)
     return known
 
 
@@ -70,11 +72,10 @@ def require_own(job: Job) -> None:
         raise ForbiddenError(f"Job {job.id} belongs to another owner; only the role manage may end or delete it.")
 
 
-def _read_caller() -> Caller:
-    serving = services()
-    scheme, _, text = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+def _read_caller(serving: Services, environ: dict[str, Any]) -> Caller:
+    scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
-        return Caller(client_address(), serving.settings.anonymous)
+        return Caller(client_address(environ, serving.settings), serving.settings.anonymous)
     token = serving.tokens.find(text.strip())
     if token is None:
         raise UnauthenticatedError(

@@ -37,7 +37,7 @@ def execute(process_id: str) -> Response:
     offering = processes.find(process_id)
     environ = request.environ
     wishes = preferences.read_prefer(environ.get("HTTP_PREFER", ""))
-    body = bodies.read_json(serving.settings.json_depth)
+    body = bodies.read_json(serving.settings)
     asked = _checked(body, offering, serving.settings)
     new = _new_job(offering, asked, owner, preferences.read_urgency(environ.get("HTTP_PRIORITY", "")))
     key = environ.get("HTTP_IDEMPOTENCY_KEY")

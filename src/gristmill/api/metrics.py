@@ -7,8 +7,9 @@ metrics are asked for, so every API process tells the same about them: take thei
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -20,6 +21,7 @@ from gristmill.errors import GristmillError
 from gristmill.store import mapped_errors
 
 _EXTENSION = "gristmill.metrics"
+_BEGAN = "gristmill.began"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 blueprint = Blueprint("metrics", __name__)
@@ -45,6 +47,9 @@ class _Metrics:
         info = Gauge("gristmill_info", "The release that answers.", ("release",), registry=self.registry)
         info.labels(serving.release).set(1)
         self.registry.register(_Engine(serving))
+        # Looking up a metric by its labels costs more than counting.
+        self.counters = cache(self.requests.labels)
+        self.timers = cache(self.seconds.labels)
 
 
 class _Engine:
@@ -82,17 +87,18 @@ def _install(state: object) -> None:
 
 @blueprint.before_app_request
 def _begin() -> None:
-    g.began = time.perf_counter()
+    request.environ[_BEGAN] = time.perf_counter()
 
 
 @blueprint.after_app_request
 def _count(response: Response) -> Response:
     metrics: _Metrics = current_app.extensions[_EXTENSION]
-    route = request.url_rule.rule if request.url_rule else "none"
-    method = request.method if request.method in _METHODS else "other"
-    metrics.requests.labels(method, route, response.status_code).inc()
-    if "began" in g:
-        metrics.seconds.labels(route).observe(time.perf_counter() - g.began)
+    rule, environ = request.url_rule, request.environ
+    route = rule.rule if rule else "none"
+    method = environ["REQUEST_METHOD"]
+    metrics.counters(method if method in _METHODS else "other", route, response.status_code).inc()
+    if _BEGAN in environ:
+        metrics.timers(route).observe(time.perf_counter() - environ[_BEGAN])
     return response
 
 

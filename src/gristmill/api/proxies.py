@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 
-from flask import request
-
-from gristmill.api.services import services
 from gristmill.errors import InvalidRequestError
 from gristmill.settings import Network, ProxyHeaders, Settings
 
@@ -42,13 +39,11 @@ def asked_url(environ: Mapping[str, str], settings: Settings) -> str:
     return _checked_url(environ["wsgi.url_scheme"], host, environ.get("SCRIPT_NAME", ""))
 
 
-def client_address() -> str:
-    """The IP address of whoever sent the current request, behind all trusted proxies."""
-    settings = services().settings
-    peer: str = request.environ.get("REMOTE_ADDR") or ""
+def client_address(environ: Mapping[str, str], settings: Settings) -> str:
+    """The IP address of whoever sent a request, behind all trusted proxies."""
     if not settings.trusted_proxies:
-        return peer
-    return read_origin(request.environ, settings.trusted_proxies, settings.proxy_headers).client
+        return environ.get("REMOTE_ADDR") or ""
+    return read_origin(environ, settings.trusted_proxies, settings.proxy_headers).client
 
 
 def read_origin(environ: Mapping[str, str], trusted: Sequence[Network], headers: ProxyHeaders) -> Origin:
