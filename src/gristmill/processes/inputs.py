@@ -239,9 +239,10 @@ def declare_inputs(function: Callable[..., object], hints: Mapping[str, Any], do
         if name not in hints:
             raise ParameterError(name, f"has no type hint; write one, such as `{name}: float`")
         hint = hints[name]
-        if hint is Progress:
+        kind, _ = hint_notes(hint)
+        if kind is Progress:
             context["progress"] = name
-        elif hint is Path:
+        elif kind is Path:
             if name != "scratch":
                 raise ParameterError(
                     name, "a path cannot be an input; use bytes or Table, or name it `scratch` for the scratch folder"
