@@ -240,6 +240,23 @@ def test_the_threads_of_libraries_are_shared_between_the_children(make_worker: C
     assert worker.value(worker.run("leave_traces"))["threads"] == str(limits.usable_cpus())
 
 
+def test_threaded_linear_algebra_works_in_forked_children(make_worker: Callable[..., WorkerUnderTest]) -> None:
+    worker = make_worker(children=1, child_jobs=1).start()
+    for _ in range(3):
+        assert worker.value(worker.run("multiply")) == 600.0**3
+
+
+def test_log_lines_name_worker_child_job_and_attempt(make_worker: Callable[..., WorkerUnderTest]) -> None:
+    worker = make_worker(log_level="info").start()
+    job = worker.run("leave_by", how="exit")
+    (line,) = wait_until(lambda: [line for line in worker.lines() if line["message"] == "attempt ended"], 10)
+    assert line["job_id"] == job.id
+    assert line["attempt"].startswith("1.")
+    assert line["child"].startswith(f"{line['worker']}.")
+    assert (line["process"], line["end"], line["detail"]) == ("leave_by", "process-failed", "SystemExit: 4")
+    assert worker.run("add_one").id not in worker.log
+
+
 # Redis
 
 

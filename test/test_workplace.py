@@ -171,6 +171,25 @@ def test_files_put_into_the_folder_right_after_a_cleaning_go_too(in_workplace: C
     assert in_workplace(run) == [[]] * 50
 
 
+def test_a_child_whose_folder_was_deleted_is_worn(in_workplace: Callable[..., Any]) -> None:
+    def run(place: Workplace) -> bool:
+        place.begin(Bounds())
+        place.folder.rmdir()
+        place.end()
+        return place.is_worn
+
+    assert in_workplace(run)
+
+
+def test_a_log_may_be_longer_than_the_run_may_write(in_workplace: Callable[..., Any]) -> None:
+    def run(place: Workplace) -> int:
+        place.begin(Bounds(0, 1))
+        print("x" * 4 * MIB)
+        return len(place.end())
+
+    assert in_workplace(run) == LOG_BYTES
+
+
 def test_what_is_unwritable_is_removed_too(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "a" / "b").mkdir(parents=True)

@@ -174,7 +174,7 @@ class Child:
             produced: list[ProducedOutput] = []
         else:
             limits = process.limits
-            bounds = Bounds(limits.memory_mb * MIB, limits.disk_mb * MIB)
+            bounds = Bounds(limits.memory_mb * MIB, limits.disk_mb * MIB or 1)
             memory_bytes = self._place.begin(bounds)
             self._slot.running(
                 attempt.job_id,

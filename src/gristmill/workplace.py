@@ -31,6 +31,8 @@ LOG_BYTES = 64 * 1024
 _MEASURE_EVERY = 64
 _UNTOUCHED = (0, 0)  # the time that a folder gets which holds nothing: whatever is put into it changes that
 _LAST_END_SECONDS = 1.0
+# The log is a file too, and the kernel's limit on files must leave it room.
+_LEAST_FILE_BYTES = 8 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Workplace:
         """Set the limits and new random seeds. Returns the most memory that the process group may have, in bytes."""
         if bounds != self._limits:
             limit_memory(self._base_bytes + bounds.memory_bytes if bounds.memory_bytes else None)
-            limit_files(bounds.disk_bytes or None)
+            limit_files(max(bounds.disk_bytes, _LEAST_FILE_BYTES) if bounds.disk_bytes else None)
             self._limits = bounds
         seed = os.urandom(8)
         random.seed(int.from_bytes(seed))
@@ -108,7 +110,10 @@ class Workplace:
             os.environb.clear()
             os.environb.update(self._environment)
         os.fchdir(self._folder)
-        if os.fstat(self._folder).st_mtime_ns:
+        about = os.fstat(self._folder)
+        if about.st_nlink == 0:
+            self.is_worn = True
+        elif about.st_mtime_ns:
             empty(self.folder)
             os.utime(self._folder, _UNTOUCHED)
         if threading.active_count() > self._threads:

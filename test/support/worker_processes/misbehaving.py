@@ -145,6 +145,12 @@ def fail_at_first(file: str, times: int) -> int:
 
 
 @process(seconds=60)
+def multiply() -> float:
+    """Use the threads of the linear algebra library, which the template has loaded."""
+    return float((numpy.ones((600, 600)) @ numpy.ones((600, 600))).sum())
+
+
+@process(seconds=60)
 def leave_by(how: str) -> int:
     """Raise something that is no Exception."""
     raise SystemExit(4) if how == "exit" else KeyboardInterrupt
