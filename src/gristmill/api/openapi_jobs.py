@@ -18,7 +18,7 @@ _DAY = (
 )
 _CLOCK = r"([01][0-9]|2[0-3])(:[0-5][0-9]){2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 _TIME = f"{_DAY}(T{_CLOCK})?"
-_INTERVAL = rf"^({_TIME}|({_TIME}|\.\.)?/({_TIME}|\.\.)?)$"
+_INTERVAL = rf"^({_TIME}|({_TIME}|\.\.)?/({_TIME}|\.\.)?)?$"
 
 
 def _parameter(name: str) -> Part:
