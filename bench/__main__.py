@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import drain, footprint, latency, recovery
+from bench import drain, footprint, http, latency, recovery
 from bench import server as http_server
 from bench.measure import Report, show, write
 from bench.parts import scratch, server
@@ -16,6 +16,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "drain": drain.measure,
     "submit": lambda url, _: drain.measure_submit(url),
     "latency": latency.measure,
+    "http": http.measure,
     "bytes": lambda url, _: footprint.measure_bytes(url),
     "idle": footprint.measure_idle,
     "growth": lambda url, _: footprint.measure_growth(url, (1_000, 100_000)),

@@ -24,8 +24,9 @@ def measure(url: str, folder: Path) -> Report:
             with hub.watch(new.id) as watch:
                 job = jobs.submit(new).job
                 while not job.status.is_final:
-                    watch.wait(10 if number < 100 else 2)
-                    job = jobs.get(new.id)
+                    event = watch.wait(10 if number < 100 else 2)
+                    if event is None or event.status is None or event.status.is_final:
+                        job = jobs.get(new.id)
             if number >= 100:
                 seconds.append(time.perf_counter() - started)
     finally:

@@ -34,13 +34,18 @@ PLAN = {
 }
 
 
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Candidate:
     """A running server."""
 
     def __init__(self, name: str, redis_url: str, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         command = [sys.executable, "-m", "bench.rivals.servers", name, str(self.port)]
         self.workers = Workers(command, env={"BENCH_REDIS": redis_url}, folder=folder)
         wait_until(self._answers, 30, f"{name} does not answer")
