@@ -1,0 +1,80 @@
+"""Provenance over HTTP."""
+
+import hashlib
+import json
+
+import pytest
+from support.by_hand import WorkerByHand
+
+from gristmill.api import prov
+from gristmill.job import End
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+@pytest.fixture
+def worker(api) -> WorkerByHand:
+    return WorkerByHand(api.services.jobs, api.services.registry.offers(api.services.release), host="node-7")
+
+
+def test_a_result_names_all_that_made_it(api, worker):
+    job_id = api.execute(headers=ASYNC).json["jobID"]
+    worker.succeed(("string", "text/plain", b"hello"))
+    told = api.get(f"/jobs/{job_id}/prov").json
+    status = api.get(f"/jobs/{job_id}").json
+    release, process = api.services.release, api.services.registry["echo"]
+
+    activity = told["activity"][f"job:{job_id}"]
+    assert activity["prov:startTime"] == status["started"]
+    assert activity["prov:endTime"] == status["finished"]
+    assert activity["gristmill:acceptedByRelease"] == activity["gristmill:runByRelease"] == release
+    assert activity["gristmill:attempts"] == 1
+    assert activity["gristmill:worker"] == worker.id
+    assert activity["gristmill:host"] == "node-7"
+
+    agent = told["agent"]["gristmill:process"]
+    assert agent["prov:label"] == "echo"
+    assert agent["gristmill:processVersion"] == process.version_hash(release)
+    assert agent["gristmill:sourceHash"] == process.source_hash
+    assert agent["gristmill:declaredVersion"] == process.version
+    assert agent["gristmill:interface"] == process.interface
+    assert told["agent"]["gristmill:owner"]["prov:label"] == "127.0.0.1"
+
+    inputs = told["entity"]["gristmill:inputs"]
+    assert inputs["prov:value"] == {"string": "hello"}
+    output = told["entity"][f"job:{job_id}/results/string"]
+    assert (output["gristmill:mediaType"], output["gristmill:bytes"]) == ("text/plain", 5)
+    assert told["prefix"]["job"] == "http://localhost/jobs/"
+
+
+def test_long_inputs_are_named_by_their_hash(api, worker):
+    text = "x" * (prov.MOST_INLINE_BYTES + 1)
+    job_id = api.execute(inputs={"string": text}, headers=ASYNC).json["jobID"]
+    inputs = api.get(f"/jobs/{job_id}/prov").json["entity"]["gristmill:inputs"]
+    stored = api.services.jobs.inputs(api.services.jobs.get(job_id))
+    assert json.loads(stored) == {"string": text}
+    assert inputs["gristmill:sha256"] == hashlib.sha256(stored).hexdigest()
+    assert "prov:value" not in inputs
+
+
+def test_a_copied_result_names_the_job_that_it_comes_from(api, worker):
+    first = api.execute("doubled", inputs={"number": 2}, headers=ASYNC).json["jobID"]
+    worker.succeed(("result", "application/json", b"4"))
+    copy = api.execute("doubled", inputs={"number": 2}, headers=ASYNC).json["jobID"]
+    [informed] = api.get(f"/jobs/{copy}/prov").json["wasInformedBy"].values()
+    assert informed == {"prov:informed": f"job:{copy}", "prov:informant": f"job:{first}"}
+
+
+def test_a_failed_job_names_its_end_and_no_outputs(api, worker):
+    job_id = api.execute(headers=ASYNC).json["jobID"]
+    worker.fail(End.OUT_OF_MEMORY)
+    told = api.get(f"/jobs/{job_id}/prov").json
+    assert told["activity"][f"job:{job_id}"]["gristmill:end"] == "urn:gristmill:problem:out-of-memory"
+    assert list(told["entity"]) == ["gristmill:inputs"]
+
+
+def test_unchanged_provenance_is_304(api, worker):
+    job_id = api.execute(headers=ASYNC).json["jobID"]
+    worker.succeed()
+    etag = api.get(f"/jobs/{job_id}/prov").headers["ETag"]
+    assert api.get(f"/jobs/{job_id}/prov", If_None_Match=etag).status_code == 304
