@@ -69,19 +69,6 @@ def test_a_paused_queue_and_one_without_a_worker_stand_out(capsys: pytest.Captur
     assert summary.rstrip().endswith("no worker")
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("redis://ada:secret@host:6379/0", "redis://ada:***@host:6379/0"),
-        ("redis://:se@cret@host", "redis://:***@host"),
-        ("redis://host:6379/0", "redis://host:6379/0"),
-        ("unix:///tmp/a.sock?db=0", "unix:///tmp/a.sock?db=0"),
-    ],
-)
-def test_a_password_in_a_url_is_never_shown(value: str, shown: str) -> None:
-    assert console.without_password(value) == shown
-
-
 def test_the_newest_jobs_are_collected_over_pages(settings: Settings) -> None:
     jobs = Jobs(connect(settings), settings)
     ids = []

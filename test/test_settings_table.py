@@ -43,3 +43,16 @@ def test_an_option_of_the_command_line_wins_over_the_environment(monkeypatch: py
 def test_misspelt_variables_are_found() -> None:
     environ = {"GRISTMILL_PROT": "1", "GRISTMILL_PORT": "1", "GRISTMILL_PROCESSES": "p", "REDIS_URL": "", "PATH": ""}
     assert settings_table.unknown_variables(environ) == ("GRISTMILL_PROT",)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("redis://ada:secret@host:6379/0", "redis://ada:***@host:6379/0"),
+        ("redis://:se@cret@host", "redis://:***@host"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("unix:///tmp/a.sock?db=0", "unix:///tmp/a.sock?db=0"),
+    ],
+)
+def test_a_password_in_a_url_is_never_shown(value: str, shown: str) -> None:
+    assert settings_table.without_password(value) == shown

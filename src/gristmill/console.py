@@ -13,7 +13,7 @@ from rich.table import Table
 
 from gristmill.errors import ConfigurationError
 from gristmill.job import Job, JobFilter, QueueState, Status, Waiting
-from gristmill.settings_table import as_text, rows
+from gristmill.settings_table import as_text, rows, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -153,13 +153,6 @@ def show_settings(settings: Settings) -> None:
         shown = "" if value == row.default else f"[bold]{escape(without_password(value))}[/]"
         made.add_row(row.variable, shown, escape(row.default), row.unit, escape(row.help))
     _print(made, "")
-
-
-def without_password(value: str) -> str:
-    """A URL with its password replaced by ``***``; any other text as it is."""
-    scheme, separator, rest = value.partition("://")
-    account, at, address = rest.rpartition("@")
-    return f"{scheme}{separator}{account.partition(':')[0]}:***@{address}" if at and ":" in account else value
 
 
 def show_findings(findings: Iterable[Finding]) -> None:

@@ -62,6 +62,13 @@ def as_text(value: object) -> str:
     return str(value)
 
 
+def without_password(value: str) -> str:
+    """A URL with its password replaced by ``***``; any other text as it is."""
+    scheme, separator, rest = value.partition("://")
+    account, at, address = rest.rpartition("@")
+    return f"{scheme}{separator}{account.partition(':')[0]}:***@{address}" if at and ":" in account else value
+
+
 def load(**overrides: Any) -> Settings:
     """Settings from the environment, with overrides from the command line; ConfigurationError names each wrong one."""
     try:

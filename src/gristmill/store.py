@@ -24,6 +24,7 @@ from redis.retry import Retry
 
 from gristmill.errors import ConfigurationError, StorageFullError, UnavailableError
 from gristmill.settings import Settings
+from gristmill.settings_table import without_password
 
 # A blocking command waits less than this, so that a dead connection and an empty queue are told apart.
 SOCKET_TIMEOUT_SECONDS = 3.0
@@ -60,7 +61,9 @@ def connect(settings: Settings, *, single: bool = False) -> Client:
             protocol=3,
         )
     except ValueError as error:
-        raise ConfigurationError(f"REDIS_URL is not usable ({settings.redis_url!r}): {error}.") from error
+        raise ConfigurationError(
+            f"REDIS_URL is not usable ({without_password(settings.redis_url)!r}): {error}."
+        ) from error
 
 
 @contextmanager

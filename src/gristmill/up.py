@@ -16,13 +16,12 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
-from gristmill.console import without_password
 from gristmill.demo import run_demo
 from gristmill.embedded import EmbeddedServer
 from gristmill.errors import ConfigurationError, GristmillError
 from gristmill.lifeline import tied
 from gristmill.settings import Settings
-from gristmill.settings_table import unknown_variables
+from gristmill.settings_table import unknown_variables, without_password
 from gristmill.supervisor import Part, Say, Supervisor
 
 COLORS = {"api": "blue", "worker": "magenta", "up": "green"}
