@@ -1,6 +1,7 @@
 """The life of a worker: start, stop, lost parts, Redis away; real processes and real signals."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import RedisServer, wait_until, why_missing
-from support.workers import WorkerUnderTest, is_alive
+from support.workers import MISBEHAVING, WorkerUnderTest, is_alive
 
 from gristmill import limits
 from gristmill.errors import ConfigurationError
@@ -364,3 +365,17 @@ def _cpu_seconds(worker: WorkerUnderTest) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         total += int(fields[11]) + int(fields[12])
     return total / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_template_that_cannot_start_again_is_tried_again_later(
+    make_worker: Callable[..., WorkerUnderTest], tmp_path: Path
+) -> None:
+    folder = tmp_path / "processes"
+    shutil.copytree(MISBEHAVING, folder)
+    worker = make_worker(processes_folder=folder).start()
+    (folder / "broken.py").write_text("1 +\n")
+    os.kill(worker.template(), signal.SIGKILL)
+    wait_until(lambda: worker.says("template failed"), 30)
+    (folder / "broken.py").unlink()
+    assert worker.value(worker.run("add_one", number=1)) == 2
+    assert worker.log.count("template failed") <= 2

@@ -85,6 +85,7 @@ class Children:
         self._was_ready = False
         self._may_fork = False
         self._is_stopping = False
+        self._start_at = 0.0
         self._next_number = 1
         self._not_before = [0.0] * slots.count
         self._early_deaths = 0
@@ -117,7 +118,9 @@ class Children:
         self.fill(time.monotonic())
 
     def fill(self, now: float) -> None:
-        """Ask for a child for each slot that has none."""
+        """Ask for a child for each slot that has none, and start a template if it is time for another."""
+        if self.template is None and now >= self._start_at and not self._is_stopping:
+            self.start()
         if not (self._may_fork and self._is_ready and self.template) or self._is_stopping:
             return
         taken = {child.slot for child in self._living.values()}
@@ -233,16 +236,16 @@ class Children:
         self.fill(now)
 
     def _template_gone(self) -> None:
-        """Without it the children die too. Take their ends from the kernel, and start another template."""
+        """Without it the children die too. Take their ends from the kernel; another template follows."""
+        self._start_at = time.monotonic() + (0 if self._is_ready else _LONGEST_DELAY_SECONDS)
         self.close()
         if not self._was_ready:
             raise ConfigurationError("The template ended while it loaded the processes; its last lines say why.")
-        self._log.error("template ended; its children are lost, and another is started")
+        self._log.error("template ended; its children are lost, and another follows")
         self._end_orphans()
         for number in list(self._living):
             self._end(self._living.pop(number), -signal.SIGKILL)
-        if not self._is_stopping:
-            self.start()
+        self.fill(time.monotonic())
 
     def _end_orphans(self) -> None:
         """Kill the children, which have become ours (Linux) or nobody's, and what they have started."""

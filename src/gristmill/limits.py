@@ -35,7 +35,8 @@ def limit_memory(data_bytes: int | None) -> None:
 
     Above it, allocations fail: MemoryError in Python.
     """
-    _limit(resource.RLIMIT_DATA, data_bytes)
+    if IS_LINUX:
+        _limit(resource.RLIMIT_DATA, data_bytes)
 
 
 def limit_files(file_bytes: int | None) -> None:
