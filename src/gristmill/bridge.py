@@ -10,7 +10,7 @@ import io
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -173,7 +173,9 @@ class Bridge:
         if int(length) > self._body_bytes:
             exchange.request_body = _RefusedBody(self._body_bytes)
             return False
-        body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
+        body: IO[bytes] = io.BytesIO()
+        if encoding or int(length) > _MEMORY_BYTES:
+            body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
         exchange.request_body = body
         size = 0
         more = True

@@ -6,6 +6,7 @@ The first argument holds settings, the second module constants to change ({"brid
 import importlib
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -119,6 +120,8 @@ def main() -> int:
         module, _, constant = name.partition(".")
         setattr(importlib.import_module(f"gristmill.{module}"), constant, value)
     logs.configure(settings)
+    if "few-files" in sys.argv:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 700))
     try:
         return serve(settings, make_app)
     except ConfigurationError as error:
