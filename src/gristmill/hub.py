@@ -91,9 +91,7 @@ class Hub:
         self._unconfirmed: Counter[bytes] = Counter()
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
-        self._poking, self._poked = socket.socketpair()
-        self._poking.setblocking(False)
-        self._poked.setblocking(False)
+        self._poking: socket.socket | None = None
         self._is_poked = False
         self._is_lost = False
 
@@ -127,11 +125,10 @@ class Hub:
             self._poke()
         if self._thread is not None:
             self._thread.join()
-        self._poking.close()
-        self._poked.close()
 
     def _join(self, name: bytes, watch: Watch) -> _Channel:
         with self._lock:
+            self._start()
             channel = self._channels.get(name)
             if channel is None:
                 channel = self._channels[name] = _Channel()
@@ -139,10 +136,15 @@ class Hub:
                 self._unconfirmed[name] += 1
                 self._poke()
             channel.watches.add(watch)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
-                self._thread.start()
         return channel
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._poking, poked = socket.socketpair()
+            self._poking.setblocking(False)
+            poked.setblocking(False)
+            self._thread = threading.Thread(target=self._run, args=(poked,), name="hub", daemon=True)
+            self._thread.start()
 
     def _leave(self, name: bytes, channel: _Channel, watch: Watch) -> None:
         with self._lock:
@@ -153,19 +155,27 @@ class Hub:
                 self._poke()
 
     def _poke(self) -> None:
-        if not self._is_poked:
+        if self._poking is not None and not self._is_poked:
             self._is_poked = True
             with suppress(BlockingIOError):
                 self._poking.send(b"!")
 
-    def _run(self) -> None:
+    def _run(self, poked: socket.socket) -> None:
+        with poked:
+            self._reconnect(poked)
+        with self._lock:
+            if self._poking is not None:
+                self._poking.close()
+                self._poking = None
+
+    def _reconnect(self, poked: socket.socket) -> None:
         pause = _SHORTEST_PAUSE_SECONDS
         while not self._closed.is_set():
             connection: Any = self._connections.make_connection()
             began = time.monotonic()
             try:
                 connection.connect()
-                self._serve(connection)
+                self._serve(connection, poked)
             except (RedisError, OSError) as error:
                 if not self._is_lost:
                     _log.warning("subscription lost", reason=str(error))
@@ -176,14 +186,14 @@ class Hub:
             pause = _SHORTEST_PAUSE_SECONDS if lasted > 10 else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._closed.wait(pause)
 
-    def _serve(self, connection: Any) -> None:
+    def _serve(self, connection: Any, poked: socket.socket) -> None:
         self._subscribe_all()
         heard, asked = time.monotonic(), False
         with selectors.DefaultSelector() as selector:  # no select(): file descriptors go above 1023
             selector.register(connection._sock, selectors.EVENT_READ)
-            selector.register(self._poked, selectors.EVENT_READ)
+            selector.register(poked, selectors.EVENT_READ)
             while not self._closed.is_set():
-                for words in self._take_commands():
+                for words in self._take_commands(poked):
                     connection.send_command(*words, check_health=False)
                 while connection.can_read(timeout=0):
                     self._hear(connection.read_response(disable_decoding=True, push_request=True))
@@ -201,13 +211,13 @@ class Hub:
             self._commands = [("SUBSCRIBE", name) for name in self._channels]
             self._unconfirmed = Counter(self._channels.keys())
 
-    def _take_commands(self) -> list[tuple[str | bytes, ...]]:
+    def _take_commands(self, poked: socket.socket) -> list[tuple[str | bytes, ...]]:
         with self._lock:
             commands, self._commands = self._commands, []
             if self._is_poked:
                 self._is_poked = False
                 with suppress(BlockingIOError):
-                    self._poked.recv(64)
+                    poked.recv(64)
         grouped = itertools.groupby(commands, key=lambda command: command[0])
         return [(verb, *(name for _, name in group)) for verb, group in grouped]
 

@@ -1,0 +1,77 @@
+"""Liveness, readiness and release over HTTP."""
+
+import time
+
+from support import RedisServer
+
+
+def test_alive_needs_nothing(make_api, start_server):
+    server = start_server("redis")
+    api = make_api(redis_url=server.url)
+    server.kill()
+    began = time.monotonic()
+    assert api.get("/healthz").status_code == 200
+    assert time.monotonic() - began < 1
+
+
+def test_alive_while_every_place_is_taken(make_api):
+    api = make_api(waiting_requests=1)
+    with api.services.places.take():
+        assert api.get("/healthz").status_code == 200
+
+
+def test_ready_once_redis_was_reached(make_api, start_server):
+    server: RedisServer = start_server("redis")
+    api = make_api(redis_url=server.url)
+    server.kill()
+    refused = api.get("/readyz")
+    assert (refused.status_code, refused.json["redis"]) == (503, "away")
+    assert refused.json["type"] == "urn:gristmill:problem:not-ready"
+    server.start()
+    time.sleep(1.1)
+    assert api.get("/readyz").json["status"] == "ready"
+    server.kill()
+    began = time.monotonic()
+    assert api.get("/readyz").status_code == 200
+    assert time.monotonic() - began < 1
+
+
+def test_not_ready_while_draining(api):
+    assert api.get("/readyz").status_code == 200
+    api.services.draining.set()
+    assert api.get("/readyz").status_code == 503
+    assert api.get("/healthz").status_code == 200
+
+
+def test_a_server_that_would_lose_jobs_is_named(make_api, start_server):
+    server = start_server("redis", appendonly="no", maxmemory_policy="allkeys-lru", maxmemory="100mb")
+    ready = make_api(redis_url=server.url, environment="test").get("/readyz")
+    assert ready.status_code == 200
+    assert {finding["subject"] for finding in ready.json["findings"]} >= {"durability", "memory"}
+
+
+def test_production_refuses_a_server_that_would_lose_jobs(make_api, start_server):
+    server = start_server("redis", appendonly="no")
+    refused = make_api(redis_url=server.url, environment="prod").get("/readyz")
+    assert refused.status_code == 503
+    assert "append-only" in refused.json["findings"][0]["detail"]
+
+
+def test_production_takes_a_server_that_keeps_jobs(make_api, start_server):
+    server = start_server("redis", appendfsync="always", maxmemory="100mb")
+    ready = make_api(redis_url=server.url, environment="prod").get("/readyz")
+    assert (ready.status_code, ready.json["findings"]) == (200, [])
+
+
+def test_a_server_that_keeps_its_configuration_to_itself_is_ready(make_api, start_server):
+    server = start_server("redis")
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "app", "on", ">s", "~*", "&*", "+@all", "-config", "-info")
+    api = make_api(redis_url=server.url.replace("redis://", "redis://app:s@"))
+    ready = api.get("/readyz")
+    assert ready.status_code == 200
+    assert "configuration" in ready.json["findings"][0]["detail"]
+
+
+def test_the_release_is_told(api):
+    assert api.get("/version").json == {"release": api.services.release, "environment": "dev"}

@@ -1,0 +1,88 @@
+"""What an API process does beside its requests."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from support import RedisServer, wait_until
+from support.by_hand import WorkerByHand
+
+from gristmill.api.services import Services, build_services
+from gristmill.background import Background
+from gristmill.job import NewJob, Offer, Status, new_id
+from gristmill.settings import Settings
+
+OFFER = Offer("p", "i", "v")
+
+
+@pytest.fixture
+def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Services]]:
+    """Return a function that builds services on a server and starts their background threads."""
+    started: list[tuple[Background, Services]] = []
+
+    def make(url: str, **changes: object) -> Services:
+        serving = build_services(make_settings(url, beat_seconds=0.2, lease_seconds=1, **changes), threading.Event())
+        started.append((Background(serving).start(), serving))
+        return serving
+
+    yield make
+    for threads, serving in started:
+        threads.stop()
+        serving.jobs.close()
+
+
+def submit(serving: Services, **more: object) -> str:
+    return serving.jobs.submit(NewJob(new_id(), "p", "alice", b"{}", interface="i", process_version="v", **more)).job.id
+
+
+def test_the_jobs_of_a_lost_worker_are_given_back_without_any_worker(redis_url, start):
+    serving = start(redis_url)
+    job_id = submit(serving)
+    WorkerByHand(serving.jobs, [OFFER]).claim()
+    wait_until(lambda: serving.jobs.get(job_id).status is Status.ACCEPTED)
+
+
+def test_redis_is_looked_at_before_anybody_asks(redis_url, start):
+    serving = start(redis_url)
+    wait_until(lambda: serving.readiness.reached)
+
+
+def test_call_backs_are_sent(redis_url, start):
+    serving = start(redis_url)
+    worker = WorkerByHand(serving.jobs, [OFFER])
+    submit(serving, subscriber={"successUri": "http://127.0.0.1:1/"})
+    worker.succeed()
+    key = f"{serving.jobs.prefix}:cb"
+    wait_until(lambda: serving.jobs.client.zcard(key) == 0)  # refused: a private address
+
+
+def test_the_threads_go_on_after_redis_was_away(own_server: RedisServer, start):
+    serving = start(own_server.url)
+    wait_until(lambda: serving.readiness.reached)
+    own_server.kill()
+    own_server.start()
+    job_id = submit(serving)
+    WorkerByHand(serving.jobs, [OFFER]).claim()
+    wait_until(lambda: serving.jobs.get(job_id).status is Status.ACCEPTED, 60)
+
+
+def test_a_failing_task_is_logged_and_tried_again(redis_url, start, monkeypatch):
+    calls = []
+
+    def fail(self: object) -> None:
+        calls.append(1)
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("gristmill.jobs.Jobs.sweep", fail)
+    start(redis_url)
+    wait_until(lambda: len(calls) >= 2)
+
+
+def test_stopped_threads_are_gone(settings):
+    serving = build_services(settings, threading.Event())
+    before = threading.active_count()
+    threads = Background(serving).start()
+    assert threading.active_count() > before
+    threads.stop()
+    assert threading.active_count() == before
+    serving.jobs.close()
