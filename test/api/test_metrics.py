@@ -46,7 +46,7 @@ def test_attempts_are_told_by_process_and_end_with_their_durations(api, worker):
     told = samples(api)
     assert told["gristmill_attempts_total", "successful", "echo"] == 2
     assert told["gristmill_attempts_total", "process-failed", "echo"] == 1
-    assert told["gristmill_attempt_seconds_bucket", "echo", "+Inf"] == 3
+    assert told["gristmill_attempt_seconds_bucket", "+Inf", "echo"] == 3
     assert told["gristmill_attempt_seconds_count", "echo"] == 3
     assert told["gristmill_attempt_seconds_sum", "echo"] > 0
 
