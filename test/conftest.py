@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from support import BACKENDS, RedisServer, why_missing
 from support.system import RunningSystem
 
 from gristmill.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
+hypothesis_settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("busy machine")
 _numbers = itertools.count(1)
 
 

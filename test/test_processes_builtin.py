@@ -277,7 +277,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(CELLS, max_size=3))
 def test_every_table_can_be_summarised(columns: list[list[Any]]) -> None:
     longest = max(map(len, columns), default=0)
