@@ -426,7 +426,7 @@ def test_a_joined_job_goes_on_by_itself_when_the_first_is_dismissed(lab: Lab) ->
 
 def test_ten_thousand_jobs_of_one_owner_delay_anothers_next_by_one_job(lab: Lab) -> None:
     other = Offer("other", "face", "v1")
-    for number in range(2000):
+    for number in range(10_000):
         lab.submit("crowd", "echo" if number % 2 else "other")
     worker = lab.worker(OFFER, other)
     for _ in range(5):
