@@ -1,6 +1,8 @@
 """Errors as problem details."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import structlog
@@ -108,3 +110,19 @@ def test_every_end_of_a_job_has_a_problem_type_of_its_own(end):
     assert failure(job)["type"] == f"urn:gristmill:problem:{end.value}"
     assert failure(job)["detail"] == "why"
     assert json.dumps(failure(job))
+
+
+def test_every_problem_type_stands_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    types = {kind.type for kind in descendants(GristmillError)} | {end.problem_type for end in End}
+    internal = {"urn:gristmill:problem:configuration", "urn:gristmill:problem:lost-attempt"}
+    fetching = {"urn:gristmill:problem:not-fetched", "urn:gristmill:problem:url-refused"}
+    for type_ in types - internal - fetching:
+        assert re.search(
+            rf"`(urn:gristmill:problem:|http://www\.opengis\.net/.*/)?{type_.rpartition(':')[2].rpartition('/')[2]}`",
+            page,
+        ), type_
+
+
+def descendants(kind):
+    return {one for child in kind.__subclasses__() for one in {child, *descendants(child)}}
