@@ -102,6 +102,34 @@ def test_a_server_that_drains_ends_the_waits(api):
     assert answers[0].status_code == 201
 
 
+def test_a_waited_for_job_is_not_lost_when_redis_goes_away_meanwhile(make_api, start_server):
+    server = start_server("redis")
+    api = make_api(redis_url=server.url)
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(api.execute(headers={"Prefer": "wait=4"})))
+    waiting.start()
+    wait_until(lambda: api.services.jobs.list(JobFilter()).jobs)
+    server.kill()
+    waiting.join(60)
+    server.start()
+    assert answers[0].status_code == 201
+    wait_until(lambda: job_of(api, answers[0]).status is Status.ACCEPTED)
+
+
+def test_a_waited_for_result_comes_through_a_restart_of_redis(make_api, start_server, work):
+    server = start_server("redis", appendfsync="always")
+    api = make_api(redis_url=server.url)
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(api.execute(response="document")))
+    waiting.start()
+    wait_until(lambda: api.services.jobs.list(JobFilter()).jobs)
+    server.kill()
+    server.start()
+    work(api)
+    waiting.join(60)
+    assert answers[0].json == {"string": "hello"}
+
+
 # Waiting has a cap
 
 

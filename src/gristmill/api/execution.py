@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from hashlib import sha256
 
 from flask import Blueprint, Response, request
@@ -14,7 +15,7 @@ from gristmill.api.offerings import Offering
 from gristmill.api.preferences import Preferences
 from gristmill.api.results import result_response
 from gristmill.api.services import Services, services
-from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError, RefusedUrlError
+from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError, RefusedUrlError, UnavailableError
 from gristmill.fetch import check_url
 from gristmill.hub import Watch
 from gristmill.job import Idempotency, Job, NewJob, new_id
@@ -116,22 +117,30 @@ def _waited_for(serving: Services, new: NewJob, idempotency: Idempotency | None,
             with serving.hub.watch(submitted.job.id) as earlier:
                 job = _watched(serving, serving.jobs.get(submitted.job.id), earlier, deadline)
     waited = "" if wishes.wait is None else f"wait={wishes.wait}"
+    unfinished = ", ".join(filter(None, ("respond-async", waited)))
     if not job.status.is_final:
-        return _accepted(job, submitted.how, ", ".join(filter(None, ("respond-async", waited))))
-    response = result_response(job)
+        return _accepted(job, submitted.how, unfinished)
+    try:
+        response = result_response(job)
+    except UnavailableError:
+        return _accepted(job, submitted.how, unfinished)
     response.headers.add("Link", links.link_header(links.url("jobs", job.id), "monitor"))
     return _told(response, submitted.how, waited)
 
 
 def _watched(serving: Services, job: Job, watch: Watch, deadline: float) -> Job:
-    """The job when it has ended, or as it is at the deadline, or when the server stops or Redis is away."""
+    """The job when it has ended, or as it was last seen at the deadline or when the server stops.
+
+    While Redis is away it waits on: the job is safe there, and the watch tells when to look again.
+    """
     while not job.status.is_final:
         left = deadline - time.monotonic()
         if left <= 0 or serving.draining.is_set():
             break
         event = watch.wait(min(left, _LOOK_SECONDS))
         if event is not None and (event.status is None or event.status.is_final):
-            job = serving.jobs.get(job.id)
+            with suppress(UnavailableError):
+                job = serving.jobs.get(job.id)
     return job
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from gristmill.api.negotiation import json_bytes
 
-MOST = 512
+MOST = 128
 
 
 @dataclass(frozen=True, slots=True)
