@@ -175,6 +175,19 @@ def test_every_fault_is_told_at_once_with_its_pointer() -> None:
     }
 
 
+@pytest.mark.parametrize(("number", "listed"), [(100, 100), (150, 101), (20_000, 1)])
+def test_a_flood_of_faults_is_counted_and_not_listed(number: int, listed: int) -> None:
+    assert len(faults(list[int], ["x"] * number)) == listed
+
+
+def test_json_that_is_nested_too_deep_is_a_fault() -> None:
+    deep = b"[" * 400 + b"]" * 400
+
+    for hint in (JsonValue, list[JsonValue], int):
+        with pytest.raises(InvalidInputsError):
+            read(hint, {"href": "http://example.org/"}, fetched(deep, "application/json"))
+
+
 def test_a_missing_property_is_pointed_at() -> None:
     assert faults(Model, {}) == {"/inputs/x/size": "is required"}
 

@@ -246,6 +246,20 @@ def test_frames_and_arrow_tables_become_tables() -> None:
             assert Table.from_bytes(parquet, "application/vnd.apache.parquet").column("b").cells() == ["x", "y"]
 
 
+def test_a_data_frame_keeps_what_json_can_hold_of_it() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"t": pandas.to_datetime(["2024-01-01T00:00+01:00", None]), "c": pandas.Categorical(["x", None]), "n": [1, 2]}
+    )
+
+    table = json.loads(written(type(frame), frame.set_index("n")).data)
+
+    assert [one["type"] for one in table["columns"]] == ["integer", "datetime", "string"]
+    assert table["rows"] == [[1, "2023-12-31T23:00:00.000000Z", "x"], [2, None, None]]
+    with pytest.raises(ValueError, match="two columns 'a'"):
+        written(type(frame), pandas.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
 def _optional(name: str) -> Any:
     try:
         return __import__(name)

@@ -177,10 +177,11 @@ def test_arrays_become_columns() -> None:
             "b": np.array([True, False]),
             "t": np.array(["2024-01-01", "NaT"], "M8[D]"),
             "s": np.array(["x", None], object),
+            "u": np.array([2**64 - 1, 1], "u8"),
         }
     )
 
-    assert [one.kind for one in table.columns] == ["integer", "number", "boolean", "datetime", "string"]
+    assert [one.kind for one in table.columns] == ["integer", "number", "boolean", "datetime", "string", "number"]
     assert table.column("f").cells() == [0.5, "NaN"]
     assert table.column("t").cells() == ["2024-01-01T00:00:00.000000Z", None]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pydantic_core
 
 from gristmill.processes.schema import BASE64, Schema
-from gristmill.processes.table import ROWS_SCHEMA, Table
+from gristmill.processes.table import ROWS_SCHEMA, Table, column_of_values
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -68,9 +68,10 @@ def schema_of(kind: str, media_type: str) -> Schema:
 def _table_of_pandas(frame: Any) -> Table:
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
-    missing = frame.isna()
-    columns = {str(name): frame[name].astype(object).where(~missing[name], None).tolist() for name in frame.columns}
-    return Table.from_columns(columns)
+    names = [str(name) for name in frame.columns]
+    series = (frame.iloc[:, number] for number in range(len(names)))
+    cells = (one.astype(object).where(one.notna(), None).tolist() for one in series)
+    return Table(column_of_values(name, values) for name, values in zip(names, cells, strict=True))
 
 
 def _table_of_polars(frame: Any) -> Table:

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Protocol, get_args, get_origin
 
@@ -35,6 +36,8 @@ _LINK = {"href", "type", "rel", "title", "hreflang", "length", "templated"}
 _FORMAT = {"mediaType", "encoding", "schema"}
 _ANYTHING = "application/octet-stream"
 _SHOWN_VALUE = 60
+_LISTED_FAULTS = 100
+_COUNTED_FAULTS = 10_000
 _USABLE = (
     "use int, float, str, bool, bytes, date, datetime, Literal, Enum, list, dict, a Pydantic model, "
     "BoundingBox or Table"
@@ -171,6 +174,8 @@ class Input:
             raise InvalidInputsError(_sentence(faults), faults=faults) from error
         except (pydantic_core.PydanticSerializationError, UnicodeEncodeError) as error:
             raise _invalid(at, "has text that is not valid Unicode") from error
+        except (ValueError, RecursionError) as error:
+            raise _invalid(at, "is nested too deep") from error
 
 
 class Inputs:
@@ -352,6 +357,9 @@ def _takes_strings(schema: Schema) -> bool:
 
 def _faults(error: ValidationError, value: object, at: str) -> Iterator[Fault]:
     """Turn Pydantic's errors into faults, one for each place; the parts of a union are joined."""
+    if error.error_count() > _COUNTED_FAULTS:
+        yield Fault(at, f"has {error.error_count():,} faults, too many to list")
+        return
     by_pointer: dict[str, list[str]] = {}
     for one in error.errors(include_url=False):
         pointer = at + _pointer(one["loc"], value, missing=one["type"] == "missing")
@@ -370,8 +378,10 @@ def _faults(error: ValidationError, value: object, at: str) -> Iterator[Fault]:
         ):
             message += f", not {json.dumps(given)}"
         by_pointer.setdefault(pointer, []).append(message)
-    for pointer, messages in by_pointer.items():
+    for pointer, messages in islice(by_pointer.items(), _LISTED_FAULTS):
         yield Fault(pointer, "; or ".join(dict.fromkeys(messages)))
+    if len(by_pointer) > _LISTED_FAULTS:
+        yield Fault(at, f"has {len(by_pointer) - _LISTED_FAULTS:,} more faults")
 
 
 def _pointer(location: tuple[int | str, ...], value: Any, *, missing: bool) -> str:

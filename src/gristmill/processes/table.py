@@ -174,7 +174,7 @@ class Table(Mapping[str, Array]):
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Self:
         """Make a table of lists or arrays by column name; None and NaT are null."""
-        return cls(_column_of_array(name, values) for name, values in columns.items())
+        return cls(column_of_values(name, values) for name, values in columns.items())
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -477,7 +477,7 @@ def _fail(text: str) -> bool:
     raise ValueError(text)
 
 
-def _column_of_array(name: str, values: Sequence[Any] | Array) -> Column:
+def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
     """Make a column of an array or list of Python values."""
     if not isinstance(values, np.ndarray):
         return Column.of(name, [_plain(one) for one in values])
@@ -487,7 +487,7 @@ def _column_of_array(name: str, values: Sequence[Any] | Array) -> Column:
     match values.dtype.kind:
         case "b":
             return Column(name, "boolean", values, everywhere)
-        case "i" | "u":
+        case "i":
             return Column(name, "integer", values.astype("i8"), everywhere)
         case "f":
             return Column(name, "number", values.astype("f8"), everywhere)
