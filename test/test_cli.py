@@ -4,7 +4,8 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,9 @@ def run(settings: Settings, tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def jobs(settings: Settings) -> Jobs:
-    return Jobs(connect(settings), settings)
+def jobs(settings: Settings) -> Iterator[Jobs]:
+    with connect(settings) as client, closing(Jobs(client, settings)) as engine:
+        yield engine
 
 
 def _submit(jobs: Jobs, process: str = "echo", owner: str = "ada") -> str:

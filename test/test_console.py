@@ -1,6 +1,7 @@
 """What the command line prints is complete, piped or not, and hides what is secret."""
 
 import re
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -70,12 +71,14 @@ def test_a_paused_queue_and_one_without_a_worker_stand_out(capsys: pytest.Captur
 
 
 def test_the_newest_jobs_are_collected_over_pages(settings: Settings) -> None:
-    jobs = Jobs(connect(settings), settings)
     ids = []
-    for number in range(12):
-        new = NewJob(id=new_id(), process=f"p{number % 4}", owner="o", inputs=b"{}", interface="i", process_version="v")
-        ids.append(jobs.submit(new).job.id)
+    with connect(settings) as client, closing(Jobs(client, settings)) as jobs:
+        for number in range(12):
+            new = NewJob(
+                id=new_id(), process=f"p{number % 4}", owner="o", inputs=b"{}", interface="i", process_version="v"
+            )
+            ids.append(jobs.submit(new).job.id)
 
-    found = console.newest(jobs, process="p3", status="", owner="o", limit=2)
+        found = console.newest(jobs, process="p3", status="", owner="o", limit=2)
 
     assert [job.id for job in found] == [ids[11], ids[7]]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -93,7 +94,8 @@ def _about_redis(settings: Settings) -> Iterator[Finding]:
     try:
         with connect(settings) as client:
             yield from about_server(facts_about(client), settings.environment)
-            workers = Jobs(client, settings).workers()
+            with closing(Jobs(client, settings)) as jobs:
+                workers = jobs.workers()
     except GristmillError as error:
         yield Finding("error", "server", error.detail)
         return
