@@ -461,9 +461,9 @@ def _column_of_texts(name: str, texts: Sequence[str]) -> Column:
             kind, converted = "datetime", _datetimes(present)
         except ValueError:
             converted = present
-    elif present:
+    elif present and not any("_" in text for text in present):  # float() takes 1_000 for a number
         try:
-            kind, converted = "number", [float(text) for text in present if "_" not in text or _fail(text)]
+            kind, converted = "number", [float(text) for text in present]
         except ValueError:
             converted = present
     if kind == "string":
@@ -471,10 +471,6 @@ def _column_of_texts(name: str, texts: Sequence[str]) -> Column:
     values = np.full(len(texts), _FILLERS[kind], _DTYPES[kind])
     values[valid] = converted
     return Column(name, kind, values, valid)
-
-
-def _fail(text: str) -> bool:
-    raise ValueError(text)
 
 
 def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
