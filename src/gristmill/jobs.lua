@@ -133,6 +133,7 @@ local function keep_blob(blob, chunks, bytes)
   for i = 0, chunks - 1 do
     local chunk = P .. ':b:' .. blob .. ':' .. i
     if redis.call('PERSIST', chunk) == 0 and redis.call('EXISTS', chunk) == 0 then
+      for other = 0, chunks - 1 do redis.call('UNLINK', P .. ':b:' .. blob .. ':' .. other) end
       return false
     end
   end
@@ -467,7 +468,8 @@ local function choose(queues, paused, offers, release)
       local it = {queue = queue, name = head[1], turn = tonumber(head[2]), limit = limit, facts = facts, process = process}
       if best and it.turn == best.turn then
         local function oldest(of)
-          return tonumber(redis.call('ZRANGE', P .. ':q:' .. of.queue .. '|' .. of.name, 0, 0, 'WITHSCORES')[2])
+          local head = redis.call('ZRANGE', P .. ':q:' .. of.queue .. '|' .. of.name, 0, 0, 'WITHSCORES')
+          return tonumber(head[2]) % URGENT   -- without the urgency, which is nothing between owners
         end
         age = age or oldest(best)
         local its = oldest(it)
@@ -528,6 +530,12 @@ local function entry(name, flags, f)
   end}
 end
 
+-- The answer to a submission that is repeated because its first reply was lost.
+local function sent_before(id, packed)
+  local rec = cmsgpack.unpack(packed)
+  return {rec.k and rec.s == 'S' and 'copied' or rec.j and 'joined' or 'new', id, packed}
+end
+
 -- id, process, owner, inputs, queue, facts, "<most jobs> <most bytes> <kept ms>", packed rest or "":
 -- request, urgency, equal, queue_seconds, subscriber, key, body, blob
 entry('submit', {}, function(a)
@@ -544,15 +552,20 @@ entry('submit', {}, function(a)
       if seen:sub(1, 8) ~= body then return redis.error_reply('MISMATCH the body differs') end
       local earlier = redis.call('GET', P .. ':j:' .. first)
       if not earlier then return redis.error_reply('GONE ' .. first) end
+      if first == id then return sent_before(id, earlier) end
       return {'replayed', first, earlier}
     end
   end
   local rec = {p = process, o = owner_name, s = 'A', c = now, u = 1, f = facts, q = queue}
   local owner = owner_of(rec)
-  if owner.n >= tonumber(most_jobs) then return redis.error_reply('TOOMANY ' .. owner.n) end
   local bytes = #inputs
   if inputs_blob then bytes = bytes + tonumber(inputs_blob:match('%d+$')) end
-  if owner.b + bytes > tonumber(most_bytes) then return redis.error_reply('OWNERFULL ' .. owner.b) end
+  local refusal = owner.n >= tonumber(most_jobs) and 'TOOMANY ' .. owner.n
+      or owner.b + bytes > tonumber(most_bytes) and 'OWNERFULL ' .. owner.b
+  if refusal then   -- the job itself may be the one that took the last place
+    packed = redis.call('GET', P .. ':j:' .. id)
+    return packed and sent_before(id, packed) or redis.error_reply(refusal)
+  end
   if inputs_blob then
     local names, total = keep_blobs(inputs_blob)
     if not names then return redis.error_reply('EXPIRED the inputs took too long to arrive') end
@@ -575,7 +588,7 @@ entry('submit', {}, function(a)
   if more.queue_seconds then rec.qs = now + more.queue_seconds * 1000000 end
   packed = cmsgpack.pack(rec)
   if not redis.call('SET', P .. ':j:' .. id, packed, 'NX') then
-    return {'new', id, redis.call('GET', P .. ':j:' .. id)}   -- the call is repeated; its first reply was lost
+    return sent_before(id, redis.call('GET', P .. ':j:' .. id))
   end
   owner.n, owner.b = owner.n + 1, owner.b + bytes
   local created = text_of(now)
@@ -754,14 +767,17 @@ end
 
 local function fail_without_worker(queue, now, limit_us, budget)
   for _, name in ipairs(redis.call('ZRANGE', P .. ':t:' .. queue, 0, budget - 1)) do
-    for _, id in ipairs(redis.call('ZRANGE', P .. ':q:' .. queue .. '|' .. name, 0, budget - 1)) do
-      local rec = load(id)
-      if budget <= 0 then return end
-      if rec.c <= now - limit_us then
-        budget = budget - 1
+    for urgency = 0, 3 do
+      local latest = now - limit_us - (3 - urgency) * URGENT
+      local old = redis.call('ZRANGEBYSCORE', P .. ':q:' .. queue .. '|' .. name, '(' .. text_of(latest - URGENT), text_of(latest),
+                             'LIMIT', 0, budget)
+      for _, id in ipairs(old) do
+        local rec = load(id)
         unqueue(id, rec)
         fail(id, rec, 'no-worker', 'No worker that can run process ' .. rec.p .. ' was there.', now)
       end
+      budget = budget - #old
+      if budget <= 0 then return end
     end
   end
 end
@@ -785,9 +801,10 @@ end
 -- beat us, lease us, kept us, no-worker us
 local function sweep(now, beat_us, lease_us, kept_us, no_worker_us)
   local last = tonumber(redis.call('HGET', P .. ':s', 's')) or 0
-  if now - last < beat_us / 2 then return end
+  local away = now - last
+  if away >= 0 and away < beat_us / 2 then return end
   redis.call('HSET', P .. ':s', 's', text_of(now))
-  if now - last > 2 * beat_us then   -- everybody or Redis was away: nobody is to lose a job for that
+  if away < 0 or away > 2 * beat_us then   -- everybody was away, or the clock was set: nobody is to lose a job for that
     for _, worker in ipairs(redis.call('ZRANGE', P .. ':workers', 0, -1)) do
       redis.call('ZADD', P .. ':workers', 'XX', now + lease_us, worker)
     end

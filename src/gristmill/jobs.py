@@ -197,7 +197,7 @@ class Jobs:
 
     def list(self, wanted: JobFilter, *, limit: int = 100, cursor: str = "") -> JobPage:
         """One page of jobs, newest first; one call looks at 1,000 records at most. Raises InvalidRequestError."""
-        if cursor and not cursor.isdecimal():
+        if cursor and not (cursor.isascii() and cursor.isdecimal()):
             raise InvalidRequestError(f"The cursor {cursor!r} is not one that a `next` link has given.")
         index = ":all"
         conditions: dict[str, Any] = {}

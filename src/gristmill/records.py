@@ -74,13 +74,22 @@ def facts_text(release: str, process_version: str, interface: str) -> str:
 
 
 def release_key(release: str) -> str:
-    """A text that sorts as releases do: by Semantic Versioning 2.0.0, pre-releases before their release."""
+    """A text that sorts as releases do: by Semantic Versioning 2.0.0, pre-releases before their release.
+
+    A digit ahead of each number says how long it is. Only digits decide where that is possible, because the server
+    may compare texts by the rules of a language, in which punctuation counts little.
+    """
     version, _, _ = release.partition("+")
     core, _, pre = version.partition("-")
-    numbers = [int(part) if part.isdecimal() else 0 for part in [*core.split("."), "0", "0"][:3]]
-    return "".join(f"{number:05d}" for number in numbers) + (
-        ".".join(f"{int(part):05d}" if part.isdecimal() else part for part in pre.split(".")) if pre else "~"
+    numbers = [part if part.isdecimal() else "0" for part in [*core.split("."), "0", "0"][:3]]
+    return "".join(map(_sortable, numbers)) + (
+        "0" + ".".join(_sortable(part) if part.isdecimal() else part for part in pre.split(".")) if pre else "1"
     )
+
+
+def _sortable(number: str) -> str:
+    digits = number.lstrip("0") or "0"
+    return f"{min(len(digits), 9)}{digits}"
 
 
 def offers_text(offers: Sequence[Offer], references: dict[Offer, str]) -> str:

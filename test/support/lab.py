@@ -12,6 +12,12 @@ from gristmill.store import connect
 OFFER = Offer("echo", "face", "v1")
 DONE = Finish((Output("result", "application/json", b"1", "", 1),))
 US = 1_000_000
+# The keys that there may be: the table at the top of jobs.lua.
+KINDS = (
+    *(f":{letter}:" for letter in "jopwhelbitq"),
+    *(":all", ":c", ":s", ":owners", ":wake:", ":delayed", ":due", ":nowork", ":running", ":workers", ":join:"),
+    *(":facts", ":factsage", ":stats", ":cb", ":cbd", ":secret", ":libs"),
+)
 
 
 def child_of(attempt: Attempt) -> str:
@@ -83,7 +89,8 @@ class Lab:
 
     def stored(self) -> set[str]:
         """All keys, without the prefix."""
-        return {key.decode("latin-1").removeprefix(self.prefix) for key in self.client.scan_iter(f"{self.prefix}:*")}
+        found = self.client.scan_iter(f"{self.prefix}:*")
+        return {key.decode("utf-8", "surrogateescape").removeprefix(self.prefix) for key in found}
 
     def check(self) -> None:
         """Assert that all keys agree with each other: no job without its entries, no entry without its job."""
@@ -152,6 +159,49 @@ class Lab:
                 limited[job["p"]] = limited.get(job["p"], 0) + 1
         assert {name.decode(): int(count) for name, count in client.hgetall(f"{prefix}:running").items()} == limited
         assert not [job for job in jobs.values() if job["s"] != "R" and job.get("l")]
+        self._check_companions(names, jobs)
+
+    def _check_companions(self, names: set[str], jobs: dict[str, dict[str, Any]]) -> None:
+        """Blobs, logs, deadlines, joins and call-backs: each belongs to a job, and the other way round."""
+        client, prefix = self.client, self.prefix
+
+        def of(kind: str) -> set[str]:
+            return {name[len(kind) :] for name in names if name.startswith(kind)}
+
+        assert not [name for name in names if not name.startswith(KINDS)]
+        wanted: dict[str, int] = {}
+        for job in jobs.values():
+            for blob in (*job.get("B", ()), *filter(None, [job.get("I", "").partition(",")[0]])):
+                wanted[blob] = wanted.get(blob, 0) + 1
+        chunks = {chunk for chunk in of(":b:") if chunk in wanted or client.ttl(f"{prefix}:b:{chunk}") < 0}
+        for blob, count in wanted.items():
+            it = msgpack.unpackb(client.get(f"{prefix}:b:{blob}"))
+            assert it["r"] == count
+            chunks -= {blob, *(f"{blob}:{number}" for number in range(it["n"]))}
+            assert it["s"] == sum(client.strlen(f"{prefix}:b:{blob}:{number}") for number in range(it["n"]))
+        assert not chunks, "blobs that no job has and that never expire"
+
+        assert of(":l:") == {id_ for id_, job in jobs.items() if job.get("lg")}
+        due = {id_.decode() for id_ in client.zrange(f"{prefix}:due", 0, -1)}
+        assert due <= {id_ for id_, job in jobs.items() if job["s"] in "AR" and "qs" in job}
+        assert due >= {id_ for id_, job in jobs.items() if job["s"] == "A" and "qs" in job and not job.get("a")}
+        for first in of(":join:"):
+            waiting = {id_.decode() for id_ in client.smembers(f"{prefix}:join:{first}")}
+            assert waiting == {id_ for id_, job in jobs.items() if job.get("j") == first}
+            assert jobs[first]["s"] in "AR"
+            assert "j" not in jobs[first]
+        assert {job["j"] for job in jobs.values() if "j" in job} == of(":join:")
+        assert set(client.zrange(f"{prefix}:cb", 0, -1)) == set(client.hkeys(f"{prefix}:cbd"))
+        assert set(client.zrange(f"{prefix}:factsage", 0, -1)) == set(client.hkeys(f"{prefix}:facts"))
+        for wake in of(":wake:"):
+            assert client.llen(f"{prefix}:wake:{wake}") == 1
+        workers = {worker.decode() for worker in client.zrange(f"{prefix}:workers", 0, -1)}
+        assert workers == of(":w:")
+        for worker in of(":h:") - workers:
+            assert client.ttl(f"{prefix}:h:{worker}") > 0
+        for name in names:
+            if name.startswith((":e:", ":i:")):
+                assert client.ttl((prefix + name).encode("utf-8", "surrogateescape")) > 0
 
 
 def _bytes(job: dict[str, Any]) -> int:
