@@ -40,7 +40,7 @@ from gristmill.settings import Settings
 def lab(server: str, make_settings: Callable[..., Settings]) -> Iterator[Lab]:
     made = Lab(make_settings(server))
     yield made
-    made.client.close()
+    made.jobs.close()
 
 
 # 1. Atomic submit

@@ -66,6 +66,9 @@ class Wire:
         while self._idle:
             self._idle.pop().disconnect()  # type: ignore[no-untyped-call]
 
+    def __del__(self) -> None:
+        self.close()
+
     def _take(self) -> ConnectionInterface:
         if self._process != os.getpid():  # forked: the parent's connections are not ours
             self._idle, self._process = [], os.getpid()

@@ -173,4 +173,4 @@ class WorkerUnderTest:
                 self.stop()
             else:
                 self.kill()
-        self.jobs.client.close()
+        self.jobs.close()
