@@ -56,6 +56,9 @@ def test_broken_json_is_refused_with_line_and_column():
         b"[1,]",
         b"'a'",
         b"9" * 5000,
+        b"[1e999]",
+        b"-1E+0309",
+        b"9" * 400 + b".5",
     ],
 )
 def test_what_is_not_plain_json_is_refused(body):
@@ -65,6 +68,11 @@ def test_what_is_not_plain_json_is_refused(body):
 
 def test_a_surrogate_pair_is_one_character():
     assert parse_json(b'"\\ud83d\\ude00"', 64) == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize("body", ["1e308", "123456e100", "1E-999", "9" * 308 + ".5"])
+def test_every_number_that_a_float_can_hold_is_read(body):
+    assert parse_json(body.encode(), 64) == float(body)
 
 
 def nested(depth: int) -> bytes:

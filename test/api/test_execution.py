@@ -209,8 +209,17 @@ def test_more_inputs_than_allowed_are_refused(make_api):
     assert response.json["errors"][0]["pointer"] == "/inputs"
 
 
+def test_faults_of_inputs_outputs_and_call_backs_are_told_together(api):
+    response = api.execute(inputs={}, outputs={"nothing": {}}, subscriber={"successUri": "http://10.0.0.1/"})
+    assert {fault["pointer"] for fault in response.json["errors"]} == {
+        "/inputs/string",
+        "/outputs/nothing",
+        "/subscriber/successUri",
+    }
+
+
 def test_a_number_beyond_all_floats_is_refused(api):
-    body = '{"inputs": {"string": "x", "number": 1e999}}'
+    body = '{"inputs": {"string": "x"}, "other": 1e999}'
     response = api.client.post("/processes/echo/execution", data=body, content_type="application/json")
     assert response.status_code == 400
 
@@ -323,6 +332,20 @@ def test_equal_work_that_is_under_way_is_joined(api, work):
     work(api)
     for response in (first, again):
         wait_until(lambda response=response: job_of(api, response).status is Status.SUCCESSFUL)
+
+
+def test_requests_that_wait_for_equal_work_all_get_its_result(api, work):
+    answers = []
+    ask = lambda: answers.append(api.execute("doubled", inputs={"number": 21}, response="document"))  # noqa: E731
+    waiting = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in waiting:
+        thread.start()
+    wait_until(lambda: len(api.services.jobs.list(JobFilter()).jobs) == 4)
+    work(api)
+    for thread in waiting:
+        thread.join(30)
+    assert [answer.json for answer in answers] == [{"result": 42}] * 4
+    assert sorted(answer.headers["Gristmill-Submission"] for answer in answers) == ["joined"] * 3 + ["new"]
 
 
 def test_other_processes_are_run_every_time(api, work):

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from math import isinf
 from typing import NoReturn
 
 from flask import request
@@ -14,6 +15,8 @@ from gristmill.settings import Settings
 
 # A body of so many bytes is read straight from the server: Werkzeug's counting stream costs more than the parsing.
 _SHORT_BYTES = 4096
+# What may be a number beyond all floats; checking each number would double the time of parsing.
+_HUGE = re.compile(r"[0-9][eE]\+?[0-9]{3}|[0-9]{309}")
 _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -26,7 +29,7 @@ def read_json(settings: Settings) -> object:
 
     Raises UnsupportedMediaType (415) for a wrong or missing Content-Type, RequestEntityTooLarge (413), and
     InvalidRequestError (400): with line and column for what is not JSON; and for repeated names, NaN,
-    infinities, lone surrogates, and nesting deeper than ``settings.json_depth``.
+    infinities, numbers beyond all floats, lone surrogates, and nesting deeper than ``settings.json_depth``.
     """
     environ = request.environ
     if environ.get("CONTENT_TYPE") != "application/json":
@@ -54,7 +57,7 @@ def parse_json(body: bytes, max_depth: int) -> object:
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"The body is not UTF-8: byte {error.start} is not valid.") from error
     try:
-        value: object = _decoder.decode(text)
+        value: object = (_careful_decoder if _HUGE.search(text) else _decoder).decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InvalidRequestError(f"The body is not JSON: {error.msg} at {where}.") from error
@@ -70,7 +73,7 @@ def parse_json(body: bytes, max_depth: int) -> object:
 
 
 def canonical(value: object) -> bytes:
-    """The one JSON text of a value: names sorted, no spaces. ValueError for a number beyond all floats."""
+    """The one JSON text of a value that ``parse_json`` has returned: names sorted, no spaces."""
     return _canonical.encode(value).encode()
 
 
@@ -127,5 +130,13 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError(f"the number {text[:30]} is too large for a double-precision float")
+    return value
+
+
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_careful_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 _canonical = json.JSONEncoder(sort_keys=True, allow_nan=False, separators=(",", ":"))

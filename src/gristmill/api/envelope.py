@@ -17,12 +17,6 @@ _EXPOSED = (
 )
 
 
-def request_id() -> str:
-    """The id of the current request: the client's X-Request-Id when it is sane, else one made here."""
-    made: str = request.environ[_REQUEST_ID]
-    return made
-
-
 def install(app: Flask, services: Services) -> None:
     """Add what all requests and responses carry to an application."""
     settings, release = services.settings, services.release

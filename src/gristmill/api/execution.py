@@ -60,23 +60,29 @@ def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteReq
     if len(asked.inputs) > settings.inputs_per_job:
         most = f"at most {settings.inputs_per_job} inputs are allowed"
         raise InvalidInputsError(f"{len(asked.inputs)} inputs: {most}.", faults=[Fault("/inputs", most)])
-    for state, uri in asked.call_backs().items():
+    faults = _refused_call_backs(asked, settings)
+    try:
+        offering.process.check(asked.inputs, asked.raw_outputs())
+    except InvalidInputsError as error:
+        raise InvalidInputsError(error.detail, faults=[*error.faults, *faults]) from error
+    if faults:
+        raise InvalidRequestError(f"{faults[0].pointer}: {faults[0].detail}", faults=faults)
+    return asked
+
+
+def _refused_call_backs(asked: ExecuteRequest, settings: Settings) -> list[Fault]:
+    """The call-backs that would never be sent; their names are resolved only when they are."""
+    faults = []
+    for member, uri in asked.call_backs().items():
         try:
             check_url(uri, settings.call_back_allow)
         except RefusedUrlError as error:
-            fault = Fault(f"/subscriber/{state}", error.detail)
-            raise InvalidRequestError(f"{fault.pointer}: {error.detail}", faults=[fault]) from error
-    offering.process.check(asked.inputs, asked.raw_outputs())
-    return asked
+            faults.append(Fault(f"/subscriber/{member}", error.detail))
+    return faults
 
 
 def _new_job(offering: Offering, asked: ExecuteRequest, owner: str, priority: int) -> NewJob:
     process = offering.process
-    try:
-        inputs = negotiation.json_bytes(asked.inputs)
-    except ValueError as error:
-        too_large = "a number is too large for a double-precision float"
-        raise InvalidInputsError(f"In the inputs, {too_large}.", faults=[Fault("/inputs", too_large)]) from error
     equal_work = ""
     # What lies at a reference may change, so work on it is never surely equal.
     if process.limits.deterministic and not any(map(is_reference, asked.inputs.values())):
@@ -86,7 +92,7 @@ def _new_job(offering: Offering, asked: ExecuteRequest, owner: str, priority: in
         id=new_id(),
         process=process.id,
         owner=owner,
-        inputs=inputs,
+        inputs=negotiation.json_bytes(asked.inputs),
         interface=process.interface,
         process_version=offering.version,
         request=asked.result_text(),
