@@ -291,11 +291,11 @@ def test_a_thousand_watchers_leave_the_others_their_rate_and_the_memory(start: C
     def rate(served: Served) -> float:
         connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
         started = time.monotonic()
-        for _ in range(200):
+        for _ in range(50):
             connection.request("GET", "/")
             connection.getresponse().read()
         connection.close()
-        return 200 / (time.monotonic() - started)
+        return 50 / (time.monotonic() - started)
 
     def memory() -> float:
         rollup = Path(f"/proc/{among.children()[0]}/smaps_rollup").read_text()
@@ -310,7 +310,7 @@ def test_a_thousand_watchers_leave_the_others_their_rate_and_the_memory(start: C
             watcher.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
         for watcher in watchers:
             read_until(watcher, b"data: hello\n\n")
-        rates = [(rate(alone), rate(among)) for _ in range(10)]
+        rates = [(rate(alone), rate(among)) for _ in range(60)]
         assert memory() - before < 120
         now = among.get("/").json()
         assert now["streams"] == 1000

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Scope = Mapping[str, Any]
 Headers = list[tuple[bytes, bytes]]
+RequestBody = IO[bytes] | io.RawIOBase
 T = TypeVar("T")
 
 # A body whose length is known goes out in one piece up to this size.
@@ -78,12 +79,12 @@ class Exchange:
         self._context = contextvars.copy_context()
 
     @property
-    def request_body(self) -> IO[bytes]:
+    def request_body(self) -> RequestBody:
         """The body of the request; empty until one is set. It is closed with the exchange."""
         return self._request_body
 
     @request_body.setter
-    def request_body(self, body: IO[bytes]) -> None:
+    def request_body(self, body: RequestBody) -> None:
         self._request_body = self.environ["wsgi.input"] = body
 
     @property

@@ -36,7 +36,7 @@ class SleepingStream:
         self._asleep = False
         self._woken = False
         self._lock = threading.Lock()
-        self._on_wake: Callable[[], None] | None = None
+        self._on_wake: Callable[[], object] | None = None
 
     def wake(self) -> None:
         """End the stream's sleep, now or when it next sleeps. From any thread; returns at once."""
@@ -46,7 +46,7 @@ class SleepingStream:
         if on_wake is not None:
             on_wake()
 
-    def on_wake(self, call: Callable[[], None]) -> None:
+    def on_wake(self, call: Callable[[], object]) -> None:
         """Have ``call`` called, in the thread that wakes, at every ``wake``; and now if one came already."""
         with self._lock:
             self._on_wake = call

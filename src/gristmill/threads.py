@@ -101,7 +101,7 @@ class Threads:
                 self._idle.append(worker)
             if not worker.wake.acquire(timeout=IDLE_SECONDS):
                 with self._lock:
-                    if worker.job is None:
+                    if worker in self._idle:
                         self._idle.remove(worker)
                         self._count -= 1
                         return
