@@ -1,0 +1,122 @@
+"""The function library: loaded when it is missing, side by side with other versions, dropped when long unnamed."""
+
+import threading
+from collections.abc import Callable
+from importlib.resources import files
+
+import pytest
+import redis
+from redis.exceptions import ResponseError
+from support import RedisServer
+from support.lab import DONE, OFFER, Lab
+
+from gristmill import library
+from gristmill.job import Status
+from gristmill.library import HASH, Library
+from gristmill.settings import Settings
+from gristmill.store import connect
+
+SOURCE = files("gristmill").joinpath("jobs.lua").read_text("utf-8")
+
+
+def loaded(client: redis.Redis) -> set[str]:
+    found = client.execute_command("FUNCTION", "LIST", "LIBRARYNAME", "gristmill_*")
+    return {
+        (it[b"library_name"] if isinstance(it, dict) else it[1]).decode().removeprefix("gristmill_") for it in found
+    }
+
+
+@pytest.fixture
+def other_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function after which new calls use another version of the library."""
+
+    def change() -> None:
+        monkeypatch.setattr(library, "HASH", "another")
+        monkeypatch.setattr(library, "_CODE", SOURCE.replace("@HASH@", "another"))
+
+    return change
+
+
+def test_a_server_that_lacks_the_library_is_given_it(
+    own_server: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    lab = Lab(make_settings(own_server.url))
+    assert loaded(lab.client) == set()
+    job = lab.submit()
+    assert loaded(lab.client) == {HASH}
+    lab.client.function_flush()
+    assert lab.claim(lab.worker()).job_id == job.id
+
+
+def test_many_that_load_it_at_once_do_not_hinder_each_other(
+    own_server: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    labs = [Lab(make_settings(own_server.url)) for _ in range(8)]
+    gate, found = threading.Barrier(len(labs)), []
+
+    def go(lab: Lab) -> None:
+        gate.wait()
+        found.append(lab.submit().id)
+
+    threads = [threading.Thread(target=go, args=(lab,)) for lab in labs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(labs)
+    labs[0].check()
+
+
+def test_two_versions_work_on_the_same_jobs_in_turn(
+    own_server: RedisServer, make_settings: Callable[..., Settings], other_version: Callable[[], None]
+) -> None:
+    lab = Lab(make_settings(own_server.url))
+    worker = lab.worker()
+    jobs = [lab.submit() for _ in range(3)]
+    mine = lab.claim(worker)
+    lab.finish(mine)
+    taken = lab.claim(worker)
+    other_version()
+    lab.check()
+    lab.beat(worker, held={taken.token.partition(".")[2]: taken.token})
+    following = lab.finish(taken, DONE, offers=(OFFER,))
+    assert following is not None
+    assert following.job_id == jobs[2].id
+    lab.finish(following)
+    assert [lab.status(job).status for job in jobs] == [Status.SUCCESSFUL] * 3
+    assert loaded(lab.client) == {HASH, "another"}
+    lab.check()
+
+
+def test_a_version_that_no_heartbeat_has_named_for_a_day_is_dropped(
+    own_server: RedisServer, make_settings: Callable[..., Settings], other_version: Callable[[], None]
+) -> None:
+    lab = Lab(make_settings(own_server.url))
+    lab.worker()
+    other_version()
+    lab.worker()
+    lab.jobs.drop_old_libraries()
+    assert loaded(lab.client) == {HASH, "another"}
+    now = lab.client.time()[0]
+    lab.client.zadd(f"{lab.prefix}:libs", {HASH: (now - 86_401) * 1_000_000, "another": (now - 86_000) * 1_000_000})
+    lab.jobs.drop_old_libraries()
+    lab.jobs.drop_old_libraries()
+    assert loaded(lab.client) == {"another"}
+    assert lab.client.zrange(f"{lab.prefix}:libs", 0, -1) == [b"another"]
+
+
+def test_a_dropped_version_that_is_still_called_comes_back(
+    own_server: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    lab = Lab(make_settings(own_server.url))
+    job = lab.submit()
+    lab.client.zadd(f"{lab.prefix}:libs", {HASH: 1})
+    lab.jobs.drop_old_libraries()
+    assert loaded(lab.client) == set()
+    assert lab.status(job).status is Status.ACCEPTED
+    assert loaded(lab.client) == {HASH}
+
+
+def test_a_refusal_of_the_function_itself_is_not_taken_for_a_missing_library(settings: Settings) -> None:
+    with pytest.raises(ResponseError, match="LOST"):
+        Library(connect(settings), settings.key_prefix).call("progress", "nobody", "1.w.1", 1, "")

@@ -1,0 +1,109 @@
+"""The connection, and what errors of Redis become."""
+
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+from redis import exceptions
+from support import RedisServer, free_port
+
+from gristmill.errors import ConfigurationError, StorageFullError, UnavailableError
+from gristmill.jobs import Jobs
+from gristmill.settings import Settings
+from gristmill.store import (
+    LONGEST_BLOCK_SECONDS,
+    SOCKET_TIMEOUT_SECONDS,
+    connect,
+    facts_about,
+    mapped_errors,
+    translated,
+)
+
+UNAVAILABLE = [
+    exceptions.ConnectionError("refused"),
+    exceptions.TimeoutError("no answer"),
+    exceptions.BusyLoadingError("loading"),
+    exceptions.ReadOnlyError("a replica"),
+    exceptions.AuthenticationError("WRONGPASS"),
+    exceptions.ResponseError("MISCONF cannot persist"),
+    exceptions.ResponseError("MASTERDOWN link is down"),
+    exceptions.ResponseError("BUSY running a script"),
+]
+
+
+@pytest.mark.parametrize("error", UNAVAILABLE, ids=str)
+def test_a_server_that_cannot_answer_now_is_unavailable_with_a_time_to_come_back(error: redis.RedisError) -> None:
+    with pytest.raises(UnavailableError) as raised, mapped_errors():
+        raise error
+    assert raised.value.retry_after_seconds
+    assert raised.value.__cause__ is error
+
+
+def test_a_server_without_memory_is_full() -> None:
+    assert isinstance(translated(exceptions.OutOfMemoryError("maxmemory")), StorageFullError)
+
+
+def test_a_mistake_of_our_own_stays_what_it_is() -> None:
+    error = exceptions.ResponseError("ERR unknown command")
+    assert translated(error) is error
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "http://localhost:1", "redis://localhost:port"])
+def test_an_unusable_url_is_a_configuration_error_that_names_the_setting(
+    make_settings: Callable[..., Settings], url: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+        connect(make_settings(url))
+
+
+def test_a_server_that_is_not_there_is_an_error_within_seconds(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(f"redis://127.0.0.1:{free_port()}/0")
+    started = time.monotonic()
+    with pytest.raises(UnavailableError):
+        Jobs(connect(settings), settings).get("x")
+    assert time.monotonic() - started < 10
+
+
+def test_a_server_that_accepts_and_says_nothing_is_an_error_within_seconds(
+    make_settings: Callable[..., Settings],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = make_settings(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        started = time.monotonic()
+        with pytest.raises(UnavailableError):
+            Jobs(connect(settings), settings).get("x")
+        assert time.monotonic() - started < 15
+
+
+def test_a_wrong_password_is_unavailable_and_is_not_told(
+    start_server: Callable[..., RedisServer], make_settings: Callable[..., Settings]
+) -> None:
+    server = start_server("redis")
+    server.client().config_set("requirepass", "right")
+    settings = make_settings(f"redis://:wr0ng@127.0.0.1:{server.port}/0")
+    with pytest.raises(UnavailableError) as raised:
+        Jobs(connect(settings), settings).get("x")
+    assert "wr0ng" not in str(raised.value)
+
+
+def test_a_unix_socket_will_do(
+    start_server: Callable[..., RedisServer],
+    make_settings: Callable[..., Settings],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.mktemp("s") / "r.sock"
+    start_server("redis", unixsocket=str(path))
+    settings = make_settings(f"unix://{path}?db=0")
+    assert Jobs(connect(settings), settings).workers() == ()
+
+
+def test_a_blocking_wait_is_shorter_than_the_time_after_which_a_connection_is_given_up() -> None:
+    assert LONGEST_BLOCK_SECONDS < SOCKET_TIMEOUT_SECONDS
+
+
+def test_the_facts_name_the_server_and_how_it_keeps_data(own_server: RedisServer) -> None:
+    facts = facts_about(own_server.client())
+    assert (facts["server"], facts["append_only"], facts["appendfsync"]) == (own_server.backend, True, "everysec")
+    assert facts["maxmemory_policy"] == "noeviction"
