@@ -215,3 +215,33 @@ def test_proxies_are_told_not_to_hold_the_stream_back(api):
 
 def test_an_unknown_job_has_no_stream(api):
     assert stream(api, "nope").status_code == 404
+
+
+def test_a_change_while_redis_restarts_is_told_afterwards(make_api, start_server):
+    server = start_server("redis", appendfsync="always")
+    api = make_api(redis_url=server.url)
+    worker = WorkerByHand(api.services.jobs, api.services.registry.offers(api.services.release))
+    job_id = submitted(api)
+    seen, thread = watched(api, job_id)
+    server.kill()
+    server.start()
+    worker.succeed(("string", "text/plain", b"x"))
+    thread.join(60)
+    assert not thread.is_alive()
+    assert [frame for frame in seen if frame.id][-1].status["status"] == "successful"
+
+
+def test_a_stream_that_redis_does_not_confirm_says_when_to_come_again(api, monkeypatch):
+    monkeypatch.setattr("gristmill.hub.CONFIRM_SECONDS", 0.0)
+    [frame] = told(api, submitted(api))
+    assert frame.retry == "2000"
+    assert api.services.places.taken == 0
+
+
+def test_without_redis_a_stream_is_503(make_api, start_server):
+    server = start_server("redis")
+    api = make_api(redis_url=server.url)
+    job_id = submitted(api)
+    server.kill()
+    assert stream(api, job_id).status_code == 503
+    assert api.services.places.taken == 0
