@@ -768,9 +768,9 @@ end
 local function fail_without_worker(queue, now, limit_us, budget)
   for _, name in ipairs(redis.call('ZRANGE', P .. ':t:' .. queue, 0, budget - 1)) do
     for urgency = 0, 3 do
-      local latest = now - limit_us - (3 - urgency) * URGENT
-      local old = redis.call('ZRANGEBYSCORE', P .. ':q:' .. queue .. '|' .. name, '(' .. text_of(latest - URGENT), text_of(latest),
-                             'LIMIT', 0, budget)
+      local newest = now - (3 - urgency) * URGENT   -- by which the young of greater urgency are left out
+      local old = redis.call('ZRANGEBYSCORE', P .. ':q:' .. queue .. '|' .. name, '(' .. text_of(newest - URGENT),
+                             text_of(newest - limit_us), 'LIMIT', 0, budget)
       for _, id in ipairs(old) do
         local rec = load(id)
         unqueue(id, rec)
