@@ -94,6 +94,12 @@ def test_an_exception_is_retried_as_often_as_the_process_says(worker: WorkerUnde
     assert job.attempts == 3
 
 
+def test_a_message_with_half_a_character_is_told_with_an_escape(worker: WorkerUnderTest) -> None:
+    job = worker.run("fail_over_an_odd_name")
+    assert ended(job) == (Status.FAILED, End.EXCEPTION)
+    assert job.detail == "ValueError: caf\\udce9.csv"
+
+
 @pytest.mark.parametrize(("how", "words"), [("exit", "SystemExit: 4"), ("interrupt", "KeyboardInterrupt")])
 def test_leaving_by_another_exception_is_a_failure_too(worker: WorkerUnderTest, how: str, words: str) -> None:
     job = worker.run("leave_by", how=how)

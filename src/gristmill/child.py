@@ -300,5 +300,5 @@ def _faults(error: InvalidInputsError) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()  # file names may hold half characters
     return line if len(line) <= DETAIL_LETTERS else line[: DETAIL_LETTERS - 1] + "…"

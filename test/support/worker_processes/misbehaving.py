@@ -151,6 +151,12 @@ def multiply() -> float:
 
 
 @process(seconds=60)
+def fail_over_an_odd_name() -> int:
+    """Name a file whose name is not UTF-8, as an OSError would."""
+    raise ValueError(os.fsdecode(b"caf\xe9.csv"))
+
+
+@process(seconds=60)
 def leave_by(how: str) -> int:
     """Raise something that is no Exception."""
     raise SystemExit(4) if how == "exit" else KeyboardInterrupt
