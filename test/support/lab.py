@@ -134,6 +134,8 @@ class Lab:
         ready = {field.decode()[2:] for field in client.hkeys(f"{prefix}:c") if field.startswith(b"q ")}
         assert ready == {name[3:].partition("|")[0] for name in queued.values()}
 
+        assert {field.decode() for field in client.hkeys(f"{prefix}:nowork")} <= ready
+
         packed = client.hgetall(f"{prefix}:owners")
         owners = {name.decode(): msgpack.unpackb(it, raw=False) for name, it in packed.items()}
         for name, owner in owners.items():
