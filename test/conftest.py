@@ -6,11 +6,12 @@ Nothing here touches a server that the tests did not start, and no test empties 
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from support import BACKENDS, RedisServer, why_missing
@@ -68,10 +69,15 @@ def key_prefix() -> str:
 
 
 @pytest.fixture
-def make_settings(tmp_path: Path, key_prefix: str) -> Callable[..., Settings]:
-    """Return a function that makes settings: ``make_settings(url, lease_seconds=2)``."""
+def make_settings(tmp_path: Path, key_prefix: str) -> Iterator[Callable[..., Settings]]:
+    """Return a function that makes settings: ``make_settings(url, lease_seconds=2)``.
+
+    What the test leaves under its prefix is removed afterwards, so that scanning stays quick for the others.
+    """
+    urls: set[str] = set()
 
     def make(url: str, **changes: Any) -> Settings:
+        urls.add(url)
         return Settings(
             **{
                 "redis_url": url,
@@ -83,7 +89,16 @@ def make_settings(tmp_path: Path, key_prefix: str) -> Callable[..., Settings]:
             | changes
         )
 
-    return make
+    yield make
+    for url in urls:
+        _remove_keys(url, key_prefix)
+
+
+def _remove_keys(url: str, prefix: str) -> None:
+    with suppress(redis.RedisError), redis.Redis.from_url(url, socket_timeout=5, retry=None) as client:
+        found = client.scan_iter(f"{prefix}:*", count=1000)
+        while batch := list(itertools.islice(found, 1000)):
+            client.unlink(*batch)
 
 
 @pytest.fixture

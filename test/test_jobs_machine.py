@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support import RedisServer
 from support.lab import DONE, OFFER, Lab, child_of
 
 from gristmill.errors import LostAttemptError
@@ -232,9 +233,9 @@ class Queue(RuleBasedStateMachine):
 
 
 def test_any_sequence_of_events_keeps_the_queue_true_to_the_model(
-    server: str, make_settings: Callable[..., Settings]
+    own_server: RedisServer, make_settings: Callable[..., Settings]
 ) -> None:
-    machine = type("QueueHere", (Queue,), {"lab": Lab(make_settings(server))})
+    machine = type("QueueHere", (Queue,), {"lab": Lab(make_settings(own_server.url))})
     checks = settings(
         max_examples=40, stateful_step_count=40, deadline=None, derandomize=True,
         phases=[Phase.explicit, Phase.generate],
