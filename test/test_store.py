@@ -51,11 +51,9 @@ def test_a_mistake_of_our_own_stays_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "http://localhost:1", "redis://localhost:port"])
-def test_an_unusable_url_is_a_configuration_error_that_names_the_setting(
-    make_settings: Callable[..., Settings], url: str
-) -> None:
+def test_an_unusable_url_is_a_configuration_error_that_names_the_setting(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
-        connect(make_settings(url))
+        connect(Settings(redis_url=url))
 
 
 def test_a_server_that_is_not_there_is_an_error_within_seconds(make_settings: Callable[..., Settings]) -> None:
