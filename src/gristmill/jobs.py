@@ -467,7 +467,8 @@ class Jobs:
         return secret
 
     def drop_old_libraries(self) -> None:
-        """Delete the function libraries of releases that have been gone for a day."""
+        """Delete the function libraries of releases that have been gone for a day, and name our own facts again."""
+        self._accepts.clear()
         self._library.drop_unnamed()
 
     # Facts
