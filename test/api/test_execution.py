@@ -224,6 +224,14 @@ def test_a_number_beyond_all_floats_is_refused(api):
     assert response.status_code == 400
 
 
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", 415), ("br, gzip", 415), ("identity", 201), ("", 201)])
+def test_a_compressed_body_is_refused_by_its_encoding_and_not_read_as_json(api, encoding, status):
+    response = api.client.post(
+        "/processes/echo/execution", json={"inputs": {"string": "x"}}, headers={**ASYNC, "Content-Encoding": encoding}
+    )
+    assert response.status_code == status
+
+
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/xml", "multipart/form-data", "application/x-www-form-urlencoded", ""]
 )

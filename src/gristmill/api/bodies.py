@@ -27,13 +27,16 @@ class _RepeatedNameError(ValueError):
 def read_json(settings: Settings) -> object:
     """The current request's body as a JSON value.
 
-    Raises UnsupportedMediaType (415) for a wrong or missing Content-Type, RequestEntityTooLarge (413), and
-    InvalidRequestError (400): with line and column for what is not JSON; and for repeated names, NaN,
-    infinities, numbers beyond all floats, lone surrogates, and nesting deeper than ``settings.json_depth``.
+    Raises UnsupportedMediaType (415) for a wrong or missing Content-Type or a compressed body,
+    RequestEntityTooLarge (413), and InvalidRequestError (400): with line and column for what is not JSON; and for
+    repeated names, NaN, infinities, numbers beyond all floats, lone surrogates, and nesting deeper than
+    ``settings.json_depth``.
     """
     environ = request.environ
     if environ.get("CONTENT_TYPE") != "application/json":
         _refuse_other_types(request.mimetype)
+    if encoding := environ.get("HTTP_CONTENT_ENCODING", "").strip():
+        _refuse_encodings(encoding)
     length = environ.get("CONTENT_LENGTH", "")
     if not length.isdecimal() or int(length) > min(_SHORT_BYTES, settings.body_bytes):
         return parse_json(request.get_data(cache=False), settings.json_depth)
@@ -48,6 +51,11 @@ def _refuse_other_types(media_type: str) -> None:
         raise UnsupportedMediaType(
             f"The body must be JSON, with Content-Type: application/json; it came as {media_type or 'no type at all'}."
         )
+
+
+def _refuse_encodings(encoding: str) -> None:
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType(f"The body has Content-Encoding: {encoding[:40]}; send it uncompressed.")
 
 
 def parse_json(body: bytes, max_depth: int) -> object:
