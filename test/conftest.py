@@ -95,7 +95,7 @@ def make_settings(tmp_path: Path, key_prefix: str) -> Iterator[Callable[..., Set
 
 
 def _remove_keys(url: str, prefix: str) -> None:
-    with suppress(redis.RedisError), redis.Redis.from_url(url, socket_timeout=5, retry=None) as client:
+    with suppress(redis.RedisError, ValueError), redis.Redis.from_url(url, socket_timeout=5, retry=None) as client:
         found = client.scan_iter(f"{prefix}:*", count=1000)
         while batch := list(itertools.islice(found, 1000)):
             client.unlink(*batch)
