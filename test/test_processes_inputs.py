@@ -180,6 +180,16 @@ def test_a_flood_of_faults_is_counted_and_not_listed(number: int, listed: int) -
     assert len(faults(list[int], ["x"] * number)) == listed
 
 
+@pytest.mark.parametrize(
+    ("hint", "raw"),
+    [(list[int], ["x"] * 50_000), (dict[str, list[int]], {"a": [["x"] * 10] * 5000}), (bytes, "?" * 1_000_000)],
+)
+def test_what_is_large_is_checked_by_the_run_and_not_ahead_of_it(hint: Any, raw: object) -> None:
+    assert one(hint).read({"x": raw}, None) == {"x": None}
+    with pytest.raises(InvalidInputsError):
+        one(hint).read({"x": raw}, fetched(b""))
+
+
 def test_json_that_is_nested_too_deep_is_a_fault() -> None:
     deep = b"[" * 400 + b"]" * 400
 

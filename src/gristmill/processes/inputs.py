@@ -38,6 +38,10 @@ _ANYTHING = "application/octet-stream"
 _SHOWN_VALUE = 60
 _LISTED_FAULTS = 100
 _COUNTED_FAULTS = 10_000
+# What is larger is checked only where the process runs, in a child that can be killed: finding a million faults
+# takes many seconds, in which a server could do nothing else.
+CHECKED_VALUES = 20_000
+_LETTERS_A_VALUE = 16
 _USABLE = (
     "use int, float, str, bool, bytes, date, datetime, Literal, Enum, list, dict, a Pydantic model, "
     "BoundingBox or Table"
@@ -82,10 +86,13 @@ class Input:
         return str(self.schema.get("contentMediaType", _ANYTHING))
 
     def read(self, raw: object, fetch: Fetch | None) -> Any:
-        """Return the Python value of what the request gave; without ``fetch``, a reference is checked in form only.
+        """Return the Python value of what the request gave.
 
-        Raises InvalidInputsError with every fault.
+        Without ``fetch`` it is a check ahead of the run: a reference is checked in form only, and what is large not at
+        all. Raises InvalidInputsError with every fault.
         """
+        if fetch is None and is_large(raw):
+            return None
         at = "/inputs/" + _escape(self.name)
         if isinstance(raw, dict):
             if is_reference(raw) or not self.takes_objects:
@@ -208,6 +215,25 @@ class Inputs:
         if faults:
             raise InvalidInputsError(_sentence(faults), faults=faults)
         return values
+
+
+def is_large(value: object) -> bool:
+    """Return whether a given value holds more than ``CHECKED_VALUES`` values, or as much in long strings."""
+    left = CHECKED_VALUES
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            left -= len(one) // _LETTERS_A_VALUE
+        elif isinstance(one, dict | list):
+            left -= len(one)
+        if left < 0:
+            return True
+        if isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+    return False
 
 
 def is_reference(value: object) -> bool:
