@@ -15,6 +15,8 @@ import httpx
 import pytest
 from support import wait_until
 
+from gristmill.lifeline import tied
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 
 REPOSITORY = Path(__file__).parents[2]
@@ -31,7 +33,7 @@ class Up:
         own = {"GRISTMILL_DATA_FOLDER": str(folder / "data"), "GRISTMILL_PROCESSES": str(REPOSITORY / "processes")}
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gristmill", "up", *options],
+                tied([sys.executable, "-m", "gristmill", "up", *options], signal.SIGTERM),
                 env=dict(os.environ) | own | {"GRISTMILL_CHILDREN": "1"} | environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
