@@ -21,7 +21,7 @@ def post(prefer: str = "") -> bytes:
     """An execute request of the no-op process."""
     body = json.dumps({"inputs": {}}).encode()
     head = (
-        f"POST /processes/noop/execution HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"POST /processes/noop/execution HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"{prefer}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -65,7 +65,7 @@ def measure(url: str, folder: Path) -> Report:
         rates = interleaved(
             {
                 "execution, respond-async": lambda: rate(port, execute),
-                "bare route": lambda: rate(bare.port, b"GET /get HTTP/1.1\r\nHost: bench\r\n\r\n"),
+                "bare route": lambda: rate(bare.port, b"GET /get HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
             }
         )
         share = rates["execution, respond-async"] / rates["bare route"]

@@ -7,7 +7,7 @@ import time
 
 from bench.measure import percentile
 
-REQUEST = b"GET /get HTTP/1.1\r\nHost: bench\r\n\r\n"
+REQUEST = b"GET /get HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 async def client(port: int, end: float, seconds: list[float], request: bytes) -> None:
