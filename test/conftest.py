@@ -20,7 +20,12 @@ from support.system import RunningSystem
 from gristmill.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
-hypothesis_settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile(
+    "busy machine",
+    deadline=None,
+    derandomize="CI" in os.environ,  # a change is to fail for what it changed; developers go on searching
+    suppress_health_check=[HealthCheck.too_slow],
+)
 hypothesis_settings.load_profile("busy machine")
 _numbers = itertools.count(1)
 
