@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
@@ -279,6 +279,7 @@ CELLS = st.one_of(
 
 @settings(max_examples=10)
 @given(st.lists(CELLS, max_size=3))
+@example([[-1, 2**63 - 1], [-(2**63), 2**63 - 1, None]])  # wider than an integer of 64 bits
 def test_every_table_can_be_summarised(columns: list[list[Any]]) -> None:
     longest = max(map(len, columns), default=0)
     table = {f"c{number}": cells + [None] * (longest - len(cells)) for number, cells in enumerate(columns)}

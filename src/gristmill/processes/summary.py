@@ -144,7 +144,7 @@ def _panel(pictures: Any, column: Column, counted: list[tuple[Any, int]]) -> Any
         )
     values = finite(column)
     try:
-        if column.kind == "integer" and counted and int(np.ptp(values)) < _PANEL_BINS:
+        if column.kind == "integer" and counted and int(values.max()) - int(values.min()) < _PANEL_BINS:
             low, high = values.min() - 0.5, values.max() + 0.5
             counts, edges = bin_counts(values, round(high - low), low, high)
         else:
