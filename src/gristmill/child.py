@@ -120,7 +120,7 @@ class Child:
         self._plan = plan
         self._place = place
         self._slot = plan.slots.slot(birth.slot)
-        self._jobs = Jobs(connect(plan.settings, single=True), plan.settings, plan.release)
+        self._jobs = Jobs(connect(plan.settings), plan.settings, plan.release)
         self._fetcher = Fetcher(plan.settings)
         self._log = log.bind(worker=plan.worker, child=self.name)
         self._left = plan.settings.child_jobs

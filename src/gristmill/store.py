@@ -38,10 +38,9 @@ _KEEPALIVE_OVER_TCP: dict[str, Any] = {"socket_keepalive": True}
 Client = redis.Redis
 
 
-def connect(settings: Settings, *, single: bool = False) -> Client:
+def connect(settings: Settings) -> Client:
     """A client of the configured server; it connects with the first command, and again after a loss.
 
-    single: keep one connection without a pool (for a child, which is single-threaded).
     Every call that changes state is safe to repeat, so a call whose reply was lost is sent again.
     Raises ConfigurationError when the URL is malformed.
     """
@@ -56,7 +55,6 @@ def connect(settings: Settings, *, single: bool = False) -> Client:
             **_KEEPALIVE_OVER_TCP if not settings.redis_url.startswith("unix:") else {},
             retry=retry,
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
-            single_connection_client=single,
             client_name="gristmill",
             protocol=3,
         )

@@ -47,7 +47,7 @@ class Wire:
                 raise
             except (RedisConnectionError, RedisTimeoutError):
                 connection.disconnect()  # type: ignore[no-untyped-call]
-                self._idle.clear()
+                self.close()
                 now = time.monotonic()
                 give_up = give_up or now + RETRY_SECONDS
                 if now >= give_up:
