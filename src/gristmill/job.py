@@ -160,7 +160,6 @@ class Job:
     crashes: int = 0
     hand_backs: int = 0
     request: str = ""
-    subscriber: dict[str, str] = field(default_factory=dict)
     outputs: tuple[Output, ...] = ()
     inputs: Output | None = None
     log: Output | None = None
@@ -223,7 +222,6 @@ class Attempt:
     release: str
     request: str = ""
     retries: int = 0
-    accepted_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

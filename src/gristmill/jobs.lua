@@ -432,7 +432,7 @@ end
 
 local function attempt_of(id, rec)
   local release = rec.w and redis.call('HGET', P .. ':facts', rec.f) or ''
-  return {id, token_of(rec), rec.a, rec.p, rec.o, rec.i or '', rec.I or '', release, rec.rq or '', rec.R or 0, rec.c, rec.q:match('@(.-)@')}
+  return {id, token_of(rec), rec.a, rec.p, rec.o, rec.i or '', rec.I or '', release, rec.rq or '', rec.R or 0, rec.q:match('@(.-)@')}
 end
 
 local function expire_in_queue(id, rec, now)

@@ -303,7 +303,7 @@ class Jobs:
             if reply == b"dead":
                 raise LostAttemptError("This child has been settled; it cannot claim.")
             return None
-        job_id, token, number, process, owner, inputs, blob, release, request, retries, created, interface = reply
+        job_id, token, number, process, owner, inputs, blob, release, request, retries, interface = reply
         if blob:
             name, _, size = blob.decode().split(",")
             inputs = b"".join(self.output_chunks(Output("inputs", "application/json", None, name, int(size))))
@@ -311,7 +311,6 @@ class Jobs:
             job_id=job_id.decode(), token=token.decode(), number=number, process=process.decode(),
             owner=owner.decode("utf-8", "surrogateescape"), interface=interface.decode(), inputs=inputs,
             release=release.decode().partition("|")[0] or self.release, request=request.decode(), retries=retries,
-            accepted_at=created,
         )  # fmt: skip
 
     def put_output(self, token: str, job_id: str, name: str, media_type: str, data: bytes) -> Output:
