@@ -84,6 +84,27 @@ def test_wake_is_called_after_the_event_is_there(redis_url, make_hub):
     assert seen == [Event(3, Status.SUCCESSFUL, 100)]
 
 
+@pytest.mark.parametrize("content", ["3 suspended 40", "3", "", "a b c d", "\x00"])
+def test_a_message_that_is_not_understood_means_look_again(redis_url, make_hub, content):
+    jobs, hub = make_hub(redis_url)
+    with hub.watch("a") as watch:
+        tell(jobs, "a", content)
+        assert watch.wait(10) == LOOK_AGAIN
+        tell(jobs, "a", "4 running 50")
+        assert watch.wait(10) == Event(4, Status.RUNNING, 50)
+
+
+def test_closing_while_watches_come_and_go_raises_nothing(redis_url, make_hub):
+    for _ in range(20):
+        jobs, hub = make_hub(redis_url)
+        with hub.watch("a"):
+            closing = threading.Thread(target=hub.close)
+            closing.start()
+        closing.join(10)
+        hub.close()
+        assert hub.watchers == 0
+
+
 def test_watchers_of_other_jobs_hear_nothing(redis_url, make_hub):
     jobs, hub = make_hub(redis_url)
     with hub.watch("a") as a, hub.watch("a") as again, hub.watch("b") as b:

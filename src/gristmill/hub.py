@@ -161,9 +161,9 @@ class Hub:
                 self._poking.send(b"!")
 
     def _run(self, poked: socket.socket) -> None:
-        with poked:
-            self._reconnect(poked)
-        with self._lock:
+        self._reconnect(poked)
+        with self._lock:  # both ends at once: whoever pokes finds both or none
+            poked.close()
             if self._poking is not None:
                 self._poking.close()
                 self._poking = None
@@ -256,5 +256,8 @@ class Hub:
 
 
 def _event(content: bytes) -> Event:
-    revision, status, progress = content.split()
-    return Event(int(revision), Status(status.decode()), int(float(progress)))
+    try:
+        revision, status, progress = content.split()
+        return Event(int(revision), Status(status.decode()), int(float(progress)))
+    except ValueError:  # of another release, or of somebody else: the job itself tells
+        return LOOK_AGAIN
