@@ -97,13 +97,12 @@ def test_a_message_that_is_not_understood_means_look_again(redis_url, make_hub, 
 
 def test_a_watcher_that_leaves_while_the_hub_closes_finds_it_whole_or_gone(redis_url, make_hub):
     _, hub = make_hub(redis_url)
-    with hub.watch("a"):
-        with hub._lock:  # as a watcher that leaves holds it
-            hub._closed.set()
-            hub._poke()
-            time.sleep(0.3)  # the hub's thread ends, as far as it can
-            hub._is_poked = False
-            hub._poke()
+    with hub.watch("a"), hub._lock:  # as a watcher that leaves holds it
+        hub._closed.set()
+        hub._poke()
+        time.sleep(0.3)  # the hub's thread ends, as far as it can
+        hub._is_poked = False
+        hub._poke()
     hub.close()
     assert hub.watchers == 0
 
