@@ -73,9 +73,11 @@ local URGENT = 1e15   -- above any age of a queue in microseconds, so that urgen
 local P               -- the prefix
 local O               -- owner -> {packed as it was read, it}
 
--- Lua's own conversion to text keeps 14 digits; a time has 16.
+-- Lua's own conversion to text keeps 14 digits; a time has 16. "%d" is quicker, but needs a long of 64 bits.
+local whole   -- found at the first use: while a library is being loaded, there is no "string"
 local function text_of(number)
-  return string.format('%.0f', number)
+  whole = whole or (string.format('%d', 2^52) == '4503599627370496' and '%d' or '%.0f')
+  return string.format(whole, number)
 end
 
 local function clock()
@@ -276,8 +278,8 @@ local function count_attempt(rec, how, now)
   for _, edge in ipairs(BUCKETS) do
     if seconds <= edge then bucket = tostring(edge) break end
   end
-  redis.call('HINCRBY', P .. ':stats', rec.p .. '|' .. how .. '|' .. bucket, 1)
-  redis.call('HINCRBY', P .. ':stats', rec.p .. '|us', now - (rec.b or now))
+  redis.call('HINCRBY', P .. ':stats', rec.p .. '|' .. how .. '|' .. bucket, '1')
+  redis.call('HINCRBY', P .. ':stats', rec.p .. '|us', text_of(now - (rec.b or now)))
 end
 
 local function wake_if_ready(rec)
@@ -464,8 +466,9 @@ local function choose(queues, paused, offers, release)
     local limit, facts, process = eligible(queue, offers, release)
     if limit and not paused[process] and not paused['*']
         and (limit == 0 or (tonumber(redis.call('HGET', P .. ':running', process)) or 0) < limit) then
-      local head = redis.call('ZRANGE', P .. ':t:' .. queue, 0, 0, 'WITHSCORES')
-      local it = {queue = queue, name = head[1], turn = tonumber(head[2]), limit = limit, facts = facts, process = process}
+      local head = redis.call('ZRANGE', P .. ':t:' .. queue, 0, 1, 'WITHSCORES')
+      local it = {queue = queue, name = head[1], turn = tonumber(head[2]), limit = limit, facts = facts, process = process,
+                  is_alone = #queues == 1 and #head == 2}
       if best and it.turn == best.turn then
         local function oldest(of)
           local head = redis.call('ZRANGE', P .. ':q:' .. of.queue .. '|' .. of.name, 0, 0, 'WITHSCORES')
@@ -496,12 +499,14 @@ local function take(child, offers, release, now)
       expire_in_queue(id, rec, now)
     else
       local owner = owner_of(rec)
-      if from.turn > v then
-        v = from.turn
-        redis.call('HSET', P .. ':c', 'v', v)
+      if not from.is_alone then   -- one who is alone needs no turns, and whoever comes then begins level
+        if from.turn > v then
+          v = from.turn
+          redis.call('HSET', P .. ':c', 'v', text_of(v))
+        end
+        owner.t = v + 1
+        for _, queue in ipairs(owner.q) do redis.call('ZADD', P .. ':t:' .. queue, text_of(owner.t), from.name) end
       end
-      owner.t = v + 1
-      for _, queue in ipairs(owner.q) do redis.call('ZADD', P .. ':t:' .. queue, owner.t, from.name) end
       if from.limit > 0 then
         redis.call('HINCRBY', P .. ':running', from.process, 1)
         rec.l = 1
