@@ -13,8 +13,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gristmill.limits import (
     IS_LINUX,
@@ -29,6 +31,8 @@ from gristmill.limits import (
 
 LOG_BYTES = 64 * 1024
 _MEASURE_EVERY = 64
+# Without the conversion to an enumeration, which takes longer than all other looks at what a run has left behind.
+_handler_of: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
 _UNTOUCHED = (0, 0)  # the time that a folder gets which holds nothing: whatever is put into it changes that
 _LAST_END_SECONDS = 1.0
 # The log is a file too, and the kernel's limit on files must leave it room.
@@ -62,7 +66,7 @@ class Workplace:
         self._log = _redirect(log)
         self._streams = (sys.stdout, sys.stderr)
         self._environment = dict(_raw_environment())
-        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._handlers = {number: _handler_of(number) for number in (signal.SIGTERM, signal.SIGINT)}
         self._threads = threading.active_count()
         self._memory = OwnMemory()
         self._growth_bytes = growth_bytes
@@ -119,7 +123,7 @@ class Workplace:
         if threading.active_count() > self._threads:
             self.is_worn = True
         for number, handler in self._handlers.items():
-            if signal.getsignal(number) is not handler:
+            if _handler_of(number) is not handler:
                 signal.signal(number, handler)
         signal.alarm(0)
         self._runs += 1
