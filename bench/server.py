@@ -67,7 +67,7 @@ class Candidate:
         watchers = []
         for _ in range(count):
             watcher = stack.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout=60))
-            watcher.sendall(b"GET /events HTTP/1.1\r\nHost: bench\r\n\r\n")
+            watcher.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             watchers.append(watcher)
         for watcher in watchers:
             data = b""

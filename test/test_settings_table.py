@@ -56,3 +56,19 @@ def test_misspelt_variables_are_found() -> None:
 )
 def test_a_password_in_a_url_is_never_shown(value: str, shown: str) -> None:
     assert settings_table.without_password(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("GRISTMILL_PUBLIC_URL", "data.example.org", "such as https://example.org/gristmill"),
+        ("GRISTMILL_PUBLIC_URL", "https://example.org/?x=1", "URL without query"),
+        ("GRISTMILL_CORS_ORIGINS", "https://a.example, b.example", "'b.example' is no origin"),
+        ("GRISTMILL_CORS_ORIGINS", "https://a.example/page", "scheme and host without a path"),
+    ],
+)
+def test_addresses_of_the_wrong_form_are_refused_with_an_example(monkeypatch, variable, value, told) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=variable) as caught:
+        settings_table.load()
+    assert told in caught.value.detail

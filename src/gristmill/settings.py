@@ -3,11 +3,12 @@
 The help of ``gristmill settings``, docs/settings.md and the validation all come from here.
 """
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Role = Literal["none", "read", "run", "manage"]
@@ -17,6 +18,19 @@ ProxyHeaders = Literal["x-forwarded", "forwarded"]
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _public_url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        raise ValueError("must be a URL without query, such as https://example.org/gristmill")
+    return text
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#]+", origin):
+            raise ValueError(f"{origin!r} is no origin: scheme and host without a path, such as https://example.org")
+    return origins
 
 
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
@@ -31,7 +45,6 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["dev", "test", "prod"] = Field("dev", description="Name of the deployment environment.")
-    # (sections follow; every helper adds the fields of its part here, with unit in the name and a description)
     redis_url: str = Field(
         "",
         validation_alias="REDIS_URL",
@@ -61,9 +74,8 @@ class Settings(BaseSettings):
     description: str = Field(
         "Analyses as an HTTP API.", description="What this installation is for, in a sentence for its users."
     )
-    public_url: str = Field(
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
         "",
-        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
         description="Scheme, host and path prefix that links start with; empty: from the request.",
     )
     anonymous: Role = Field("manage", description="What a caller without a token may do.")
@@ -118,14 +130,17 @@ class Settings(BaseSettings):
         (),
         description="Networks that call-backs may go to although they are private, separated by commas, such as 10.1.0.0/16.",
     )
-    cors_origins: Words = Field(
+    cors_origins: Annotated[Words, AfterValidator(_origins)] = Field(
         (),
         description="Origins whose pages may use the API, separated by commas, such as https://example.org; * for all.",
     )
     waiting_requests: int = Field(
-        1024,
+        2048,
         gt=0,
         description="Most requests of one API process that wait at a time: synchronous execution, Prefer: wait, event streams.",
+    )
+    waiting_requests_per_owner: int = Field(
+        1024, gt=0, description="Most of these that one owner may have, so that nobody takes all places."
     )
     api_processes: int = Field(
         1, gt=0, le=64, description="Processes of one API that serve requests; one makes use of one CPU."

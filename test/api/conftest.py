@@ -53,7 +53,7 @@ def make_api(redis_url: str, make_settings: Callable[..., Settings]) -> Iterator
     made: list[Services] = []
 
     def make(*, processes: Path = PROCESSES, services: dict[str, Any] | None = None, **changes: Any) -> Api:
-        settings = make_settings(redis_url, processes_folder=processes, **changes)
+        settings = make_settings(redis_url, **{"processes_folder": processes, "host": "0.0.0.0"} | changes)
         serving = build_services(settings, threading.Event())
         made.append(serving)
         serving = replace(serving, **services or {})

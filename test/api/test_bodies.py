@@ -100,3 +100,8 @@ def test_the_canonical_text_of_equal_values_is_equal():
 
 def test_a_pointer_escapes_what_rfc_6901_says():
     assert pointer(["inputs", "a/b", "c~d", 0]) == "/inputs/a~1b/c~0d/0"
+
+
+def test_an_integer_of_too_many_digits_is_refused_in_words_of_the_api():
+    with pytest.raises(InvalidRequestError, match="an integer has more than 4,300 digits"):
+        parse_json(b"1" * 5000, 64)

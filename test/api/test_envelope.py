@@ -73,3 +73,44 @@ def test_a_preflight_says_which_methods_and_headers_may_be_sent(make_api):
 def test_an_error_can_be_read_by_a_page_too(make_api):
     response = make_api(cors_origins=PAGE).get("/nothing", Origin=PAGE)
     assert response.headers["Access-Control-Allow-Origin"] == PAGE
+
+
+LAPTOP = {"host": "127.0.0.1", "anonymous": "manage"}
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil", "h"])
+def test_an_api_that_is_open_on_its_own_computer_answers_to_no_name_of_others(make_api, host):
+    response = make_api(**LAPTOP).get("/jobs", Host=host)
+    assert response.status_code == 403
+    assert response.mimetype == "application/problem+json"
+    assert "GRISTMILL_PUBLIC_URL" in response.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.0.0.1:8000",
+        "localhost",
+        "LocalHost:1",
+        "mill.localhost:8000",
+        "[::1]:8000",
+        "[::1]",
+        "192.0.2.7:80",
+    ],
+)
+def test_it_answers_to_addresses_and_to_localhost(make_api, host):
+    assert make_api(**LAPTOP).get("/jobs", Host=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        {"host": "0.0.0.0"},
+        {"anonymous": "read"},
+        {"public_url": "https://data.example.org"},
+        {"trusted_proxies": "10.0.0.0/8"},
+    ],
+)
+def test_an_api_that_is_meant_for_others_answers_to_any_name(make_api, otherwise):
+    assert make_api(**LAPTOP | otherwise).get("/jobs", Host="data.example.org").status_code == 200

@@ -194,7 +194,7 @@ def test_a_stream_that_was_never_read_gives_its_place_back(api):
 def test_above_the_cap_a_stream_is_503(make_api):
     api = make_api(waiting_requests=1)
     job_id = submitted(api)
-    with api.services.places.take():
+    with api.services.places.take("another"):
         refused = api.get(f"/jobs/{job_id}/events")
     assert refused.status_code == 503
     assert int(refused.headers["Retry-After"]) > 0

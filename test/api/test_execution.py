@@ -134,7 +134,7 @@ def test_a_waited_for_result_comes_through_a_restart_of_redis(make_api, start_se
 
 
 def test_above_the_cap_on_waiting_requests_503_says_when_to_come_back(make_api):
-    api = make_api(services={"places": Places(0)})
+    api = make_api(services={"places": Places(0, 1)})
     response = api.execute()
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
@@ -142,7 +142,7 @@ def test_above_the_cap_on_waiting_requests_503_says_when_to_come_back(make_api):
 
 
 def test_the_cap_does_not_hold_up_requests_that_do_not_wait(make_api):
-    api = make_api(services={"places": Places(0)})
+    api = make_api(services={"places": Places(0, 1)})
     assert api.execute(headers=ASYNC).status_code == 201
 
 
@@ -406,3 +406,31 @@ def test_an_owner_with_too_many_unfinished_jobs_gets_429(make_api):
 def test_a_role_that_only_reads_may_not_run(make_api):
     response = make_api(anonymous="read").execute(headers=ASYNC)
     assert response.status_code == 403
+
+
+# Careless bodies
+
+
+@pytest.mark.parametrize("body", ["[]", '"x"', "3", "null", "true"])
+def test_a_body_that_is_no_object_is_told_what_is_expected(api, body):
+    response = api.client.post("/processes/echo/execution", data=body, content_type="application/json")
+    assert response.status_code == 400
+    assert response.json["detail"] == 'An execute request is a JSON object: {"inputs": {...}}.'
+
+
+def test_inputs_beside_where_they_belong_are_refused_and_not_ignored(api):
+    response = api.client.post("/processes/echo/execution", json={"string": "x", "pause": 1, "other": 2})
+    assert response.status_code == 400
+    assert '{"inputs": {...}}' in response.json["detail"]
+    assert response.json["errors"] == [
+        {"pointer": "/pause", "detail": 'belongs into "inputs"'},
+        {"pointer": "/string", "detail": 'belongs into "inputs"'},
+    ]
+
+
+def test_a_wait_that_is_over_tells_the_status_of_that_moment(make_api):
+    api = make_api()
+    api.services.jobs.pause("echo")
+    response = api.execute(headers={"Prefer": "wait=1"})
+    assert response.status_code == 201
+    assert "paused" in response.json["message"]

@@ -16,7 +16,7 @@ def test_alive_needs_nothing(make_api, start_server):
 
 def test_alive_while_every_place_is_taken(make_api):
     api = make_api(waiting_requests=1)
-    with api.services.places.take():
+    with api.services.places.take("another"):
         assert api.get("/healthz").status_code == 200
 
 

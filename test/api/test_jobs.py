@@ -189,7 +189,7 @@ def test_a_draining_server_ends_waits(api):
 def test_above_the_cap_a_wait_is_503(make_api):
     api = make_api(waiting_requests=1)
     job_id = submitted(api)
-    with api.services.places.take():
+    with api.services.places.take("another"):
         refused = api.get(f"/jobs/{job_id}", Prefer="wait=5")
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) > 0

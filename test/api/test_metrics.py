@@ -81,7 +81,7 @@ def test_strange_methods_make_no_series_of_their_own(api):
 
 
 def test_waiting_requests_and_the_release_are_told(api):
-    with api.services.places.take():
+    with api.services.places.take("another"):
         told = samples(api)
     assert told["gristmill_waiting_requests",] == 1
     assert told["gristmill_info", api.services.release] == 1

@@ -126,3 +126,18 @@ def test_every_problem_type_stands_in_the_docs():
 
 def descendants(kind):
     return {one for child in kind.__subclasses__() for one in {child, *descendants(child)}}
+
+
+def test_a_404_says_where_to_look(api):
+    assert "http://localhost/ lead" in api.get("/nothing").json["detail"]
+    assert "without the slash" in api.get("/jobs/").json["detail"]
+
+
+def test_a_405_names_what_is_possible(api):
+    assert "DELETE is not possible here, only GET, HEAD, OPTIONS" in api.client.delete("/processes").json["detail"]
+
+
+def test_a_413_names_the_limit_and_its_setting(make_api):
+    response = make_api(body_bytes=1000).execute(inputs={"string": "x" * 2000})
+    assert response.status_code == 413
+    assert "1,000 bytes (GRISTMILL_BODY_BYTES)" in response.json["detail"]

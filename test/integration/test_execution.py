@@ -23,7 +23,7 @@ def test_a_job_goes_on_when_the_client_that_waits_for_it_goes_away(running_syste
     body = json.dumps({"inputs": {"string": "gone", "pause": 2}}).encode()
     lines = [
         f"POST {address.path} HTTP/1.1",
-        "Host: h",
+        "Host: 127.0.0.1",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
     ]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from math import isinf
 from typing import NoReturn
@@ -72,7 +73,10 @@ def parse_json(body: bytes, max_depth: int) -> object:
     except RecursionError as error:
         raise _too_deep(max_depth) from error
     except ValueError as error:
-        raise InvalidRequestError(f"The body is not acceptable JSON: {error}.") from error
+        why = str(error)
+        if "int_max_str_digits" in why:
+            why = f"an integer has more than {sys.get_int_max_str_digits():,} digits"
+        raise InvalidRequestError(f"The body is not acceptable JSON: {why}.") from error
     if text.count("[") + text.count("{") > max_depth and _is_deeper(value, max_depth):
         raise _too_deep(max_depth)
     if _LONE_SURROGATE.search(text):

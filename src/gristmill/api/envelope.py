@@ -22,6 +22,7 @@ def install(app: Flask, services: Services) -> None:
     settings, release = services.settings, services.release
     public_url = settings.public_url.rstrip("/")
     origins = frozenset(settings.cors_origins)
+    refuses_names = proxies.refuses_names(settings)
 
     @app.before_request
     def begin() -> None:
@@ -31,6 +32,8 @@ def install(app: Flask, services: Services) -> None:
         clear_contextvars()
         bind_contextvars(request_id=made)
         environ[links.BASE_URL] = public_url or proxies.asked_url(environ, settings)
+        if refuses_names and "HTTP_HOST" in environ:
+            proxies.check_local_name(environ["HTTP_HOST"])
 
     @app.after_request
     def end(response: Response) -> Response:

@@ -35,7 +35,7 @@ class _Stream(SleepingStream):
 @blueprint.get("/jobs/<job_id>/events")
 def events(job_id: str) -> Response:
     """The stream of a job's changes; each event's id is the job's revision, its data the job's status."""
-    access.require("read")
+    owner = access.require("read").owner
     job = visible_job(job_id)
     seen = _last_seen()
     if job.status.is_final and seen == job.revision:
@@ -43,7 +43,7 @@ def events(job_id: str) -> Response:
     if request.method == "HEAD":
         return Response(mimetype="text/event-stream", headers=_HEADERS)
     serving = services()
-    stream = _Stream(serving, job_id, seen, links.base_url(), serving.places.take())
+    stream = _Stream(serving, job_id, seen, links.base_url(), serving.places.take(owner))
     return Response(stream, mimetype="text/event-stream", headers=_HEADERS, direct_passthrough=True)
 
 

@@ -51,6 +51,12 @@ def execute(process_id: str) -> Response:
 
 def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteRequest:
     """The execute request, checked against the standard and the process. InvalidRequestError with every fault."""
+    if not isinstance(body, dict):
+        faults = [Fault("", "must be an object")]
+        raise InvalidRequestError('An execute request is a JSON object: {"inputs": {...}}.', faults=faults)
+    if "inputs" not in body and (names := offering.process.input_names & body.keys()):
+        faults = [Fault(bodies.pointer([name]), 'belongs into "inputs"') for name in sorted(names)]
+        raise InvalidInputsError('The inputs belong into one member: {"inputs": {...}}.', faults=faults)
     try:
         asked = ExecuteRequest.model_validate(body)
     except ValidationError as error:
@@ -115,7 +121,7 @@ def _waited_for(serving: Services, new: NewJob, idempotency: Idempotency | None,
     longest = serving.settings.wait_seconds
     seconds = longest if wishes.wait is None else min(float(wishes.wait), longest)
     deadline = time.monotonic() + seconds
-    with serving.places.take(), serving.hub.watch(new.id) as watch:
+    with serving.places.take(new.owner), serving.hub.watch(new.id) as watch:
         submitted = serving.jobs.submit(new, idempotency=idempotency)
         if submitted.job.id == new.id:
             job = _watched(serving, submitted.job, watch, deadline)
@@ -142,6 +148,8 @@ def _watched(serving: Services, job: Job, watch: Watch, deadline: float) -> Job:
     while not job.status.is_final:
         left = deadline - time.monotonic()
         if left <= 0 or serving.draining.is_set():
+            with suppress(UnavailableError):
+                job = serving.jobs.status(job.id)
             break
         event = watch.wait(min(left, _LOOK_SECONDS))
         if event is not None and (event.status is None or event.status.is_final):

@@ -102,7 +102,7 @@ def _when_ended(job: Job, seconds: float) -> Job:
     """The job when it has ended, or as it is when the time is over or the server drains."""
     serving = services()
     deadline = time.monotonic() + seconds
-    with serving.places.take(), serving.hub.watch(job.id) as watch:
+    with serving.places.take(access.caller().owner), serving.hub.watch(job.id) as watch:
         job = serving.jobs.status(job.id)
         while not job.status.is_final and not serving.draining.is_set():
             left = deadline - time.monotonic()

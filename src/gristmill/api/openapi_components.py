@@ -222,7 +222,7 @@ RESPONSES: Part = {
     "NotFound": _problem("There is no such thing."),
     "Conflict": _problem("It cannot be done in the present state."),
     "TooLarge": _problem("The body is larger than the limit."),
-    "UnsupportedMediaType": _problem("The body is not JSON by its Content-Type."),
+    "UnsupportedMediaType": _problem("The body is not JSON by its Content-Type, or it is compressed."),
     "KeyReused": _problem("The Idempotency-Key came with another body before."),
     "TooMany": _problem("Too many requests, or too many unfinished jobs.", Retry_After=ref("headers", "RetryAfter")),
     "ServerError": _problem("A fault of the server; `instance` names it in the log."),

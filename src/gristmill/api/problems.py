@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 import structlog
-from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from gristmill.api import links, negotiation
 from gristmill.errors import OURS, Fault, GristmillError
@@ -91,7 +91,23 @@ def of_http_error(error: HTTPException) -> Response:
     phrase = HTTPStatus(error.code).phrase
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     slug = "too-large" if error.code == 413 else phrase.lower().replace(" ", "-")
-    return problem_response(error.code, OURS + slug, phrase, error.description or phrase, headers=headers)
+    return problem_response(error.code, OURS + slug, phrase, _told(error, phrase), headers=headers)
+
+
+def _told(error: HTTPException, phrase: str) -> str:
+    """What Werkzeug says, where it does not know enough to help."""
+    if error.code == 404:
+        path = request.path
+        told = f"There is nothing at {path[:200]}; the links at {links.base_url()}/ lead to what there is."
+        shorter = path.rstrip("/")
+        if shorter != path and current_app.create_url_adapter(request).test(shorter):  # type: ignore[union-attr]
+            told = f"There is nothing at {path[:200]}, but without the slash at its end there is."
+        return told
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        return f"{request.method} is not possible here, only {', '.join(sorted(error.valid_methods))}."
+    if error.code == 413:
+        return f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']:,} bytes (GRISTMILL_BODY_BYTES)."
+    return error.description or phrase
 
 
 def of_unexpected_error(error: Exception) -> Response:

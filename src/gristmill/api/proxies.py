@@ -9,13 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
-from gristmill.errors import InvalidRequestError
+from gristmill.errors import ForbiddenError, InvalidRequestError
 from gristmill.settings import Network, ProxyHeaders, Settings
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_PORT = re.compile(r":[0-9]+$")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _PARTS = ("for", "proto", "host", "prefix")
 _FORWARDED_PAIR = re.compile(r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*(?:;|(,)|$)""")
 
@@ -37,6 +39,33 @@ def asked_url(environ: Mapping[str, str], settings: Settings) -> str:
         return f"{asked.scheme}://{asked.host}{asked.prefix}"
     host = environ.get("HTTP_HOST") or _server_address(environ)
     return _checked_url(environ["wsgi.url_scheme"], host, environ.get("SCRIPT_NAME", ""))
+
+
+def refuses_names(settings: Settings) -> bool:
+    """Whether the API must know itself by address only: where it serves this computer alone, and anybody may run.
+
+    There a page of any site in a browser of this computer could otherwise reach it, under a name of the site's own
+    that the site's name server turns into 127.0.0.1 (DNS rebinding).
+    """
+    is_here_only = settings.host == "localhost" or is_trusted(settings.host, _LOOPBACK)
+    is_open = settings.anonymous in {"run", "manage"}
+    return is_here_only and is_open and not settings.public_url and not settings.trusted_proxies
+
+
+def check_local_name(host: str) -> None:
+    """Let an IP address, localhost and names below it pass. ForbiddenError."""
+    if not _is_local_name(host):
+        raise ForbiddenError(
+            f"Everybody on this computer may use this API, so it answers only under an IP address or localhost, "
+            f"not as {host[:100]}. Set GRISTMILL_PUBLIC_URL to the address that it is known by."
+        )
+
+
+@lru_cache(maxsize=1024)
+def _is_local_name(host: str) -> bool:
+    name = host.rpartition(":")[0] if _PORT.search(host) else host
+    name = name.strip("[]").rstrip(".").lower()
+    return name == "localhost" or name.endswith(".localhost") or bool(_address(name))
 
 
 def client_address(environ: Mapping[str, str], settings: Settings) -> str:

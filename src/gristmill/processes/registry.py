@@ -90,6 +90,11 @@ class Process:
             "outputs": {one.name: one.describe() for one in self._outputs.all},
         }
 
+    @cached_property
+    def input_names(self) -> frozenset[str]:
+        """The names of the inputs."""
+        return frozenset(one.name for one in self._inputs.all)
+
     @property
     def media_types(self) -> dict[str, str]:
         """The media type of each output."""
