@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet --no-input
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.11 \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+# Tests wait more than they compute, so this is more than there may be CPUs.
+JOBS ?= 3
 CODE := $(wildcard src test processes bench tools)
 
 .PHONY: help
@@ -25,12 +27,12 @@ install: $(VENV)/.ready-dev ## Install Gristmill and what its development needs 
 	@echo "Gristmill is installed: $(BIN)/gristmill"
 
 .PHONY: test
-test: $(VENV)/.ready-dev ## Run all tests
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/.ready-dev ## Run all tests (JOBS=3: so many at a time)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(VENV)/.ready-dev ## Run the tests that take at most some seconds each
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.ready-dev ## Check style and common mistakes
@@ -65,7 +67,7 @@ wheel: $(VENV)/.ready-dev ## Build the wheel into dist/
 
 .PHONY: wheel-test
 wheel-test: wheel ## Run the fast tests against the built wheel, installed on its own
-	tools/wheel-test $(ARGS)
+	tools/wheel-test -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)-bench/.ready ## Measure against peers and limits; writes bench/results/

@@ -308,7 +308,7 @@ def test_nobody_loses_a_job_to_a_redis_that_stalls(
 ) -> None:
     workers = [make_worker(own_server.url, folder=f"w{n}", key_prefix="{stall}", children=2).start() for n in range(2)]
     files = [tmp_path / f"notes{n}" for n in range(4)]
-    lengths = (1, 5, 15, 26)
+    lengths = (1, 5, 9, 16)
     jobs = [
         workers[0].submit("note_and_sleep", file=str(file), seconds=seconds)
         for file, seconds in zip(files, lengths, strict=True)
@@ -316,7 +316,7 @@ def test_nobody_loses_a_job_to_a_redis_that_stalls(
     for identity in jobs:
         workers[0].wait_running(identity)
     own_server.pause()
-    time.sleep(20)
+    time.sleep(12)  # twice the lease
     own_server.resume()
     for identity, file in zip(jobs, files, strict=True):
         job = workers[0].wait(identity)

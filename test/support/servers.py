@@ -1,10 +1,13 @@
 """Private Redis and Valkey servers, each in a folder of its own, that end with the test run."""
 
+import itertools
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,11 +27,19 @@ def why_missing(backend: str) -> str:
     return ""
 
 
+# Below the ports that systems give to outgoing connections, and a range for each process of a parallel run.
+_PORTS_EACH = 1000
+_first_port = 20_000 + _PORTS_EACH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")) % 10)
+_ports = itertools.cycle(range(_first_port, _first_port + _PORTS_EACH))
+
+
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 that was free a moment ago, and that nothing but this test process looks for."""
+    for port in itertools.islice(_ports, _PORTS_EACH):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"None of the ports {_first_port} to {_first_port + _PORTS_EACH - 1} is free.")
 
 
 class RedisServer:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import flask
 
@@ -30,6 +31,16 @@ def make_app(draining: threading.Event) -> flask.Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAGIC_LIMIT
     open_streams: set[SleepingStream] = set()
     downloads: set[object] = set()
+    at_work: set[object] = set()
+
+    @contextmanager
+    def working() -> Iterator[None]:
+        me = object()
+        at_work.add(me)
+        try:
+            yield
+        finally:
+            at_work.discard(me)
 
     @app.get("/")
     def root() -> dict[str, object]:
@@ -41,8 +52,8 @@ def make_app(draining: threading.Event) -> flask.Flask:
         }
 
     @app.get("/healthz")
-    def healthz() -> str:
-        return "ok"
+    def healthz() -> tuple[str, dict[str, str]]:
+        return "ok", {"X-At-Work": str(len(at_work))}
 
     @app.get("/readyz")
     def readyz() -> tuple[str, int]:
@@ -82,12 +93,14 @@ def make_app(draining: threading.Event) -> flask.Flask:
 
     @app.get("/wait")
     def wait() -> str:
-        return "early" if draining.wait(flask.request.args.get("seconds", 30.0, float)) else "late"
+        with working():
+            return "early" if draining.wait(flask.request.args.get("seconds", 30.0, float)) else "late"
 
     @app.get("/slow")
     def slow() -> str:
-        time.sleep(flask.request.args.get("seconds", 1.0, float))
-        return "done"
+        with working():
+            time.sleep(flask.request.args.get("seconds", 1.0, float))
+            return "done"
 
     @app.get("/big")
     def big() -> flask.Response:
