@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gristmill import __version__
-from gristmill.job import NewJob, Status, new_id
-from gristmill.jobs import Jobs
+from gristmill.job import Finish, NewJob, Offer, Status, new_id
+from gristmill.jobs import Jobs, new_worker_id
 from gristmill.settings import Settings
 from gristmill.settings_table import rows
 from gristmill.store import connect
@@ -98,6 +98,46 @@ def test_a_server_that_does_not_answer_is_said_in_one_line(run: Run) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("gristmill: Redis does not answer")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password_and_with_the_reason(run: Run) -> None:
+    for command in (("jobs", "list"), ("doctor",)):
+        result = run(*command, REDIS_URL="redis://ada:secret@127.0.0.1:1/0")
+        told = result.stdout + result.stderr
+        assert result.returncode == 1
+        assert "redis://ada:***@127.0.0.1:1/0" in told
+        assert "refused" in told
+        assert "secret" not in told
+
+
+@pytest.mark.parametrize("command", [("queue", "pause"), ("queue", "resume"), ("jobs", "list", "--process")])
+def test_a_process_that_is_nowhere_is_refused_and_those_that_are_there_named(run: Run, jobs: Jobs, command) -> None:
+    result = run(*command, "typo")
+    assert result.returncode == 1
+    assert result.stderr.startswith("gristmill: There is no process 'typo'; there are echo, histogram,")
+    assert not any(queue.paused for queue in jobs.queues())
+
+
+def test_a_process_that_only_has_jobs_is_known(run: Run, jobs: Jobs) -> None:
+    _submit(jobs, process="gone")
+    assert run("queue", "pause", "gone").returncode == 0
+    assert run("jobs", "list", "--process", "gone", "--status", "failed").stdout == "No jobs.\n"
+    assert run("queue", "resume", "gone").returncode == 0
+
+
+def test_the_log_of_a_job_is_printed_as_it_is(run: Run, jobs: Jobs) -> None:
+    job_id = _submit(jobs)
+    waiting = run("jobs", "log", job_id)
+    assert (waiting.returncode, waiting.stdout) == (0, "")
+    assert "has not ended" in waiting.stderr
+    worker = new_worker_id()
+    offer = Offer("echo", "i", "v")
+    jobs.beat(worker, host="here", offers=(offer,), children=1, held={})
+    attempt = jobs.claim(f"{worker}.1", (offer,))
+    assert attempt is not None
+    jobs.finish(job_id, attempt.token, Finish(log=b"one\ntwo\n"), child=f"{worker}.1")
+    assert run("jobs", "log", job_id).stdout == "one\ntwo\n"
+    assert run("jobs", "log", "nothing").returncode == 1
 
 
 def test_settings_lists_every_variable_with_its_value_and_hides_passwords(run: Run) -> None:

@@ -91,3 +91,10 @@ def test_a_broken_process_file_is_an_error_that_names_it(
     finding = _worst(list(examine(make_settings(redis_url, processes_folder=folder), {})), "processes")
     assert finding.level == "error"
     assert "broken.py" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("host", "level"), [("0.0.0.0", "warning"), ("127.0.0.1", "ok"), ("localhost", "ok"), ("::1", "ok")]
+)
+def test_an_open_api_that_others_reach_is_a_warning_also_in_dev(host: str, level: str) -> None:
+    assert _worst(list(about_settings(Settings(host=host, anonymous="manage"), {})), "settings").level == level

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.errors import FetchError, RefusedUrlError
-from gristmill.fetch import Fetcher, SafeClient, check_url, is_allowed
+from gristmill.fetch import CALL_BACK_ALLOW, Fetcher, SafeClient, check_url, is_allowed
 from gristmill.settings import Settings
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
@@ -345,3 +345,29 @@ def test_a_certificate_is_checked_for_the_name_and_not_for_the_address(
                 SafeClient(allowed=LOOPBACK).get(f"https://outer.test:{site.port}/")
     finally:
         site.close()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "2130706433",
+        "0x7f.1",
+        "127.1",
+        "localhost",
+        "LOCALHOST.",
+        "a.localhost",
+        "[::ffff:10.0.0.1]",
+    ],
+)
+def test_an_address_in_any_spelling_is_refused_before_anything_is_sent(host: str) -> None:
+    with pytest.raises(
+        RefusedUrlError, match="not on the public internet, nor in a network of GRISTMILL_CALL_BACK_ALLOW"
+    ):
+        check_url(f"HTTP://{host}/", (), CALL_BACK_ALLOW)
+
+
+@pytest.mark.parametrize("host", ["example.org", "1.1.1.1", "[2606:4700:4700::1111]", "localhost.example.org"])
+def test_a_name_or_a_public_address_passes_before_it_is_resolved(host: str) -> None:
+    assert check_url(f"https://{host}/", (), CALL_BACK_ALLOW).host

@@ -17,7 +17,7 @@ from gristmill.api.negotiation import json_bytes
 from gristmill.api.result_body import chosen, document
 from gristmill.api.status import status_document
 from gristmill.errors import FetchError, GristmillError, NoSuchJobError, RefusedUrlError
-from gristmill.fetch import SafeClient
+from gristmill.fetch import CALL_BACK_ALLOW, SafeClient
 from gristmill.job import CallBack, Job, Status
 from gristmill.jobs import Jobs
 from gristmill.settings import Settings
@@ -54,7 +54,7 @@ class CallBacks:
     def __init__(self, jobs: Jobs, settings: Settings) -> None:
         self._jobs = jobs
         self._base = settings.public_url.rstrip("/")
-        self._client = SafeClient(allowed=settings.call_back_allow, seconds=ANSWER_SECONDS)
+        self._client = SafeClient(allowed=settings.call_back_allow, setting=CALL_BACK_ALLOW, seconds=ANSWER_SECONDS)
         self._sending: list[threading.Thread] = []
 
     def send_due(self) -> int:

@@ -52,7 +52,7 @@ def main() -> None:
     try:
         app()
     except GristmillError as error:
-        typer.echo(f"gristmill: {error.detail}", err=True)
+        typer.echo(f"gristmill: {_told(error)}", err=True)
         for fault in error.faults:
             typer.echo(f"  {fault.pointer}: {fault.detail}", err=True)
         raise SystemExit(1) from None
@@ -122,7 +122,9 @@ def queue_pause(process: ProcessName = "") -> None:
 
     Jobs are still accepted, and those that run go on.
     """
-    _jobs().pause(process)
+    engine = _jobs()
+    _check_process(engine, process)
+    engine.pause(process)
     typer.echo(
         f"Paused: {process or 'all processes'}. Jobs wait until `gristmill queue resume {process}`.".replace(
             " `.", "`."
@@ -133,7 +135,9 @@ def queue_pause(process: ProcessName = "") -> None:
 @queue.command("resume")
 def queue_resume(process: ProcessName = "") -> None:
     """Let jobs start again."""
-    _jobs().resume(process)
+    engine = _jobs()
+    _check_process(engine, process)
+    engine.resume(process)
     typer.echo(f"Resumed: {process or 'all processes'}.")
 
 
@@ -149,7 +153,11 @@ def jobs_list(
     """List jobs, newest first."""
     from gristmill import console
 
-    console.show_jobs(console.newest(_jobs(), process=process, status=status, owner=owner, limit=limit))
+    engine = _jobs()
+    found = console.newest(engine, process=process, status=status, owner=owner, limit=limit)
+    if not found:
+        _check_process(engine, process)
+    console.show_jobs(found)
 
 
 @jobs.command("show")
@@ -160,6 +168,18 @@ def jobs_show(job_id: JobId) -> None:
     engine = _jobs()
     job = engine.status(job_id)
     console.show_job(job, engine.log(job))
+
+
+@jobs.command("log")
+def jobs_log(job_id: JobId) -> None:
+    """Print what a job printed, its last 64 KB."""
+    engine = _jobs()
+    job = engine.get(job_id)
+    if log := engine.log(job):
+        sys.stdout.buffer.write(log)
+    else:
+        printed = "has printed nothing" if job.status.is_final else "has not ended; its log is kept when it has"
+        typer.echo(f"Job {job_id} {printed}.", err=True)
 
 
 @jobs.command("rerun")
@@ -251,6 +271,28 @@ def _with_redis(settings: Settings, *, required: bool = True) -> Settings:
         f"No server: REDIS_URL is not set, and no `gristmill up` runs on {settings.data_folder.absolute()}. "
         "Start one with `gristmill up`, or name a server, such as REDIS_URL=redis://localhost:6379/0."
     )
+
+
+def _check_process(engine: Jobs, name: str) -> None:
+    """Let a process pass that is offered here or by a worker, or has jobs. NoSuchProcessError names those."""
+    from gristmill.errors import NoSuchProcessError
+    from gristmill.processes import load_registry
+
+    known = {queue.process for queue in engine.queues()}
+    if not name or name in known:
+        return
+    known |= load_registry(_settings().processes_folder).keys()
+    if name not in known:
+        raise NoSuchProcessError(f"There is no process {name!r}; there are {', '.join(sorted(known))}.")
+
+
+def _told(error: GristmillError) -> str:
+    from gristmill.errors import UnavailableError
+    from gristmill.store import told_with_server
+
+    if not isinstance(error, UnavailableError):
+        return error.detail
+    return told_with_server(error, _with_redis(_settings(), required=False).redis_url)
 
 
 def _jobs() -> Jobs:

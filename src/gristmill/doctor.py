@@ -11,7 +11,7 @@ from gristmill.jobs import Jobs
 from gristmill.processes import load_registry
 from gristmill.settings import Settings
 from gristmill.settings_table import unknown_variables
-from gristmill.store import connect, facts_about
+from gristmill.store import connect, facts_about, told_with_server
 
 Level = Literal["ok", "warning", "error"]
 OLDEST = {"redis": (7, 0), "valkey": (8, 0)}
@@ -41,6 +41,12 @@ def about_settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[F
             "error",
             "settings",
             f"Anybody may do anything in {settings.environment} (GRISTMILL_ANONYMOUS=manage); set it to run or less.",
+        )
+    elif settings.anonymous == "manage" and not settings.is_here_only:
+        yield Finding(
+            "warning",
+            "settings",
+            f"Anybody who reaches {settings.host} may do anything; set GRISTMILL_ANONYMOUS to run or less.",
         )
     yield Finding("ok", "settings", f"environment {settings.environment}, without a token: {settings.anonymous}")
 
@@ -97,7 +103,7 @@ def _about_redis(settings: Settings) -> Iterator[Finding]:
             with closing(Jobs(client, settings)) as jobs:
                 workers = jobs.workers()
     except GristmillError as error:
-        yield Finding("error", "server", error.detail)
+        yield Finding("error", "server", told_with_server(error, settings.redis_url))
         return
     if workers:
         children = sum(worker.children for worker in workers)

@@ -22,11 +22,24 @@ import httpx
 from gristmill.errors import FetchError, RefusedUrlError
 from gristmill.settings import Settings
 
-__all__ = ["FetchError", "Fetched", "Fetcher", "RefusedUrlError", "SafeClient", "check_url", "is_allowed"]
+__all__ = [
+    "CALL_BACK_ALLOW",
+    "FETCH_ALLOW",
+    "FetchError",
+    "Fetched",
+    "Fetcher",
+    "RefusedUrlError",
+    "SafeClient",
+    "check_url",
+    "is_allowed",
+]
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 SocketOptions = Iterable[Any]
+
+FETCH_ALLOW = "GRISTMILL_FETCH_ALLOW"
+CALL_BACK_ALLOW = "GRISTMILL_CALL_BACK_ALLOW"
 
 REDIRECTS = 5
 _CHUNK_BYTES = 65536
@@ -69,10 +82,11 @@ def is_allowed(address: Address, allowed: Iterable[Network] = ()) -> bool:
     return address.is_global and not is_special
 
 
-def check_url(url: str, allowed: Iterable[Network] | None = None) -> httpx.URL:
+def check_url(url: str, allowed: Iterable[Network] | None = None, setting: str = FETCH_ALLOW) -> httpx.URL:
     """Return the URL, if its form is right; with ``allowed``, an address written as such is checked too.
 
-    Names are not resolved here. Raises RefusedUrlError.
+    setting: where the allowed networks come from. Names other than localhost are not resolved here.
+    Raises RefusedUrlError.
     """
     try:
         parsed = httpx.URL(url)
@@ -82,18 +96,28 @@ def check_url(url: str, allowed: Iterable[Network] | None = None) -> httpx.URL:
         raise RefusedUrlError(f"{url[:200]!r} must be an http or https URL with a host")
     if parsed.userinfo:
         raise RefusedUrlError("the URL must not carry a user name or password, because it is stored with the job")
-    if allowed is not None and _is_address(parsed.host) and not is_allowed(ip_address(parsed.host), allowed):
-        raise RefusedUrlError(_why_refused(parsed.host))
+    written = None if allowed is None else _written_address(parsed.host)
+    if allowed is not None and written is not None and not is_allowed(written, allowed):
+        raise RefusedUrlError(_why_refused(parsed.host, setting))
     return parsed
 
 
 class SafeClient:
-    """Sends requests to addresses on the public internet or in the allowed networks, each within its own limits."""
+    """Sends requests to addresses on the public internet or in the allowed networks, each within its own limits.
+
+    setting: where the allowed networks come from; refusals name it.
+    """
 
     def __init__(
-        self, *, allowed: Iterable[Network] = (), seconds: float = 30, largest_bytes: int = 64 * 2**20
+        self,
+        *,
+        allowed: Iterable[Network] = (),
+        setting: str = FETCH_ALLOW,
+        seconds: float = 30,
+        largest_bytes: int = 64 * 2**20,
     ) -> None:
         self.allowed = tuple(allowed)
+        self.setting = setting
         self.seconds = seconds
         self.largest_bytes = largest_bytes
 
@@ -108,11 +132,11 @@ class SafeClient:
         answer within the time, a status other than 2xx, or more bytes than allowed.
         """
         deadline = time.monotonic() + self.seconds
-        target = check_url(url, self.allowed)
+        target = check_url(url, self.allowed, self.setting)
         for _ in range(REDIRECTS + 1):
             with self._send("GET", target, {"Accept": "*/*", "Accept-Encoding": "gzip"}, b"", deadline) as response:
                 if response.is_redirect:
-                    target = check_url(_joined(target, response.headers["location"]), self.allowed)
+                    target = check_url(_joined(target, response.headers["location"]), self.allowed, self.setting)
                     continue
                 if not response.is_success:
                     raise FetchError(f"{target} answered with status {response.status_code}")
@@ -126,7 +150,7 @@ class SafeClient:
 
         Raises RefusedUrlError where the URL or its address may not be used, FetchError where there is no answer.
         """
-        target = check_url(url, self.allowed)
+        target = check_url(url, self.allowed, self.setting)
         with self._send("POST", target, headers, content, time.monotonic() + self.seconds) as response:
             return response.status_code
 
@@ -136,7 +160,7 @@ class SafeClient:
         request = httpx.Request(
             method, url, headers={"User-Agent": "gristmill", "Connection": "close", **headers}, content=content or None
         )
-        backend = _CheckedBackend(self.allowed, deadline)
+        backend = _CheckedBackend(self.allowed, self.setting, deadline)
         pool = httpcore.ConnectionPool(
             ssl_context=self._tls if url.scheme == "https" else None, network_backend=backend
         )
@@ -195,8 +219,9 @@ class _Response(httpx.Response):
 class _CheckedBackend(httpcore.NetworkBackend):
     """Opens connections to checked addresses only, all of them within one deadline."""
 
-    def __init__(self, allowed: tuple[Network, ...], deadline: float) -> None:
+    def __init__(self, allowed: tuple[Network, ...], setting: str, deadline: float) -> None:
         self._allowed = allowed
+        self._setting = setting
         self._deadline = deadline
         self._sockets = httpcore.SyncBackend()
 
@@ -212,7 +237,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
         addresses = _resolve(host, port, _left(self._deadline))
         passed = [one for one in addresses if is_allowed(ip_address(one), self._allowed)]
         if not passed:
-            raise RefusedUrlError(_why_refused(host))
+            raise RefusedUrlError(_why_refused(host, self._setting))
         for index, address in enumerate(passed):
             seconds = min(_left(self._deadline), _CONNECT_SECONDS)
             try:
@@ -269,6 +294,21 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _written_address(host: str) -> Address | None:
+    """The address that a host names by itself, in any of the forms that the system's resolver takes for one."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return IPv4Address("127.0.0.1")
+    try:
+        return ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(socket.inet_aton(host))  # 2130706433, 0x7f.1, 127.1
+    except (OSError, UnicodeError):
+        return None
 
 
 def _left(deadline: float) -> float:
@@ -344,5 +384,5 @@ def _no_answer(url: httpx.URL, error: BaseException) -> FetchError:
     return FetchError(f"{url.copy_with(query=None)} could not be fetched: {reason}")
 
 
-def _why_refused(host: str) -> str:
-    return f"the address of {host} is not on the public internet, nor in a network of GRISTMILL_FETCH_ALLOW"
+def _why_refused(host: str, setting: str) -> str:
+    return f"the address of {host} is not on the public internet, nor in a network of {setting}"

@@ -4,7 +4,7 @@ The help of ``gristmill settings``, docs/settings.md and the validation all come
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -43,6 +43,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="GRISTMILL_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
     )
+
+    @property
+    def is_here_only(self) -> bool:
+        """Whether the API listens for this computer alone."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     environment: Literal["dev", "test", "prod"] = Field("dev", description="Name of the deployment environment.")
     redis_url: str = Field(

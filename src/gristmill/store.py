@@ -22,7 +22,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from gristmill.errors import ConfigurationError, StorageFullError, UnavailableError
+from gristmill.errors import ConfigurationError, GristmillError, StorageFullError, UnavailableError
 from gristmill.settings import Settings
 from gristmill.settings_table import without_password
 
@@ -88,6 +88,14 @@ def translated(error: RedisError) -> Exception:
     ):
         return UnavailableError(f"Redis cannot write now: {error}", retry_after_seconds=RETRY_AFTER_SECONDS)
     return error
+
+
+def told_with_server(error: GristmillError, redis_url: str) -> str:
+    """An error's message for whoever runs the server: with its address and with what redis-py said."""
+    if not isinstance(error, UnavailableError):
+        return error.detail
+    cause = f": {error.__cause__}" if isinstance(error.__cause__, RedisError) else ""
+    return f"{error.detail} ({without_password(redis_url)}{cause})"
 
 
 def facts_about(client: Client) -> dict[str, Any]:

@@ -194,6 +194,9 @@ def test_a_bad_execute_request_is_400_with_every_fault_and_its_pointer(api):
         ({"inputs": {"string": "x"}, "outputs": {"nothing": {}}}, "/outputs/nothing"),
         ({"inputs": {"string": "x"}, "subscriber": {"successUri": "file:///etc/passwd"}}, "/subscriber/successUri"),
         ({"inputs": {"string": "x"}, "subscriber": {"failedUri": "http://127.0.0.1/"}}, "/subscriber/failedUri"),
+        ({"inputs": {"string": "x"}, "subscriber": {"failedUri": "HTTP://localhost:80/"}}, "/subscriber/failedUri"),
+        ({"inputs": {"string": "x"}, "subscriber": {"failedUri": "http://[::1]/"}}, "/subscriber/failedUri"),
+        ({"inputs": {"string": "x"}, "subscriber": {"failedUri": "http://2130706433/"}}, "/subscriber/failedUri"),
     ],
 )
 def test_a_malformed_execute_request_names_what_is_wrong_in_it(api, body, pointer):
@@ -409,6 +412,11 @@ def test_a_role_that_only_reads_may_not_run(make_api):
 
 
 # Careless bodies
+
+
+def test_a_refused_call_back_names_its_own_setting(api):
+    response = api.execute(subscriber={"successUri": "http://10.0.0.1/"})
+    assert "GRISTMILL_CALL_BACK_ALLOW" in response.json["detail"]
 
 
 @pytest.mark.parametrize("body", ["[]", '"x"', "3", "null", "true"])

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-_HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?"
+_HOST = r"([A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-URI_PATTERN = rf"^https?://{_HOST}(:{_PORT})?(/[!-~]{{0,2000}})?$"
+URI_PATTERN = rf"^[hH][tT][tT][pP][sS]?://{_HOST}(:{_PORT})?(/[!-~]{{0,2000}})?$"
 _URI = re.compile(URI_PATTERN.removesuffix("$"))
 
 

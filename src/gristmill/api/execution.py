@@ -16,7 +16,7 @@ from gristmill.api.preferences import Preferences
 from gristmill.api.results import result_response
 from gristmill.api.services import Services, services
 from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError, RefusedUrlError, UnavailableError
-from gristmill.fetch import check_url
+from gristmill.fetch import CALL_BACK_ALLOW, check_url
 from gristmill.hub import Watch
 from gristmill.job import Idempotency, Job, NewJob, new_id
 from gristmill.processes.inputs import is_reference
@@ -81,7 +81,7 @@ def _refused_call_backs(asked: ExecuteRequest, settings: Settings) -> list[Fault
     faults = []
     for member, uri in asked.call_backs().items():
         try:
-            check_url(uri, settings.call_back_allow)
+            check_url(uri, settings.call_back_allow, CALL_BACK_ALLOW)
         except RefusedUrlError as error:
             faults.append(Fault(f"/subscriber/{member}", error.detail))
     return faults

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from gristmill.errors import ForbiddenError, InvalidRequestError
 from gristmill.settings import Network, ProxyHeaders, Settings
@@ -17,7 +17,6 @@ from gristmill.settings import Network, ProxyHeaders, Settings
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _PORT = re.compile(r":[0-9]+$")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
-_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _PARTS = ("for", "proto", "host", "prefix")
 _FORWARDED_PAIR = re.compile(r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)\s*(?:;|(,)|$)""")
 
@@ -47,9 +46,8 @@ def refuses_names(settings: Settings) -> bool:
     There a page of any site in a browser of this computer could otherwise reach it, under a name of the site's own
     that the site's name server turns into 127.0.0.1 (DNS rebinding).
     """
-    is_here_only = settings.host == "localhost" or is_trusted(settings.host, _LOOPBACK)
     is_open = settings.anonymous in {"run", "manage"}
-    return is_here_only and is_open and not settings.public_url and not settings.trusted_proxies
+    return settings.is_here_only and is_open and not settings.public_url and not settings.trusted_proxies
 
 
 def check_local_name(host: str) -> None:
