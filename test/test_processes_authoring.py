@@ -110,3 +110,16 @@ def test_progress_counts_the_items_of_a_loop() -> None:
 
 def test_a_wrong_input_carries_its_pointer() -> None:
     assert wrong_input("column", "is empty").faults == (Fault("/inputs/column", "is empty"),)
+
+
+def test_an_option_that_there_is_not_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(
+        TypeError, match="no option 'sec'; its options are title, version, keywords, seconds"
+    ):
+        process(sec=1)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("value", ["1", True, None])
+def test_a_limit_that_is_no_number_is_refused_by_name(value: object) -> None:
+    with pytest.raises(ConfigurationError, match="seconds must be a number, not"):
+        process(seconds=value)(lambda: 1)  # type: ignore[arg-type, call-overload]

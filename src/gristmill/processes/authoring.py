@@ -6,7 +6,7 @@ Light on purpose: nothing here imports Pydantic, NumPy or Matplotlib.
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar, overload
 
 from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
@@ -15,6 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 DECLARATION = "__gristmill_process__"
+_LEAST = {"seconds": 0.001, "memory_mb": 1, "disk_mb": 0, "retries": 0, "concurrent": 0, "queue_seconds": 0}
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*(; ?[a-z0-9-]+=[a-zA-Z0-9._-]+)*")
 
 
@@ -37,11 +38,12 @@ class Limits:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("seconds", 0.001), ("memory_mb", 1), ("disk_mb", 0), ("retries", 0), ("concurrent", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least:g}, not {getattr(self, name)!r}")
-        if self.queue_seconds < 0:
-            raise ValueError(f"queue_seconds must be at least 0, not {self.queue_seconds!r}")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{name} must be a number, not {value!r}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least:g}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +143,18 @@ def process(
     queue_seconds: int = 0,
     deterministic: bool = False,
     keywords: Iterable[str] = (),
+    **unknown: object,
 ) -> F | Callable[[F], F]:
     """Offer a function as a process; the function itself is returned as it was, and can be called and tested.
 
     The arguments are those of ``Limits``, and: title (default: the docstring's first line), version (a part of what
     names a result; raise it when results change), keywords for the process list.
 
-    Raises ConfigurationError where an argument is out of its range.
+    Raises ConfigurationError where an argument is out of its range, TypeError for one that there is not.
     """
+    if unknown:
+        options = "title, version, keywords, " + ", ".join(one.name for one in fields(Limits))
+        raise TypeError(f"@process has no option {', '.join(map(repr, unknown))}; its options are {options}")
 
     def declare(function: F) -> F:
         try:
