@@ -113,9 +113,7 @@ def test_a_wrong_input_carries_its_pointer() -> None:
 
 
 def test_an_option_that_there_is_not_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(
-        TypeError, match="no option 'sec'; its options are title, version, keywords, seconds"
-    ):
+    with pytest.raises(TypeError, match="no option 'sec'; its options are title, version, keywords, seconds"):
         process(sec=1)  # type: ignore[call-overload]
 
 

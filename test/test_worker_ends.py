@@ -100,11 +100,18 @@ def test_a_message_with_half_a_character_is_told_with_an_escape(worker: WorkerUn
     assert job.detail == "ValueError: caf\\udce9.csv"
 
 
-@pytest.mark.parametrize(("how", "words"), [("exit", "SystemExit: 4"), ("interrupt", "KeyboardInterrupt")])
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [("exit", "SystemExit: 4"), ("interrupt", "KeyboardInterrupt"), ("unspeakable", "UnspeakableError")],
+)
 def test_leaving_by_another_exception_is_a_failure_too(worker: WorkerUnderTest, how: str, words: str) -> None:
     job = worker.run("leave_by", how=how)
     assert ended(job) == (Status.FAILED, End.EXCEPTION)
     assert job.detail == words
+
+
+def test_folders_left_within_folders_cost_nobody_the_result(worker: WorkerUnderTest) -> None:
+    assert worker.value(worker.run("nest_folders", depth=2000)) == 2000
 
 
 def test_a_result_that_is_too_large_is_not_stored(worker: WorkerUnderTest) -> None:

@@ -16,7 +16,7 @@ import pytest
 from gristmill import limits
 from gristmill.limits import MIB
 from gristmill.template import adopt_orphans
-from gristmill.workplace import LOG_BYTES, Bounds, Workplace, empty, log_tail, remove, shorten
+from gristmill.workplace import LOG_BYTES, Bounds, Workplace, log_tail, shorten
 
 
 @pytest.fixture
@@ -189,21 +189,6 @@ def test_a_log_may_be_longer_than_the_run_may_write(in_workplace: Callable[..., 
         return len(place.end())
 
     assert in_workplace(run) == LOG_BYTES
-
-
-def test_what_is_unwritable_is_removed_too(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    (folder / "a" / "b").mkdir(parents=True)
-    (folder / "a" / "b" / "file").touch()
-    (folder / "link").symlink_to(tmp_path)
-    (folder / "a" / "b").chmod(0)
-    (folder / "a").chmod(0)
-    empty(folder)
-    assert list(folder.iterdir()) == []
-    remove(folder)
-    remove(folder)
-    assert not folder.exists()
-    assert tmp_path.exists()
 
 
 def test_a_log_is_shortened_while_its_writer_goes_on(tmp_path: Path) -> None:

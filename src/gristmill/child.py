@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -243,12 +244,12 @@ class Child:
                 most = process.limits.disk_mb
                 return Finish(end=End.OUT_OF_DISK, detail=f"The process wrote a file of more than its {most} MiB.")
             return Finish(end=End.OUT_OF_DISK, detail=_one_line(f"The worker's disk is full: {error}"))
-        traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
+        with suppress(Exception):  # the run may have closed or replaced its standard error
+            traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
         retry_after = None
         if attempt.retries < process.limits.retries:
             retry_after = min(2.0**attempt.retries, _LONGEST_RETRY_SECONDS) * random.uniform(0.75, 1.25)  # noqa: S311
-        detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return Finish(end=End.EXCEPTION, detail=_one_line(detail), retry_after=retry_after)
+        return Finish(end=End.EXCEPTION, detail=_one_line(_said(error)), retry_after=retry_after)
 
     def _check_sizes(self, produced: list[ProducedOutput]) -> Finish:
         settings = self._plan.settings
@@ -297,6 +298,14 @@ def _not_stored(what: str, size: int, most: int) -> Finish:
 
 def _faults(error: InvalidInputsError) -> list[str]:
     return [f"{fault.pointer}: {fault.detail}" for fault in error.faults] or [error.detail]
+
+
+def _said(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  an exception may be as broken as what raised it
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _one_line(text: str) -> str:

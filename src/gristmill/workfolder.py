@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gristmill.clearing import remove
 from gristmill.errors import ConfigurationError
 from gristmill.settings import Settings
-from gristmill.workplace import remove
 
 STALE_SECONDS = 20.0
 

@@ -8,7 +8,6 @@ import contextlib
 import faulthandler
 import os
 import random
-import shutil
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gristmill.clearing import empty
 from gristmill.limits import (
     IS_LINUX,
     MIB,
@@ -118,7 +118,8 @@ class Workplace:
         if about.st_nlink == 0:
             self.is_worn = True
         elif about.st_mtime_ns:
-            empty(self.folder)
+            if not empty(self.folder):
+                self.is_worn = True
             os.utime(self._folder, _UNTOUCHED)
         if threading.active_count() > self._threads:
             self.is_worn = True
@@ -212,24 +213,3 @@ def shorten(log: Path, longest: int) -> None:
             tail = log_tail(log)
             with log.open("ab") as file:
                 file.write(tail)
-
-
-def empty(folder: Path) -> None:
-    """Delete what a folder holds, also what its owner has made unwritable."""
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                remove(Path(entry.path))
-            else:
-                with contextlib.suppress(FileNotFoundError):
-                    Path(entry.path).unlink()
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder with all that it holds, also what its owner has made unwritable."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for path, _, _ in os.walk(folder):
-            with contextlib.suppress(OSError):
-                Path(path).chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)

@@ -158,8 +158,27 @@ def fail_over_an_odd_name() -> int:
 
 @process(seconds=60)
 def leave_by(how: str) -> int:
-    """Raise something that is no Exception."""
+    """Raise something that is no Exception, or that cannot be printed."""
+    if how == "unspeakable":
+        sys.stderr.close()
+        raise UnspeakableError
     raise SystemExit(4) if how == "exit" else KeyboardInterrupt
+
+
+class UnspeakableError(Exception):
+    """An exception as broken as what raises it."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@process(seconds=60)
+def nest_folders(depth: int) -> int:
+    """Leave folders within folders."""
+    for _ in range(depth):
+        Path("deep").mkdir()
+        os.chdir("deep")
+    return depth
 
 
 @process(seconds=60)
