@@ -148,7 +148,7 @@ class Settings(BaseSettings):
         description="Most requests of one API process that wait at a time: synchronous execution, Prefer: wait, event streams.",
     )
     waiting_requests_per_owner: int = Field(
-        1024, gt=0, description="Most of these that one owner may have, so that nobody takes all places."
+        0, ge=0, description="Most of these that one owner may have, so that nobody takes all places; 0: half of them."
     )
     api_processes: int = Field(
         1, gt=0, le=64, description="Processes of one API that serve requests; one makes use of one CPU."

@@ -36,6 +36,11 @@ def test_any_bytes_are_read_or_refused_as_an_invalid_request(body):
         parse_json(body, 64)
 
 
+def test_an_empty_body_is_called_empty():
+    with pytest.raises(InvalidRequestError, match="empty"):
+        parse_json(b"", 64)
+
+
 def test_broken_json_is_refused_with_line_and_column():
     with pytest.raises(InvalidRequestError, match="line 2, column 7"):
         parse_json(b'{"a": 1,\n "b": }', 64)

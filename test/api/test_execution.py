@@ -426,6 +426,13 @@ def test_a_body_that_is_no_object_is_told_what_is_expected(api, body):
     assert response.json["detail"] == 'An execute request is a JSON object: {"inputs": {...}}.'
 
 
+@pytest.mark.parametrize("inputs", [[], "x", None])
+def test_inputs_that_are_no_object_are_told_what_is_expected(api, inputs):
+    response = api.client.post("/processes/echo/execution", json={"inputs": inputs})
+    assert response.status_code == 400
+    assert response.json["errors"] == [{"pointer": "/inputs", "detail": "must be an object, with the inputs by name"}]
+
+
 def test_inputs_beside_where_they_belong_are_refused_and_not_ignored(api):
     response = api.client.post("/processes/echo/execution", json={"string": "x", "pause": 1, "other": 2})
     assert response.status_code == 400

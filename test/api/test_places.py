@@ -29,6 +29,18 @@ def test_one_owner_never_takes_all_places():
     assert places.taken == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ({"waiting_requests": 10}, 5),
+        ({"waiting_requests": 1}, 1),
+        ({"waiting_requests": 10, "waiting_requests_per_owner": 9}, 9),
+    ],
+)
+def test_one_owner_gets_half_of_the_places_unless_told_otherwise(make_api, changes, most):
+    assert make_api(**changes).services.places.limit_per_owner == most
+
+
 def test_a_place_is_given_back_when_its_request_fails():
     places = Places(1, 1)
     with pytest.raises(ZeroDivisionError), places.take("a"):

@@ -61,6 +61,8 @@ def _refuse_encodings(encoding: str) -> None:
 
 def parse_json(body: bytes, max_depth: int) -> object:
     """Parse JSON text strictly; see ``read_json`` for what is refused."""
+    if not body:
+        raise InvalidRequestError("The body is empty; it must be JSON.")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:

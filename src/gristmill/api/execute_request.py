@@ -4,7 +4,7 @@ import json
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -54,10 +54,16 @@ class Subscriber(_Model):
     failed_uri: CallBackUri | None = None
 
 
+def _an_object(value: object) -> object:
+    if not isinstance(value, dict):
+        raise PydanticCustomError("object", "must be an object, with the inputs by name")
+    return value
+
+
 class ExecuteRequest(_Model):
     """What to run, on which inputs, and how the result is wanted."""
 
-    inputs: dict[str, object] = Field(default_factory=dict)
+    inputs: Annotated[dict[str, object], BeforeValidator(_an_object)] = Field(default_factory=dict)
     outputs: dict[str, OutputChoice] | None = Field(
         None, description="The outputs wanted, by name; all of them when there are none here."
     )

@@ -55,7 +55,7 @@ def check_local_name(host: str) -> None:
     if not _is_local_name(host):
         raise ForbiddenError(
             f"Everybody on this computer may use this API, so it answers only under an IP address or localhost, "
-            f"not as {host[:100]}. Set GRISTMILL_PUBLIC_URL to the address that it is known by."
+            f"not as {host[:100]!r}. Set GRISTMILL_PUBLIC_URL to the address that it is known by."
         )
 
 

@@ -77,5 +77,8 @@ def build_services(settings: Settings, draining: threading.Event) -> Services:
         hub=Hub(jobs),
         tokens=TokenFile(settings.token_file),
         draining=draining,
-        places=Places(settings.waiting_requests, settings.waiting_requests_per_owner),
+        places=Places(
+            settings.waiting_requests,
+            settings.waiting_requests_per_owner or max(1, settings.waiting_requests // 2),
+        ),
     )
