@@ -15,7 +15,7 @@ from support.workers import MISBEHAVING, WorkerUnderTest, is_alive
 
 from gristmill import limits
 from gristmill.errors import ConfigurationError
-from gristmill.job import Status
+from gristmill.job import End, Status
 from gristmill.worker import check_memory
 
 MIB = 2**20
@@ -193,6 +193,30 @@ def test_a_killed_template_is_replaced_and_its_children_settled(make_worker: Cal
     assert worker.template() != template
     assert worker.value(worker.run("add_one", number=1)) == 2
     assert not worker.says("Traceback")
+
+
+def test_a_stopped_template_is_continued_so_that_limits_go_on_to_hold(
+    make_worker: Callable[..., WorkerUnderTest],
+) -> None:
+    worker = make_worker(children=2).start()
+    over_time = worker.submit("spin_without_lock")
+    worker.wait_running(over_time)
+    os.kill(worker.template(), signal.SIGSTOP)
+    job = worker.wait(over_time)
+    assert (job.end, job.attempts) == (End.TIMED_OUT, 1)
+    assert worker.value(worker.run("add_one", number=1)) == 2
+    assert worker.says("template was stopped; it is continued")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+def test_a_killed_supervisor_takes_a_stopped_template_along(make_worker: Callable[..., WorkerUnderTest]) -> None:
+    worker = make_worker().start()
+    worker.wait_running(worker.submit("sleep_for", seconds=60))
+    family = limits.descendants_of(worker.pid)
+    os.kill(worker.pid, signal.SIGSTOP)
+    os.kill(worker.template(), signal.SIGSTOP)
+    worker.kill()
+    wait_until(lambda: not any(is_alive(pid) for pid in family), 5, "all end")
 
 
 def test_a_child_killed_from_outside_is_replaced_and_its_job_runs_again(

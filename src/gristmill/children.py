@@ -25,6 +25,8 @@ from gristmill.workplace import log_tail
 _EARLY_DEATH_SECONDS = 1.0
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 10.0
+# A template obeys within milliseconds; one that has not done so for this long is replaced.
+_OBEY_SECONDS = 10.0
 _SETUP = "gristmill.child:prepare"
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -42,11 +44,12 @@ log = structlog.get_logger()
 
 @dataclass
 class Child:
-    """One child. told: what progress of which work was passed on last."""
+    """One child. asked: since when the template is to fork or to kill it. told: what progress was passed on last."""
 
     number: int
     slot: int
     began: float
+    asked: float | None
     pid: int = 0
     watch: Watch | None = None
     sentence: Sentence | None = None
@@ -126,12 +129,13 @@ class Children:
         taken = {child.slot for child in self._living.values()}
         for slot in range(self._slots.count):
             if slot not in taken and now >= self._not_before[slot]:
-                self._living[self._next_number] = Child(self._next_number, slot, now)
+                self._living[self._next_number] = Child(self._next_number, slot, now, now)
                 self.template.fork(self._next_number, slot)
                 self._next_number += 1
 
     def look(self, now: float) -> bool:
         """Enforce limits and pass on progress; returns whether any child has a job."""
+        self._urge_template(now)
         busy = False
         for child, report in self:
             if child.watch is None or report.child != child.number:
@@ -147,10 +151,22 @@ class Children:
                     self._on_progress(report)
         return busy
 
+    def _urge_template(self, now: float) -> None:
+        """Continue a template that a job has stopped, and replace one that does not obey: it alone forks and kills."""
+        if self.template is None:
+            return
+        if self.template.is_stopped:
+            self._log.warning("template was stopped; it is continued")
+            self.template.go_on()
+        if any(child.asked is not None and now - child.asked > _OBEY_SECONDS for child in self._living.values()):
+            self._log.error("template does not answer and is replaced")
+            self.template.destroy()
+
     def kill(self, child: Child, sentence: Sentence) -> None:
         """Kill a child with its group; only the first sentence counts."""
         if child.sentence is None and self.template is not None:
             child.sentence = sentence
+            child.asked = time.monotonic()
             self._log.info(
                 "child is killed",
                 child=f"{self._worker}.{child.number}",
@@ -200,6 +216,8 @@ class Children:
                 case Born(number, pid):
                     folder = self._folder.path
                     self._living[number].pid = pid
+                    if self._living[number].sentence is None:
+                        self._living[number].asked = None
                     self._living[number].watch = Watch(pid, scratch_of(folder, number), log_of(folder, number))
                 case Ended(number, code):
                     self._end(self._living.pop(number), code)

@@ -172,6 +172,21 @@ class Template:
         """Ask for a signal to a child alone."""
         self._channel.send(do="tell", number=number, signal=signal_number)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is halted (SIGSTOP), where the system can tell."""
+        with contextlib.suppress(AttributeError, ChildProcessError):
+            return os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+        return False
+
+    def go_on(self) -> None:
+        """Continue it."""
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def destroy(self) -> None:
+        """Kill it at once; Gone tells about it."""
+        self._process.kill()
+
     def events(self) -> list[Event]:
         """What has happened; waits when nothing has."""
         messages = self._channel.receive()
@@ -360,7 +375,8 @@ def main(descriptor: int, parent: int) -> int:
     run = _prepare(channel)
     if run is None:
         return 1
-    # From now on the end of the starter is noticed by its socket, so that all children can be ended first.
-    die_with_parent(0)
+    # From now on the end of the starter is noticed by its socket, so that all children can be ended first. The signal
+    # only continues a template that a job has stopped.
+    die_with_parent(signal.SIGCONT)
     _Nursery(channel, run).serve()
     return 0
