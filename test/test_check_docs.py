@@ -95,3 +95,9 @@ def test_the_latest_bench_stands_between_the_marks_of_the_readme(tmp_path: Path)
     once = write_docs.readme(page, tmp_path / "latest.md")
     assert once == f"before\n{write_docs.BENCH_BEGIN}\n| new |\n{write_docs.BENCH_END}\nafter\n"
     assert write_docs.readme(once, tmp_path / "latest.md") == once
+
+
+def test_a_module_that_the_architecture_does_not_place_is_named(tmp_path):
+    (tmp_path / "strange.py").touch()
+    (tmp_path / "jobs.py").touch()
+    assert write_docs.unplaced(tmp_path) == ["strange"]

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import typer
-from write_docs import pages
+from write_docs import pages, unplaced
 
 from gristmill.cli import app as command_line
 from gristmill.flask_api import create_app
@@ -52,6 +52,12 @@ def stale_pages() -> Iterator[str]:
     for path, text in pages().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield f"{path.relative_to(REPOSITORY)} is not current: run `make docs`"
+
+
+def unplaced_modules() -> Iterator[str]:
+    """Modules that docs/architecture.md does not show."""
+    for name in unplaced():
+        yield f"src/gristmill/{name}.py stands in no part of docs/architecture.md: see PARTS in tools/write_docs.py"
 
 
 def broken_links() -> Iterator[str]:
@@ -158,6 +164,7 @@ def differences() -> Iterator[str]:
     """Everything that is wrong, one line each."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in markdown_files())
     yield from stale_pages()
+    yield from unplaced_modules()
     yield from broken_links()
     yield from missing_tests(defined_tests())
     yield from undocumented_commands(text)

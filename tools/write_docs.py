@@ -1,8 +1,10 @@
-"""Write the generated parts of the documentation: docs/settings.md, and the bench table in README.md.
+"""Write the generated parts of the documentation: docs/settings.md, the modules in docs/architecture.md, and the bench
+table in README.md.
 
 ``make docs`` runs it; tools/check_docs.py fails when its output is not what stands in the repository.
 """
 
+import ast
 from pathlib import Path
 
 from gristmill.settings_table import Row, rows
@@ -11,6 +13,18 @@ REPOSITORY = Path(__file__).parents[1]
 BENCH_BEGIN = "<!-- bench: written by `make docs` from bench/results/latest.md -->"
 BENCH_END = "<!-- bench end -->"
 NO_BENCH = "Not measured yet: `make bench` measures here, and `make docs` puts the table in this place."
+
+MODULES_BEGIN = "<!-- modules: written by `make docs` from their docstrings -->"
+MODULES_END = "<!-- modules end -->"
+# Every module outside api/ and processes/ stands in one of these parts; a new one is placed here.
+PARTS = {
+    "The engine": "job jobs records library wire store hub rate",
+    "The worker": "worker children template child slots link watch limits workplace workfolder clearing",
+    "The server": "server prefork bridge exchange threads streams",
+    "Beside requests": "background callbacks readiness",
+    "Shared": "errors settings settings_table logs fetch tokens",
+    "The command line": "cli console doctor up supervisor embedded lifeline demo",
+}
 
 SETTINGS_HEAD = """# Settings
 
@@ -38,13 +52,43 @@ def readme(current: str, results: Path = REPOSITORY / "bench" / "results" / "lat
     return f"{before}{BENCH_BEGIN}\n{table}\n{BENCH_END}{after}"
 
 
+def architecture(current: str, package: Path = REPOSITORY / "src" / "gristmill") -> str:
+    """docs/architecture.md with the list of modules between its two marks."""
+    before, _, rest = current.partition(MODULES_BEGIN)
+    _, _, after = rest.partition(MODULES_END)
+    tables = [
+        _modules(title, [package / f"{name}.py" for name in names.split()], package) for title, names in PARTS.items()
+    ]
+    for title, folder in (("The API", "api"), ("Processes", "processes")):
+        found = sorted(path for path in (package / folder).glob("*.py") if path.name != "__init__.py")
+        tables.append(_modules(title, found, package))
+    return f"{before}{MODULES_BEGIN}\n{chr(10).join(tables)}{MODULES_END}{after}"
+
+
+def unplaced(package: Path = REPOSITORY / "src" / "gristmill") -> list[str]:
+    """Modules that stand in none of the PARTS."""
+    placed = {name for names in PARTS.values() for name in names.split()} | {"__init__", "__main__", "flask_api"}
+    return sorted({path.stem for path in package.glob("*.py")} - placed)
+
+
 def pages() -> dict[Path, str]:
     """What each generated file must hold."""
     front = REPOSITORY / "README.md"
+    map_ = REPOSITORY / "docs" / "architecture.md"
     return {
         REPOSITORY / "docs" / "settings.md": settings_page(),
+        map_: architecture(map_.read_text(encoding="utf-8")),
         front: readme(front.read_text(encoding="utf-8")),
     }
+
+
+def _modules(title: str, paths: list[Path], package: Path) -> str:
+    lines = []
+    for path in paths:
+        about = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
+        name = path.relative_to(package).as_posix()
+        lines.append(f"| `{name}` | {' '.join(about.split()).replace('``', '`').replace('|', chr(92) + '|')} |\n")
+    return f"### {title}\n\n| module | what it is |\n| --- | --- |\n{''.join(lines)}"
 
 
 def _line(row: Row) -> str:

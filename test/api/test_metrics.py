@@ -1,9 +1,13 @@
 """Metrics over HTTP, as Prometheus reads them."""
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.by_hand import WorkerByHand
 
+DOCS = Path(__file__).parents[2] / "docs"
 ASYNC = {"Prefer": "respond-async"}
 
 
@@ -107,3 +111,10 @@ def test_two_applications_count_apart(make_api):
     first.get("/version")
     assert ("gristmill_requests_total", "GET", "/version", "200") in samples(first)
     assert ("gristmill_requests_total", "GET", "/version", "200") not in samples(second)
+
+
+def test_the_docs_list_every_metric(api):
+    listed = (DOCS / "http.md").read_text()
+    told = re.findall(r"^# TYPE (\w+)", api.get("/metrics").text, re.MULTILINE)
+    assert len(told) > 10
+    assert [name for name in told if f"`{name}`" not in listed] == []
