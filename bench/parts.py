@@ -83,13 +83,13 @@ class Workers:
                 continue
 
 
-def wait_until(condition, seconds: float, what: str) -> None:
-    """Poll every 2 ms until the condition holds; TimeoutError after so many seconds."""
+def wait_until(condition, seconds: float, what: str, every: float = 0.002) -> None:
+    """Poll until the condition holds, every so many seconds; TimeoutError after ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(what)
-        time.sleep(0.002)
+        time.sleep(every)
 
 
 def client(url: str) -> redis.Redis:

@@ -225,6 +225,17 @@ def test_requests_in_flight_are_finished_before_the_exit(start: Callable[..., Se
     assert served.process.wait(10) == 0
 
 
+def test_a_large_response_that_ends_late_in_the_drain_is_sent_whole(start: Callable[..., Served]) -> None:
+    served = start(drain_seconds=0)
+    url = served.url
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.get, url + "/slow?seconds=2&bytes=50000000", timeout=30)
+        wait_until(lambda: served.at_work() == 1)
+        served.send()
+        assert len(answer.result(10).content) == 50_000_000
+    assert served.process.wait(10) == 0
+
+
 def test_requests_that_do_not_end_are_cut_off_in_time(start: Callable[..., Served]) -> None:
     served = start(drain_seconds=0, wait_seconds=0.1, constants={"server.FINISH_SECONDS": 1})
     url = served.url

@@ -110,6 +110,8 @@ async def _serve_here(
     if unanswered:
         _log.warning("Requests were cut off at the end", requests=unanswered)
         return 1
+    # Granian has what was answered, and may not have written all of it yet.
+    await asyncio.wait((serving,), timeout=CLOSE_SECONDS)
     return 0
 
 

@@ -100,7 +100,7 @@ def make_app(draining: threading.Event) -> flask.Flask:
     def slow() -> str:
         with working():
             time.sleep(flask.request.args.get("seconds", 1.0, float))
-            return "done"
+            return "done".ljust(flask.request.args.get("bytes", 0, int))
 
     @app.get("/big")
     def big() -> flask.Response:
