@@ -230,6 +230,18 @@ def test_a_child_killed_from_outside_is_replaced_and_its_job_runs_again(
     assert (job.status, job.crashes) == (Status.SUCCESSFUL, 1)
 
 
+def test_a_child_at_work_is_not_ended_by_the_signal_for_idle_ones(
+    make_worker: Callable[..., WorkerUnderTest],
+) -> None:
+    worker = make_worker().start()
+    assert worker.value(worker.run("add_one", number=1)) == 2
+    identity = worker.submit("sleep_for", seconds=1.5)
+    worker.wait_running(identity)
+    os.kill(worker.children()[0], signal.SIGTERM)
+    job = worker.wait(identity)
+    assert (job.status, job.attempts) == (Status.SUCCESSFUL, 1)
+
+
 def test_an_idle_child_killed_from_outside_is_replaced(make_worker: Callable[..., WorkerUnderTest]) -> None:
     worker = make_worker().start()
     (child,) = wait_until(worker.children, 10)

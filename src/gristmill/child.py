@@ -133,6 +133,7 @@ class Child:
         """Run jobs until told to stop, or worn out."""
         self._slot.enter(self._birth.number)
         signal.signal(signal.SIGTERM, self._stop_when_idle)
+        self._place.keep_handlers()
         attempt: Attempt | None = None
         while attempt is not None or not self._must_end():
             attempt = self._claim() if attempt is None else self._handle(attempt)
@@ -209,7 +210,7 @@ class Child:
     def _run(self, process: ProcessDefinition, attempt: Attempt) -> tuple[list[ProducedOutput], Finish]:
         changed = attempt.interface != process.interface or attempt.release != self._plan.release
         try:
-            inputs = json.loads(attempt.inputs)
+            inputs = json.loads(attempt.inputs.decode())
             if attempt.interface != process.interface:
                 process.check(inputs)
             produced = process.run(inputs, self._new_context())

@@ -31,8 +31,8 @@ from gristmill.limits import (
 
 LOG_BYTES = 64 * 1024
 _MEASURE_EVERY = 64
-# Without the conversion to an enumeration, which takes longer than all other looks at what a run has left behind.
-_handler_of: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+# What signal.getsignal calls; turning the answer into an enumeration takes longer than all else done after a run.
+_handler_of: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 _UNTOUCHED = (0, 0)  # the time that a folder gets which holds nothing: whatever is put into it changes that
 _LAST_END_SECONDS = 1.0
 # The log is a file too, and the kernel's limit on files must leave it room.
@@ -66,7 +66,7 @@ class Workplace:
         self._log = _redirect(log)
         self._streams = (sys.stdout, sys.stderr)
         self._environment = dict(_raw_environment())
-        self._handlers = {number: _handler_of(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        self.keep_handlers()
         self._threads = threading.active_count()
         self._memory = OwnMemory()
         self._growth_bytes = growth_bytes
@@ -77,6 +77,10 @@ class Workplace:
         self._began = 0.0
         self.is_worn = False
         no_core_dumps()
+
+    def keep_handlers(self) -> None:
+        """Put the present handlers of SIGTERM and SIGINT back after each run."""
+        self._handlers = {number: _handler_of(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def begin(self, bounds: Bounds) -> int:
         """Set the limits and new random seeds. Returns the most memory that the process group may have, in bytes."""
