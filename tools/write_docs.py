@@ -20,7 +20,7 @@ MODULES_END = "<!-- modules end -->"
 PARTS = {
     "The engine": "job jobs records library wire store hub rate",
     "The worker": "worker children template child slots link watch limits workplace workfolder clearing",
-    "The server": "server prefork bridge exchange threads streams",
+    "The server": "flask_api server prefork bridge exchange threads streams",
     "Beside requests": "background callbacks readiness",
     "Shared": "errors settings settings_table logs fetch tokens",
     "The command line": "cli console doctor up supervisor embedded lifeline demo",
@@ -67,7 +67,7 @@ def architecture(current: str, package: Path = REPOSITORY / "src" / "gristmill")
 
 def unplaced(package: Path = REPOSITORY / "src" / "gristmill") -> list[str]:
     """Modules that stand in none of the PARTS."""
-    placed = {name for names in PARTS.values() for name in names.split()} | {"__init__", "__main__", "flask_api"}
+    placed = {name for names in PARTS.values() for name in names.split()} | {"__init__", "__main__"}
     return sorted({path.stem for path in package.glob("*.py")} - placed)
 
 
