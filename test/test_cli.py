@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.by_hand import WorkerByHand
 
 from gristmill import __version__
 from gristmill.job import Finish, NewJob, Offer, Status, new_id
@@ -183,6 +184,17 @@ def test_a_job_is_dismissed_and_run_again_as_a_new_one(run: Run, jobs: Jobs) -> 
     again = run("jobs", "rerun", job).stdout.strip()
 
     assert jobs.get(again).status is Status.ACCEPTED
+
+
+def test_stopping_a_job_that_has_ended_is_refused_but_stopping_it_twice_is_not(run: Run, jobs: Jobs) -> None:
+    dismissed, done = _submit(jobs), _submit(jobs, "summary")
+    WorkerByHand(jobs, (Offer("summary", "i", "v"),)).succeed()
+
+    assert [run("jobs", "dismiss", dismissed).returncode for _ in range(2)] == [0, 0]
+    result = run("jobs", "dismiss", done)
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"Job {done} is successful already" in result.stderr
 
 
 def test_a_queue_is_paused_shown_as_such_and_resumed(run: Run, jobs: Jobs) -> None:

@@ -1,10 +1,12 @@
 """What the command line prints is complete, piped or not, and hides what is secret."""
 
+import io
 import re
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from gristmill import console
 from gristmill.job import End, Job, NewJob, Output, QueueState, Status, Waiting, new_id
@@ -48,6 +50,20 @@ def test_piped_lines_are_neither_cut_nor_folded(capsys: pytest.CaptureFixture[st
     header, line = capsys.readouterr().out.splitlines()
     assert header.split() == ["id", "process", "owner", "status", "created", "message"]
     assert line.count("long") == 100
+
+
+def test_ids_are_whole_on_a_narrow_terminal() -> None:
+    made = console.table("id", "process", "message")
+    made.add_row("1m84anzxzjmsv56ca9mmjf", "histogram", "long " * 20)
+    out = io.StringIO()
+    Console(file=out, width=50).print(made)
+    assert "1m84anzxzjmsv56ca9mmjf" in out.getvalue()
+    assert out.getvalue().count("long") == 20
+
+
+def test_the_list_says_why_a_job_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_jobs([replace(JOB, message="")])
+    assert capsys.readouterr().out.splitlines()[1].rstrip().endswith("It used 2 GB.")
 
 
 def test_every_reason_to_wait_is_said_in_words() -> None:

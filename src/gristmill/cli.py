@@ -27,7 +27,9 @@ app = typer.Typer(
     epilog="Every setting is an environment variable: see `gristmill settings`.",
 )
 queue = typer.Typer(help="Look at the queue, pause and resume it.", no_args_is_help=True, rich_markup_mode=None)
-jobs = typer.Typer(help="List, show, rerun and dismiss jobs.", no_args_is_help=True, rich_markup_mode=None)
+jobs = typer.Typer(
+    help="List, show, rerun and dismiss jobs; print their logs.", no_args_is_help=True, rich_markup_mode=None
+)
 token = typer.Typer(help="Make bearer tokens.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(queue, name="queue")
 app.add_typer(jobs, name="jobs")
@@ -194,8 +196,13 @@ def jobs_rerun(job_id: JobId) -> None:
 @jobs.command("dismiss")
 def jobs_dismiss(job_id: JobId) -> None:
     """Stop a job that has not finished."""
+    from gristmill.errors import ConflictError
+    from gristmill.job import Status
+
     job = _jobs().dismiss(job_id)
-    typer.echo(f"Job {job.id} is {job.status.value}.")
+    if job.status is not Status.DISMISSED:
+        raise ConflictError(f"Job {job.id} is {job.status.value} already: there is nothing to stop.")
+    typer.echo(f"Job {job.id} is dismissed.")
 
 
 @token.command("new")

@@ -34,10 +34,10 @@ def console() -> Console:
 
 
 def table(*columns: str) -> Table:
-    """An empty table in the style of all of ours."""
+    """An empty table in the style of all of ours. The first column is never folded: it names the row, to be copied."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=not made.columns)
     return made
 
 
@@ -89,7 +89,9 @@ def show_jobs(jobs: Iterable[Job]) -> None:
     """One line a job."""
     made = table("id", "process", "owner", "status", "created", "message")
     for job in jobs:
-        made.add_row(job.id, job.process, escape(job.owner), _status(job), when(job.created), escape(_said(job)))
+        made.add_row(
+            job.id, job.process, escape(job.owner), _status(job), when(job.created), escape(_said(job) or job.detail)
+        )
     _print(made, "No jobs.")
 
 
