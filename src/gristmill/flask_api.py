@@ -39,6 +39,7 @@ class Application(Flask):
 def create_app(services: Services) -> Flask:
     """Build the application over its services. It opens no connection and starts no thread."""
     app = Application("gristmill", static_folder=None)
+    app.url_map.merge_slashes = False  # an empty id is nothing, and no reason to redirect to a page of HTML
     app.config["MAX_CONTENT_LENGTH"] = services.settings.body_bytes
     app.extensions[EXTENSION] = services
     problems.install(app)

@@ -141,3 +141,10 @@ def test_a_413_names_the_limit_and_its_setting(make_api):
     response = make_api(body_bytes=1000).execute(inputs={"string": "x" * 2000})
     assert response.status_code == 413
     assert "1,000 bytes (GRISTMILL_BODY_BYTES)" in response.json["detail"]
+
+
+@pytest.mark.parametrize("path", ["/jobs//results", "/jobs//", "/processes//execution"])
+def test_an_empty_segment_is_a_404_and_no_redirect(api, path):
+    response = api.client.get(path)
+    assert response.status_code == 404
+    assert response.mimetype == "application/problem+json"
