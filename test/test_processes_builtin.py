@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,8 @@ CELLS = st.one_of(
 @settings(max_examples=10)
 @given(st.lists(CELLS, max_size=3))
 @example([[-1, 2**63 - 1], [-(2**63), 2**63 - 1, None]])  # wider than an integer of 64 bits
+@example([[sys.float_info.max], [-sys.float_info.max] * 2, [sys.float_info.max, math.nextafter(sys.float_info.max, 0)]])
+@example([[sys.float_info.max, 1e308], [5e-324, 1e-323], [-sys.float_info.max, sys.float_info.max]])
 def test_every_table_can_be_summarised(columns: list[list[Any]]) -> None:
     longest = max(map(len, columns), default=0)
     table = {f"c{number}": cells + [None] * (longest - len(cells)) for number, cells in enumerate(columns)}

@@ -1,5 +1,7 @@
 """Counts the values of a column: by bins for numbers and times, by value for text and booleans."""
 
+import math
+import sys
 from collections import Counter
 from typing import Any
 
@@ -56,12 +58,12 @@ def _own_range(numbers: npt.NDArray[Any], bins: int, *, is_time: bool) -> tuple[
     """Return the range of the values, widened around its middle until the bins can be told apart."""
     start, stop = float(numbers.min()), float(numbers.max())
     narrowest = float(_DAY if is_time else 1) if start == stop else float(bins if is_time else 0)
-    least = max(narrowest, 4 * bins * float(np.spacing(max(abs(start), abs(stop)))))
+    least = max(narrowest, 4 * bins * math.ulp(max(abs(start), abs(stop))))
     if stop - start >= least:
         return start, stop
     middle = start + (stop - start) / 2
-    if is_time:
-        middle = min(max(middle, _FIRST_TIME + least / 2), _LAST_TIME - least / 2)
+    first, last = (_FIRST_TIME, _LAST_TIME) if is_time else (-sys.float_info.max, sys.float_info.max)
+    middle = min(max(middle, first + least / 2), last - least / 2)
     return middle - least / 2, middle + least / 2
 
 

@@ -26,6 +26,7 @@ _TITLE_LETTERS = 80
 _PANEL_LETTERS = 18
 _PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.4, 0.3  # inches
 _PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
+_LARGEST_DRAWN = 1e300  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
 _OUTLINED_BINS = 60
 _LAST_DAY = 2_932_896.999  # of year 9999, the last that Matplotlib can label, in days since 1970
 _LARGEST_PLAIN = 1e16
@@ -124,6 +125,9 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
         is_wide = not 1e-3 <= np.abs(edges).max() < 1e7
         axes.xaxis.set_major_locator(MaxNLocator(3 if is_wide else ticks, steps=_STEPS, integer=whole))
         axes.xaxis.set_major_formatter(NumberFormatter())
+        if np.abs(edges).max() > _LARGEST_DRAWN:
+            places = edges / 1e10
+            axes.set_xticks([places[0], places[-1]], [f"{edges[0]:.3g}", f"{edges[-1]:.3g}"])
         if whole and edges[-1] - edges[0] <= 1:
             axes.set_xticks([round(edges.mean())])
     if len(counts) <= _OUTLINED_BINS:
