@@ -113,11 +113,34 @@ def test_a_wrong_input_carries_its_pointer() -> None:
 
 
 def test_an_option_that_there_is_not_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(TypeError, match="no option 'sec'; its options are title, version, keywords, seconds"):
+    with pytest.raises(
+        TypeError, match="no option 'sec'; did you mean seconds\\? its options are title, version, keywords, seconds"
+    ):
         process(sec=1)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("value", ["1", True, None])
+@pytest.mark.parametrize("value", ["1", True, None, float("nan")])
 def test_a_limit_that_is_no_number_is_refused_by_name(value: object) -> None:
     with pytest.raises(ConfigurationError, match="seconds must be a number, not"):
-        process(seconds=value)(lambda: 1)  # type: ignore[arg-type, call-overload]
+        process(seconds=value)(lambda: 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"retries": 1.5}, "retries must be a whole number, not 1.5"),
+        ({"deterministic": "no"}, "deterministic must be True or False, not 'no'"),
+        ({"version": 2}, "version must be a string, such as '2', not 2"),
+        ({"title": 2}, "title must be a string, such as '2', not 2"),
+        ({"keywords": 3}, "keywords must be a list of strings, not 3"),
+        ({"keywords": [3]}, r"keywords must be a list of strings, not \(3,\)"),
+    ],
+)
+def test_an_option_of_a_wrong_type_is_refused_by_name_with_its_line(options: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"\.py:\d+: @process: {told}"):
+        process(**options)(lambda: 1)  # type: ignore[call-overload]
+
+
+def test_an_option_without_a_name_is_answered_with_how_to_write_it() -> None:
+    with pytest.raises(TypeError, match=r"by name, such as @process\(title='A title'\)"):
+        process("A title")  # type: ignore[call-overload]

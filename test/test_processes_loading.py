@@ -120,7 +120,7 @@ HEAD = "from gristmill import process\n"
 BROKEN = {
     "syntax": ("def one(:\n", 1, "this is not Python"),
     "exception": ("import math\n\nmath.sqrt(-1)\n", 3, "ValueError: "),
-    "missing module": ("\nimport no_such_module\n", 2, "No module named 'no_such_module'"),
+    "missing module": ("\nimport no_such_module\n", 2, "No module named 'no_such_module'; check the name, or run"),
     "exit": ("raise SystemExit(3)\n", 1, "SystemExit"),
     "no process": ("def one() -> int:\n    return 1\n", 1, "put @process on a function"),
     "no hint": (HEAD + "@process\ndef one(\n    a: int,\n    b,\n) -> int: ...\n", 5, "'b': has no type hint"),

@@ -3,7 +3,9 @@
 Light on purpose: nothing here imports Pydantic, NumPy or Matplotlib.
 """
 
+import difflib
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field, fields
@@ -40,10 +42,14 @@ class Limits:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
                 raise TypeError(f"{name} must be a number, not {value!r}")
+            if name != "seconds" and not isinstance(value, int):
+                raise TypeError(f"{name} must be a whole number, not {value!r}")
             if value < least:
                 raise ValueError(f"{name} must be at least {least:g}, not {value!r}")
+        if not isinstance(self.deterministic, bool):
+            raise TypeError(f"deterministic must be True or False, not {self.deterministic!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,13 @@ class Declaration:
     version: str
     keywords: tuple[str, ...]
     limits: Limits
+
+    def __post_init__(self) -> None:
+        for name in ("title", "version"):
+            if not isinstance(value := getattr(self, name), str):
+                raise TypeError(f"{name} must be a string, such as {str(value)!r}, not {value!r}")
+        if not isinstance(self.keywords, tuple) or not all(isinstance(word, str) for word in self.keywords):
+            raise TypeError(f"keywords must be a list of strings, not {self.keywords!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,22 +163,28 @@ def process(
     The arguments are those of ``Limits``, and: title (default: the docstring's first line), version (a part of what
     names a result; raise it when results change), keywords for the process list.
 
-    Raises ConfigurationError where an argument is out of its range, TypeError for one that there is not.
+    Raises ConfigurationError where an argument is wrong, TypeError for one that there is not or that has no name.
     """
     if unknown:
-        options = "title, version, keywords, " + ", ".join(one.name for one in fields(Limits))
-        raise TypeError(f"@process has no option {', '.join(map(repr, unknown))}; its options are {options}")
+        options = ["title", "version", "keywords", *(one.name for one in fields(Limits))]
+        close = [name for word in unknown for name in difflib.get_close_matches(word, options, n=1, cutoff=0.5)]
+        meant = f"did you mean {', '.join(close)}? " if close else ""
+        raise TypeError(
+            f"@process has no option {', '.join(map(repr, unknown))}; {meant}its options are {', '.join(options)}"
+        )
+    if function is not None and not callable(function):
+        raise TypeError(f"@process takes its options by name, such as @process(title={function!r})")
 
     def declare(function: F) -> F:
         try:
             limits = Limits(seconds, memory_mb, disk_mb, retries, concurrent, queue_seconds, deterministic)
+            words: Any = (
+                keywords if isinstance(keywords, str) or not isinstance(keywords, Iterable) else tuple(keywords)
+            )
+            declaration = Declaration("" if title is None else title, version, words, limits)
         except (ValueError, TypeError) as error:
             raise ConfigurationError(f"{where(function)}: @process: {error}") from error
-        if isinstance(keywords, str):
-            raise ConfigurationError(
-                f"{where(function)}: @process: keywords must be a list of strings, not {keywords!r}"
-            )
-        setattr(function, DECLARATION, Declaration(title or "", version, tuple(keywords), limits))
+        setattr(function, DECLARATION, declaration)
         return function
 
     return declare if function is None else declare(function)

@@ -107,7 +107,11 @@ def _import(name: str, path: Path, folder: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(folder))]
         at = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else f"{path}:1"
-        raise ConfigurationError(f"{at}: importing the file failed with {type(error).__name__}: {error}") from error
+        missing = isinstance(error, ModuleNotFoundError)
+        hint = f"; check the name, or run `{sys.executable} -m pip install` for it" if missing else ""
+        raise ConfigurationError(
+            f"{at}: importing the file failed with {type(error).__name__}: {error}{hint}"
+        ) from error
 
 
 def _processes_of(module: ModuleType, source_hash: str) -> list[Process]:
