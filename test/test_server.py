@@ -116,6 +116,16 @@ def answer_within(served: Served, seconds: float) -> httpx.Response | None:
         return None
 
 
+def answered_after_a_stop(served: Served, path: str) -> httpx.Response:
+    """What a request gets that is in its view when the server is told to stop."""
+    url = served.url
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.get, url + path, timeout=30)
+        wait_until(lambda: served.at_work() == 1)
+        served.send()
+        return answer.result(10)
+
+
 def read_all(client: socket.socket) -> bytes:
     """What the server sends until it closes the connection."""
     data = b""
@@ -207,44 +217,25 @@ def test_an_event_stream_that_begins_during_the_drain_ends_with_retry(start: Cal
 
 def test_long_waits_are_answered_when_the_drain_begins(start: Callable[..., Served]) -> None:
     served = start(drain_seconds=20)
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(served.get, "/wait?seconds=30")
-        wait_until(lambda: served.at_work() == 1)
-        served.send()
-        assert answer.result(10).text == "early"
+    assert answered_after_a_stop(served, "/wait?seconds=30").text == "early"
 
 
 def test_requests_in_flight_are_finished_before_the_exit(start: Callable[..., Served]) -> None:
     served = start(drain_seconds=0)
-    url = served.url
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(httpx.get, url + "/slow?seconds=2", timeout=30)
-        wait_until(lambda: served.at_work() == 1)
-        served.send()
-        assert answer.result(10).text == "done"
+    assert answered_after_a_stop(served, "/slow?seconds=2").text == "done"
     assert served.process.wait(10) == 0
 
 
 def test_a_large_response_that_ends_late_in_the_drain_is_sent_whole(start: Callable[..., Served]) -> None:
     served = start(drain_seconds=0)
-    url = served.url
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(httpx.get, url + "/slow?seconds=2&bytes=50000000", timeout=30)
-        wait_until(lambda: served.at_work() == 1)
-        served.send()
-        assert len(answer.result(10).content) == 50_000_000
+    assert len(answered_after_a_stop(served, "/slow?seconds=2&bytes=50000000").content) == 50_000_000
     assert served.process.wait(10) == 0
 
 
 def test_requests_that_do_not_end_are_cut_off_in_time(start: Callable[..., Served]) -> None:
     served = start(drain_seconds=0, wait_seconds=0.1, constants={"server.FINISH_SECONDS": 1})
-    url = served.url
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(httpx.get, url + "/slow?seconds=60", timeout=30)
-        wait_until(lambda: served.at_work() == 1)
-        served.send()
-        with pytest.raises(httpx.TransportError):
-            answer.result(10)
+    with pytest.raises(httpx.TransportError):
+        answered_after_a_stop(served, "/slow?seconds=60")
     assert served.process.wait(10) == 1
     assert "cut off" in served.log
 

@@ -74,10 +74,10 @@ def unplaced(package: Path = REPOSITORY / "src" / "gristmill") -> list[str]:
 def pages() -> dict[Path, str]:
     """What each generated file must hold."""
     front = REPOSITORY / "README.md"
-    map_ = REPOSITORY / "docs" / "architecture.md"
+    modules = REPOSITORY / "docs" / "architecture.md"
     return {
         REPOSITORY / "docs" / "settings.md": settings_page(),
-        map_: architecture(map_.read_text(encoding="utf-8")),
+        modules: architecture(modules.read_text(encoding="utf-8")),
         front: readme(front.read_text(encoding="utf-8")),
     }
 

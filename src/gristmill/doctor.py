@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gristmill.errors import GristmillError
+from gristmill.errors import GristmillError, UnavailableError
 from gristmill.jobs import Jobs
 from gristmill.processes import load_registry
 from gristmill.settings import Settings
@@ -102,8 +102,11 @@ def _about_redis(settings: Settings) -> Iterator[Finding]:
             yield from about_server(facts_about(client), settings.environment)
             with closing(Jobs(client, settings)) as jobs:
                 workers = jobs.workers()
-    except GristmillError as error:
+    except UnavailableError as error:
         yield Finding("error", "server", told_with_server(error, settings.redis_url))
+        return
+    except GristmillError as error:
+        yield Finding("error", "server", error.detail)
         return
     if workers:
         children = sum(worker.children for worker in workers)

@@ -36,7 +36,7 @@ HEADER_BYTES = 64 * 1024
 OTHER_FILES = 512
 # Threads for views beside those that wait for jobs.
 OTHER_THREADS = 64
-# What connections get, after the drain, to send the request that they were opened for.
+# What connections get, after the drain, to send the request that they were opened for, and then to take the answers.
 CLOSE_SECONDS = 1.0
 # Beyond the longest wait, what requests in flight get after the drain.
 FINISH_SECONDS = 5.0

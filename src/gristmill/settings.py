@@ -44,14 +44,6 @@ class Settings(BaseSettings):
         env_prefix="GRISTMILL_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
     )
 
-    @property
-    def is_here_only(self) -> bool:
-        """Whether the API listens for this computer alone."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
     environment: Literal["dev", "test", "prod"] = Field("dev", description="Name of the deployment environment.")
     redis_url: str = Field(
         "",
@@ -176,3 +168,11 @@ class Settings(BaseSettings):
     fetch_seconds: float = Field(
         60, gt=0, description="Longest time that fetching one input by reference may take, in seconds."
     )
+
+    @property
+    def is_here_only(self) -> bool:
+        """Whether the API listens for this computer alone."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False

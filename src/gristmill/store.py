@@ -22,7 +22,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from gristmill.errors import ConfigurationError, GristmillError, StorageFullError, UnavailableError
+from gristmill.errors import ConfigurationError, StorageFullError, UnavailableError
 from gristmill.settings import Settings
 from gristmill.settings_table import without_password
 
@@ -90,10 +90,8 @@ def translated(error: RedisError) -> Exception:
     return error
 
 
-def told_with_server(error: GristmillError, redis_url: str) -> str:
-    """An error's message for whoever runs the server: with its address and with what redis-py said."""
-    if not isinstance(error, UnavailableError):
-        return error.detail
+def told_with_server(error: UnavailableError, redis_url: str) -> str:
+    """The message for whoever runs the server: with its address and with what redis-py said."""
     cause = f": {error.__cause__}" if isinstance(error.__cause__, RedisError) else ""
     return f"{error.detail} ({without_password(redis_url)}{cause})"
 
