@@ -1,6 +1,7 @@
 """What surrounds a run: tried in forked processes, as a workplace takes over standard output and the folder."""
 
 import itertools
+import mmap
 import os
 import pickle
 import signal
@@ -112,7 +113,9 @@ def test_memory_counts_from_what_the_idle_child_has(in_workplace: Callable[..., 
 def test_a_child_that_has_grown_or_left_a_thread_is_worn(in_workplace: Callable[..., Any]) -> None:
     def grow(place: Workplace) -> bool:
         place.begin(Bounds())
-        sys.held = bytearray(os.urandom(1) * (20 * MIB))  # type: ignore[attr-defined]
+        # Straight from the system: what comes from the heap may fill a hole that the tests before have left there.
+        sys.held = mmap.mmap(-1, 20 * MIB, flags=mmap.MAP_PRIVATE)  # type: ignore[attr-defined]
+        sys.held.write(b"x" * (20 * MIB))  # type: ignore[attr-defined]
         time.sleep(0.06)
         place.end()
         return place.is_worn
