@@ -131,6 +131,7 @@ BROKEN = {
     "argument": (HEAD + "\n@process(secs=1)\ndef one(a: int) -> int:\n    return 1\n", 3, "secs"),
     "class": (HEAD + "@process\nclass one:\n    pass\n", 2, "above a function"),
     "async": (HEAD + "@process\nasync def one(a: int) -> int:\n    return 1\n", 2, "no async"),
+    "hidden": (HEAD + "\n@process\ndef one() -> int: ...\n\n@process\ndef one() -> int: ...\n", 7, "in lines 4 and 7"),
     "duplicate": (HEAD + "\n@process\ndef echo(a: int) -> int:\n    return 1\n", 3, "there is another process 'echo'"),
 }  # fmt: skip
 

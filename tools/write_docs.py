@@ -53,7 +53,10 @@ def readme(current: str, results: Path = REPOSITORY / "bench" / "results" / "lat
 
 
 def architecture(current: str, package: Path = REPOSITORY / "src" / "gristmill") -> str:
-    """docs/architecture.md with the list of modules between its two marks."""
+    """docs/architecture.md with the list of modules between its two marks. Raises SystemExit for one that is gone."""
+    gone = [name for names in PARTS.values() for name in names.split() if not (package / f"{name}.py").exists()]
+    if gone:
+        raise SystemExit(f"PARTS in tools/write_docs.py names modules that are not there: {', '.join(gone)}")
     before, _, rest = current.partition(MODULES_BEGIN)
     _, _, after = rest.partition(MODULES_END)
     tables = [

@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     )
     fetch_allow: Networks = Field(
         (),
-        description="Networks that inputs by reference may come from although they are private, separated by commas, such as 10.1.0.0/16.",
+        description="Networks that inputs by reference may come from although they are private, separated by commas, such as 10.1.0.0/16; for API and workers alike.",
     )
     fetch_bytes: int = Field(64 * 2**20, gt=0, description="Largest input by reference, in bytes after decompression.")
     fetch_seconds: float = Field(

@@ -28,6 +28,7 @@ START = "gm_"
 _LOOK_SECONDS = 1.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_HOW = "`gristmill token new NAME --role ROLE`"
 _log = structlog.get_logger(__name__)
 
 
@@ -144,7 +145,10 @@ def _read(path: Path) -> tuple[Token, ...]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The token file {path} cannot be read: {error}.") from error
+        raise ConfigurationError(
+            f"The token file {path} cannot be read: {error}. GRISTMILL_TOKEN_FILE names it; {_HOW} makes it, "
+            "with a first token."
+        ) from error
     tokens: dict[str, Token] = {}
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()
@@ -152,7 +156,9 @@ def _read(path: Path) -> tuple[Token, ...]:
             continue
         where = f"Line {number} of the token file {path}"
         if len(words) != 3 or not _HASH.fullmatch(words[2]):
-            raise ConfigurationError(f"{where} is not `<name> <role> sha256:<64 hexadecimal digits>`.")
+            raise ConfigurationError(
+                f"{where} is not `<name> <role> sha256:<64 hexadecimal digits>`; {_HOW} makes one."
+            )
         name, role, hash_ = words
         if reason := _why_not(name, role):
             raise ConfigurationError(f"{where} is wrong: {reason}")

@@ -221,6 +221,20 @@ def test_faults_of_inputs_outputs_and_call_backs_are_told_together(api):
     }
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST:99", "[::1]", "2130706433", "169.254.169.254"])
+def test_a_reference_that_would_not_be_fetched_is_refused_at_once(make_api, host):
+    inputs = {"string": "x", "binary": {"href": f"http://{host}/a", "type": "image/tiff"}}
+    response = make_api().execute(inputs=inputs, headers=ASYNC)
+    assert response.status_code == 400
+    assert [fault["pointer"] for fault in response.json["errors"]] == ["/inputs/binary/href"]
+    assert "GRISTMILL_FETCH_ALLOW" in response.json["detail"]
+
+
+def test_a_reference_into_an_allowed_network_is_taken(make_api):
+    inputs = {"string": "x", "binary": {"href": "http://127.0.0.1/a", "type": "image/tiff"}}
+    assert make_api(fetch_allow="127.0.0.0/8").execute(inputs=inputs, headers=ASYNC).status_code == 201
+
+
 def test_a_number_beyond_all_floats_is_refused(api):
     body = '{"inputs": {"string": "x"}, "other": 1e999}'
     response = api.client.post("/processes/echo/execution", data=body, content_type="application/json")

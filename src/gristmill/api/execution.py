@@ -16,11 +16,11 @@ from gristmill.api.preferences import Preferences
 from gristmill.api.results import result_response
 from gristmill.api.services import Services, services
 from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError, RefusedUrlError, UnavailableError
-from gristmill.fetch import CALL_BACK_ALLOW, check_url
+from gristmill.fetch import CALL_BACK_ALLOW, FETCH_ALLOW, check_url
 from gristmill.hub import Watch
 from gristmill.job import Idempotency, Job, NewJob, new_id
 from gristmill.processes.inputs import is_reference
-from gristmill.settings import Settings
+from gristmill.settings import Networks, Settings
 
 LONGEST_IDEMPOTENCY_KEY = 255
 
@@ -71,20 +71,37 @@ def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteReq
         offering.process.check(asked.inputs, asked.raw_outputs())
     except InvalidInputsError as error:
         raise InvalidInputsError(error.detail, faults=[*error.faults, *faults]) from error
+    faults = [*_refused_references(asked, settings), *faults]
     if faults:
         raise InvalidRequestError(f"{faults[0].pointer}: {faults[0].detail}", faults=faults)
     return asked
 
 
+def _refused_references(asked: ExecuteRequest, settings: Settings) -> list[Fault]:
+    """The inputs that would never be fetched; their names are resolved only when they are."""
+    references = [(name, given["href"]) for name, given in asked.inputs.items() if is_reference(given)]
+    return [
+        Fault(f"{bodies.pointer(['inputs', name])}/href", reason)
+        for name, href in references
+        if (reason := _why_refused(href, settings.fetch_allow, FETCH_ALLOW))
+    ]
+
+
 def _refused_call_backs(asked: ExecuteRequest, settings: Settings) -> list[Fault]:
     """The call-backs that would never be sent; their names are resolved only when they are."""
-    faults = []
-    for member, uri in asked.call_backs().items():
-        try:
-            check_url(uri, settings.call_back_allow, CALL_BACK_ALLOW)
-        except RefusedUrlError as error:
-            faults.append(Fault(f"/subscriber/{member}", error.detail))
-    return faults
+    return [
+        Fault(f"/subscriber/{member}", reason)
+        for member, uri in asked.call_backs().items()
+        if (reason := _why_refused(uri, settings.call_back_allow, CALL_BACK_ALLOW))
+    ]
+
+
+def _why_refused(url: str, allowed: Networks, setting: str) -> str:
+    try:
+        check_url(url, allowed, setting)
+    except RefusedUrlError as error:
+        return error.detail
+    return ""
 
 
 def _new_job(offering: Offering, asked: ExecuteRequest, owner: str, priority: int) -> NewJob:

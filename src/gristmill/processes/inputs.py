@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Protocol, get_args, get_origin
+from typing import Annotated, Any, Protocol, TypeGuard, get_args, get_origin
 
 import pydantic_core
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -236,7 +236,7 @@ def is_large(value: object) -> bool:
     return False
 
 
-def is_reference(value: object) -> bool:
+def is_reference(value: object) -> TypeGuard[dict[str, Any]]:
     """Return whether a given value is a link with an http or https URL, which is fetched."""
     return (
         isinstance(value, dict)

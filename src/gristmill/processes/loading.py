@@ -130,6 +130,7 @@ def _process(function: Callable[..., Any], source_hash: str) -> Process:
         raise ConfigurationError(f"{where(function)}: @process stands above a function, and this is {function!r}")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise ConfigurationError(f"{where(function)}: a process is an ordinary function: no async, no yield")
+    _refuse_hidden(function)
     try:
         return Process(function, source_hash)
     except ParameterError as error:
@@ -141,18 +142,36 @@ def _process(function: Callable[..., Any], source_hash: str) -> Process:
         raise ConfigurationError(f"{where(function)}: process {function.__name__!r}: {error.detail}") from error
 
 
+def _refuse_hidden(function: Callable[..., Any]) -> None:
+    """Raise ConfigurationError where Python has silently replaced a process by a later one of the same name."""
+    file = function.__code__.co_filename
+    same = [
+        node
+        for node in _parsed(function).body
+        if isinstance(node, ast.FunctionDef) and node.name == function.__name__ and node.decorator_list
+    ]
+    if len(same) > 1:
+        lines = " and ".join(str(node.lineno) for node in same)
+        raise ConfigurationError(
+            f"{file}:{same[-1].lineno}: {function.__name__!r} is defined more than once, in lines {lines}, and "
+            "only the last would be offered; give each a name of its own"
+        )
+
+
+def _parsed(function: Callable[..., Any]) -> ast.Module:
+    return ast.parse(Path(function.__code__.co_filename).read_text(encoding="utf-8"))
+
+
 def _parameter_line(function: Callable[..., Any], parameter: str) -> int:
     """Return the line in which a parameter stands."""
-    code = function.__code__
-    tree = ast.parse(Path(code.co_filename).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in ast.walk(_parsed(function)):
         if isinstance(node, ast.FunctionDef) and node.name == function.__name__:
             arguments = node.args
             every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
             for argument in every:
                 if argument is not None and argument.arg == parameter:
                     return argument.lineno
-    return code.co_firstlineno
+    return function.__code__.co_firstlineno
 
 
 def _hash_files(paths: list[Path]) -> str:
