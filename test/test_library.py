@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from importlib.resources import files
 
 import pytest
 import redis
@@ -12,11 +11,9 @@ from support.lab import DONE, OFFER, Lab
 
 from gristmill import library
 from gristmill.job import Status
-from gristmill.library import HASH, Library
+from gristmill.library import HASH, SOURCE, Library
 from gristmill.settings import Settings
 from gristmill.store import connect
-
-SOURCE = files("gristmill").joinpath("jobs.lua").read_text("utf-8")
 
 
 def loaded(client: redis.Redis) -> set[str]:

@@ -1,4 +1,4 @@
-"""Calls of the function library ``jobs.lua``, which is loaded into the server when it is not there."""
+"""Calls of the function library of ``jobs.lua`` and its parts, which is loaded into the server when it is not there."""
 
 import hashlib
 from importlib.resources import files
@@ -9,13 +9,14 @@ from redis.exceptions import RedisError, ResponseError
 from gristmill.store import Client, translated
 from gristmill.wire import Wire
 
-_SOURCE = files("gristmill").joinpath("jobs.lua").read_text("utf-8")
-HASH = hashlib.sha256(_SOURCE.encode()).hexdigest()[:10]
-_CODE = _SOURCE.replace("@HASH@", HASH)
+_PARTS = ("jobs", "jobs_ends", "jobs_attempts", "jobs_workers", "jobs_reading")
+SOURCE = "\n".join(files("gristmill").joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
+HASH = hashlib.sha256(SOURCE.encode()).hexdigest()[:10]
+_CODE = SOURCE.replace("@HASH@", HASH)
 
 
 class Library:
-    """The functions of this version of ``jobs.lua``; versions of it live side by side in one server."""
+    """The functions of this version of the library; versions of it live side by side in one server."""
 
     def __init__(self, client: Client, prefix: str) -> None:
         self.prefix = prefix

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from importlib.resources import files
 from itertools import count
 from typing import Any
 
@@ -21,10 +20,10 @@ from support.proxy import LossyProxy
 
 from gristmill.errors import LostAttemptError, NoSuchJobError, UnavailableError
 from gristmill.job import End, Finish, Idempotency, JobFilter, Lost, Status
-from gristmill.library import HASH
+from gristmill.library import HASH, SOURCE
 from gristmill.settings import Settings
 
-FUNCTIONS = re.findall(r"^entry\('(\w+)'", files("gristmill").joinpath("jobs.lua").read_text("utf-8"), re.MULTILINE)
+FUNCTIONS = re.findall(r"^entry\('(\w+)'", SOURCE, re.MULTILINE)
 FAILED = Finish(end=End.EXCEPTION, detail="no luck")
 LATER = Finish(end=End.EXCEPTION, detail="later", retry_after=1000)
 
