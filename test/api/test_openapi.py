@@ -37,6 +37,35 @@ def assert_fits(document, schema, instance):
     assert not faults
 
 
+def closed(document, part):
+    """A schema that takes no member without a name in it, however far down; what says it takes any, does."""
+    if isinstance(part, list):
+        return [closed(document, one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    whole = dict(part)
+    for one in whole.pop("allOf", []):
+        inner = resolved(document, one)
+        whole = inner | whole | {"properties": inner.get("properties", {}) | whole.get("properties", {})}
+    made = {name: closed(document, one) for name, one in whole.items()}
+    if isinstance(made.get("properties"), dict) and "properties" not in made["properties"]:
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+def assert_says_no_more(document, schema, instance):
+    """Hold an answer to its schema, and to the names in it."""
+    schemas = {name: closed(document, one) for name, one in document["components"]["schemas"].items()}
+    # A JSON Schema may have any keyword, and an input or output any schema.
+    schemas["schema"] = {}
+    whole = {"components": {"schemas": schemas}} | closed(document, schema)
+    faults = [
+        f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
+        for error in OAS30Validator(whole).iter_errors(instance)
+    ]
+    assert not faults
+
+
 def test_the_document_is_valid_openapi(document):
     OpenAPIV30SpecValidator(document).validate()
     assert document["openapi"] == "3.0.3"
@@ -80,7 +109,7 @@ def test_what_a_page_answers_fits_its_schema(api, document, path):
     api.execute(headers={"Prefer": "respond-async"})
     template = "/processes/{processID}" if path == "/processes/echo" else path
     part = document["paths"][template]["get"]["responses"]["200"]
-    assert_fits(document, part["content"]["application/json"]["schema"], api.get(path).json)
+    assert_says_no_more(document, part["content"]["application/json"]["schema"], api.get(path).json)
 
 
 @pytest.mark.parametrize("path", [*GET_PAGES, "/jobs/nothing", "/readyz", "/api"])
@@ -161,3 +190,28 @@ def test_the_paths_that_are_said_to_be_open_are(make_api):
         if method == "get":
             status = api.get(path.replace("{", "").replace("}", "")).status_code
             assert (status not in {401, 403}) == (path in OPEN_PATHS), path
+
+
+def test_no_answer_about_a_job_says_more_than_the_document(api, document, work):
+    done = api.execute(headers={"Prefer": "respond-async"}, response="document").json["jobID"]
+    broken = api.execute("broken", inputs={"message": "x"}, headers={"Prefer": "respond-async"}).json["jobID"]
+    dismissed = api.execute(headers={"Prefer": "respond-async"}).json["jobID"]
+    api.client.delete(f"/jobs/{dismissed}")
+    waiting = api.execute("long_running", inputs={}, headers={"Prefer": "respond-async"}).json["jobID"]
+    pages = {f"/jobs/{job}": "/jobs/{jobID}" for job in (done, broken, dismissed, waiting)}
+    pages |= {f"/jobs/{job}/prov": "/jobs/{jobID}/prov" for job in (done, broken, dismissed, waiting)}
+    pages |= {f"/jobs/{job}/results": "/jobs/{jobID}/results" for job in (broken, dismissed, waiting)}
+    pages |= {"/jobs": "/jobs", "/jobs/nothing": "/jobs/{jobID}", "/jobs?limit=x": "/jobs"}
+
+    def hold_all() -> None:
+        for path, template in pages.items():
+            response = api.get(path)
+            part = resolved(document, document["paths"][template]["get"]["responses"][str(response.status_code)])
+            schema = part["content"][response.content_type]["schema"]
+            assert_says_no_more(document, schema, response.json)
+
+    hold_all()
+    work(api)
+    for job in (done, broken):
+        api.get(f"/jobs/{job}", Prefer="wait=10")
+    hold_all()

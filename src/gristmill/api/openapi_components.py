@@ -154,6 +154,12 @@ SCHEMAS: Part = {
         finished=TIME,
         updated=TIME,
         progress={"type": "integer", "minimum": 0, "maximum": 100},
+        attempts={
+            "type": "integer",
+            "minimum": 2,
+            "description": "How often it has begun to run, when more than once.",
+        },
+        problem=schema("problem"),
         links=listed(schema("link")),
     ),
     "jobList": an_object(["jobs", "links"], jobs=listed(schema("statusInfo")), links=listed(schema("link"))),
