@@ -226,6 +226,7 @@ def test_a_reference_that_would_not_be_fetched_is_refused_at_once(make_api, host
     inputs = {"string": "x", "binary": {"href": f"http://{host}/a", "type": "image/tiff"}}
     response = make_api().execute(inputs=inputs, headers=ASYNC)
     assert response.status_code == 400
+    assert response.json["type"] == "urn:gristmill:problem:invalid-inputs"
     assert [fault["pointer"] for fault in response.json["errors"]] == ["/inputs/binary/href"]
     assert "GRISTMILL_FETCH_ALLOW" in response.json["detail"]
 

@@ -21,6 +21,14 @@ def table_url(tmp_path: Path) -> Iterator[str]:
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
 
+        def do_GET(self) -> None:
+            if self.path != "/elsewhere":
+                return super().do_GET()
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.2/penguins.csv")
+            self.end_headers()
+            return None
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/penguins.csv"
@@ -45,10 +53,16 @@ def test_a_table_is_fetched_by_the_run_from_an_allowed_network(running_system: R
     assert "status 404" in missing.json()["detail"]
 
 
-def test_a_private_address_is_refused_by_the_run(tmp_path: Path, table_url: str) -> None:
-    with RunningSystem(tmp_path / "system") as system:
-        answer = summary_of(system, table_url)
+def test_a_private_address_is_refused_at_submission_and_behind_a_redirect_by_the_run(
+    tmp_path: Path, table_url: str
+) -> None:
+    with RunningSystem(tmp_path / "system", settings={"FETCH_ALLOW": "127.0.0.1/32"}) as system:
+        at_once = summary_of(system, "http://127.0.0.2/penguins.csv")
+        by_the_run = summary_of(system, table_url.replace("penguins.csv", "elsewhere"))
 
-    assert answer.status_code == 400
-    assert answer.json()["type"] == "urn:gristmill:problem:invalid-inputs"
-    assert "not on the public internet" in answer.json()["detail"]
+    for answer in (at_once, by_the_run):
+        assert answer.status_code == 400
+        assert answer.json()["type"] == "urn:gristmill:problem:invalid-inputs"
+        assert "not on the public internet" in answer.json()["detail"]
+    assert [fault["pointer"] for fault in at_once.json()["errors"]] == ["/inputs/table/href"]
+    assert "errors" not in by_the_run.json()

@@ -71,10 +71,15 @@ def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteReq
         offering.process.check(asked.inputs, asked.raw_outputs())
     except InvalidInputsError as error:
         raise InvalidInputsError(error.detail, faults=[*error.faults, *faults]) from error
-    faults = [*_refused_references(asked, settings), *faults]
+    if references := _refused_references(asked, settings):
+        raise InvalidInputsError(_first(references), faults=[*references, *faults])
     if faults:
-        raise InvalidRequestError(f"{faults[0].pointer}: {faults[0].detail}", faults=faults)
+        raise InvalidRequestError(_first(faults), faults=faults)
     return asked
+
+
+def _first(faults: list[Fault]) -> str:
+    return f"{faults[0].pointer}: {faults[0].detail}"
 
 
 def _refused_references(asked: ExecuteRequest, settings: Settings) -> list[Fault]:
