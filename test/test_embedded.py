@@ -127,6 +127,39 @@ def test_a_server_that_cannot_read_its_data_is_refused_with_its_log(embedded: St
         embedded()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if sys.platform != "linux" or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root on Linux can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_what_was_acknowledged_before_and_after_a_full_disk_outlives_the_next_start(
+    embedded: Starter, small_disk: Path
+) -> None:
+    server = embedded(data_folder=small_disk)
+    with _client(server) as client:
+        client.bgrewriteaof()  # only a file begun since the start gets a hole
+        wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+        kept = []
+        with pytest.raises(redis.ResponseError, match="No space left"):  # noqa: PT012  the last write fails
+            for number in range(1000):
+                client.set(f"before {number}", os.urandom(50_000))
+                kept.append(f"before {number}")
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+        wait_until(lambda: client.info("persistence")["aof_last_write_status"] == "ok")
+        client.set("after", 1)
+    server.stop()
+    with _client(embedded(data_folder=small_disk)) as client:
+        assert client.get("after") == b"1"
+        assert client.exists(*kept) == len(kept)
+
+
 def test_it_works_in_a_folder_with_a_long_name_and_spaces(embedded: Starter, tmp_path: Path) -> None:
     server = embedded(data_folder=tmp_path / "with space" / ("long" * 30))
     with _client(server) as client:

