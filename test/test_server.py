@@ -549,6 +549,29 @@ def test_a_crashed_process_is_replaced(start: Callable[..., Served]) -> None:
     assert "another takes its place" in served.log
 
 
+SILENCE = {"server.BEAT_SECONDS": 0.1, "prefork.BEAT_SECONDS": 0.1, "prefork.SILENT_SECONDS": 1}
+
+
+def test_a_process_that_falls_silent_is_replaced(start: Callable[..., Served]) -> None:
+    served = start(constants=SILENCE)
+    pid = served.get("/").json()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: is_gone(pid))
+    assert served.get("/").json()["pid"] != pid
+    assert "does not answer; it is killed" in served.log
+
+
+def test_a_server_that_was_stopped_whole_goes_on_with_its_processes(start: Callable[..., Served]) -> None:
+    served = start(constants=SILENCE)
+    pid = served.get("/").json()["pid"]
+    os.killpg(served.process.pid, signal.SIGSTOP)
+    time.sleep(2)  # longer than a silence may last
+    os.killpg(served.process.pid, signal.SIGCONT)
+    wait_until(lambda: served.get("/").status_code == 200)
+    time.sleep(1.5)  # as long as a silence that began now
+    assert served.get("/").json()["pid"] == pid
+
+
 def test_processes_that_crash_again_and_again_end_the_server(start: Callable[..., Served]) -> None:
     served = start()
     url = served.url

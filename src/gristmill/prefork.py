@@ -1,9 +1,10 @@
-"""Forks the processes that serve, starts those that crash again, and stops them together.
+"""Forks the processes that serve, replaces those that crash or fall silent, and stops them together.
 
 They end when the main process does, even by SIGKILL: it alone holds the writing end of a pipe that they read.
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import selectors
@@ -26,8 +27,13 @@ from gristmill.errors import ConfigurationError, GristmillError
 MOST_ENDS = 4
 ENDS_SECONDS = 30.0
 
+# A serving process says so often that it is alive, and is replaced when it has not for so long.
+BEAT_SECONDS = 5.0
+SILENT_SECONDS = 30.0
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _READY = b"ready"
+_ALIVE = b"."
 _REFUSED = b"refused "
 
 _log = structlog.get_logger(__name__)
@@ -37,17 +43,22 @@ Work = Callable[[Callable[[], None]], int]
 
 @dataclass
 class _Child:
-    """A serving process; ``report`` is the pipe in which it says that it is ready, or why it refuses to start."""
+    """A serving process; ``report`` is the pipe where it says that it is ready, then alive; or why it does not start.
+
+    said: what came first, until it was understood. heard: when something came last, None before it is ready.
+    """
 
     report: int
     said: bytes = b""
+    heard: float | None = None
 
 
 class Prefork:
     """Runs ``work`` in ``count`` processes. Use it in the main thread of a process that has no other.
 
     work: serves until SIGTERM, of which it may get several, and returns an exit code; it gets a function to call when
-    it is ready. A GristmillError that it raises before that refuses the start.
+    it is ready, and then every BEAT_SECONDS to show that it is alive. A GristmillError that it raises before that
+    refuses the start.
     on_ready: called once, when all are ready. on_stop: called before they are told to stop.
     stop_seconds: what they get to end after SIGTERM.
     """
@@ -63,6 +74,7 @@ class Prefork:
         self._children: dict[int, _Child] = {}
         self._ends: deque[float] = deque(maxlen=MOST_ENDS)
         self._ready = 0
+        self._listened = time.monotonic()
         self._signals = 0
         self._refusals: list[GristmillError] = []
         self._selector = selectors.DefaultSelector()
@@ -128,7 +140,8 @@ class Prefork:
             self._selector.close()
             os.close(self._lifeline_end)
             threading.Thread(target=_end_with, args=(self._lifeline,), name="lifeline", daemon=True).start()
-            code = self._work(lambda: _report(report, _READY))
+            words = itertools.chain([_READY], itertools.repeat(_ALIVE))
+            code = self._work(lambda: _report(report, next(words)))
         except GristmillError as error:
             _report(report, _REFUSED + error.detail.encode())
         except Exception:  # noqa: BLE001  the exit code says it
@@ -142,7 +155,8 @@ class Prefork:
     def _watch(self) -> int:
         """Start processes that end again, until a signal or a refusal comes (returns 0), or too many end (1)."""
         while not self._signals and not self._refusals:
-            self._look(None)
+            self._look(BEAT_SECONDS)
+            self._kill_silent()
             for pid, code in self._reap():
                 if self._signals or self._refusals:
                     break
@@ -166,16 +180,33 @@ class Prefork:
 
     def _hear(self, child: _Child) -> None:
         data = os.read(child.report, 65536)
-        child.said += data
+        if child.heard is None:
+            child.said += data
         if not data:
             self._selector.unregister(child.report)
             os.close(child.report)
             if child.said.startswith(_REFUSED):
                 self._refusals.append(ConfigurationError(child.said.removeprefix(_REFUSED).decode()))
-        elif child.said == _READY:
+        elif child.heard is not None:
+            child.heard = time.monotonic()
+        elif child.said.rstrip(_ALIVE) == _READY:
+            child.heard = time.monotonic()
             self._ready += 1
             if self._ready == self._count:
                 self._on_ready()
+
+    def _kill_silent(self) -> None:
+        """Kill processes that have not been heard of for too long, unless it was this one that did not listen."""
+        now = time.monotonic()
+        listened, self._listened = now - self._listened < SILENT_SECONDS / 2, now
+        for pid, child in self._children.items():
+            if child.heard is None:
+                continue
+            if not listened:
+                child.heard = now
+            elif now - child.heard > SILENT_SECONDS:
+                _log.error("A process that serves does not answer; it is killed", pid=pid)
+                os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> list[tuple[int, int]]:
         ended = []

@@ -22,7 +22,7 @@ from granian.server.embed import Server
 
 from gristmill.bridge import Bridge
 from gristmill.errors import ConfigurationError
-from gristmill.prefork import Prefork
+from gristmill.prefork import BEAT_SECONDS, Prefork
 from gristmill.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ async def _serve_here(
     loop.add_signal_handler(signal.SIGTERM, told.set)
     serving = loop.create_task(server.serve())
     waiting = loop.create_task(told.wait())
-    ready()
-    await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
+    beating = loop.create_task(_beat(ready))
+    await asyncio.wait((serving, waiting, beating), return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()
         return 1
@@ -113,6 +113,13 @@ async def _serve_here(
     # Granian has what was answered, and may not have written all of it yet.
     await asyncio.wait((serving,), timeout=CLOSE_SECONDS)
     return 0
+
+
+async def _beat(alive: Callable[[], None]) -> None:
+    """Say that this process is ready, and then again and again that its event loop runs."""
+    while True:
+        alive()
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 class _GranianServer(Server):
