@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -22,6 +23,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from gristmill import __version__
 from gristmill.errors import ConfigurationError, StorageFullError, UnavailableError
 from gristmill.settings import Settings
 from gristmill.settings_table import without_password
@@ -34,6 +36,9 @@ RETRY_AFTER_SECONDS = 2
 RETRY_SECONDS = 2.5
 
 _KEEPALIVE_OVER_TCP: dict[str, Any] = {"socket_keepalive": True}
+
+# Made once: redis-py would read its own version from a file for every connection.
+_DRIVER = DriverInfo(lib_version=redis.__version__).add_upstream_driver("gristmill", __version__)
 
 Client = redis.Redis
 
@@ -56,6 +61,7 @@ def connect(settings: Settings) -> Client:
             retry=retry,
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
             client_name="gristmill",
+            driver_info=_DRIVER,
             protocol=3,
         )
     except ValueError as error:
