@@ -190,3 +190,10 @@ def test_a_stalled_redis_is_given_up_and_watchers_look_again(start_server, make_
         wait_until(lambda: hub._is_lost, 30)
         server.resume()
         assert watch.wait(30) == LOOK_AGAIN
+
+
+def test_a_hub_connects_although_the_clients_pool_has_no_connection_left(own_server: RedisServer, make_hub) -> None:
+    jobs, hub = make_hub(own_server.url)
+    jobs.client.connection_pool.max_connections = 0
+    with hub.watch("job") as watch:
+        assert watch is not None

@@ -117,3 +117,32 @@ def test_a_dropped_version_that_is_still_called_comes_back(
 def test_a_refusal_of_the_function_itself_is_not_taken_for_a_missing_library(settings: Settings) -> None:
     with pytest.raises(ResponseError, match="LOST"):
         Library(connect(settings), settings.key_prefix).call("progress", "nobody", "1.w.1", 1, "")
+
+
+def test_a_command_gets_through_however_often_the_connection_was_lost(
+    own_server: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    client = connect(make_settings(own_server.url))
+    library_ = Library(client, "{g0}")
+    for _ in range(client.connection_pool.max_connections + 1):
+        library_.command("PING")
+        client.client_kill_filter(_type="normal", skipme=True)
+    assert library_.command("PING") == b"PONG"
+
+
+def test_more_commands_may_be_under_way_than_the_clients_pool_has_connections(
+    own_server: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    client = connect(make_settings(own_server.url))
+    library_ = Library(client, "{g0}")
+    count = client.connection_pool.max_connections + 20
+    replies: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: replies.append(library_.command("BLPOP", "gate", 2.5))) for _ in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    client.rpush("gate", *range(count))
+    for thread in threads:
+        thread.join()
+    assert len([reply for reply in replies if reply]) == count

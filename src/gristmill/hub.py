@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from gristmill.errors import UnavailableError
 from gristmill.job import Status
 from gristmill.jobs import Jobs
+from gristmill.store import new_connection
 
 CONFIRM_SECONDS = 3.0
 PING_SECONDS = 3.0
@@ -82,7 +83,7 @@ class Hub:
     """The watchers of this operating-system process. Its thread starts with the first watch: so not before a fork."""
 
     def __init__(self, jobs: Jobs) -> None:
-        self._connections = jobs.client.connection_pool
+        self._client = jobs.client
         self._channel_name = jobs.event_channel
         self._lock = threading.Lock()
         self._channels: dict[bytes, _Channel] = {}
@@ -171,7 +172,7 @@ class Hub:
     def _reconnect(self, poked: socket.socket) -> None:
         pause = _SHORTEST_PAUSE_SECONDS
         while not self._closed.is_set():
-            connection: Any = self._connections.make_connection()
+            connection: Any = new_connection(self._client)
             began = time.monotonic()
             try:
                 connection.connect()

@@ -70,6 +70,12 @@ def connect(settings: Settings) -> Client:
         ) from error
 
 
+def new_connection(client: Client) -> Any:
+    """A connection like those of the client's pool, but beside it: the pool never makes more than 100 in all."""
+    pool = client.connection_pool
+    return pool.connection_class(**pool.connection_kwargs)
+
+
 @contextmanager
 def mapped_errors() -> Iterator[None]:
     """Turn redis-py's errors into UnavailableError and StorageFullError."""

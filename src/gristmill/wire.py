@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gristmill.store import RETRY_SECONDS, Client
+from gristmill.store import RETRY_SECONDS, Client, new_connection
 
 
 class Wire:
@@ -25,7 +25,7 @@ class Wire:
     """
 
     def __init__(self, client: Client) -> None:
-        self._make = client.connection_pool.make_connection
+        self._client = client
         self._idle: list[ConnectionInterface] = []
         self._process = os.getpid()
 
@@ -75,4 +75,5 @@ class Wire:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._make()
+            connection: ConnectionInterface = new_connection(self._client)
+            return connection
