@@ -10,7 +10,8 @@ from support import RedisServer
 from support.lab import DONE, OFFER, Lab
 
 from gristmill import library
-from gristmill.job import Status
+from gristmill.errors import StorageFullError
+from gristmill.job import JobFilter, Status
 from gristmill.library import HASH, SOURCE, Library
 from gristmill.settings import Settings
 from gristmill.store import connect
@@ -62,6 +63,34 @@ def test_many_that_load_it_at_once_do_not_hinder_each_other(
         thread.join()
     assert len(found) == len(labs)
     labs[0].check()
+
+
+def test_a_full_server_that_lacks_the_library_does_all_but_submit(
+    own_server: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    lab = Lab(make_settings(own_server.url))
+    worker = lab.worker()
+    running, waiting, done = (lab.submit() for _ in range(3))
+    attempt = lab.claim(worker)
+    lab.client.config_set("maxmemory", 1)
+    lab.client.function_flush()
+
+    with pytest.raises(StorageFullError):
+        lab.submit()
+    assert lab.jobs.dismiss(waiting.id).status is Status.DISMISSED
+    lab.beat(worker, held={attempt.token.partition(".")[2]: attempt.token})
+    following = lab.finish(attempt, DONE, offers=(OFFER,))
+    assert following is not None
+    assert following.job_id == done.id
+    lab.jobs.sweep()
+    lab.jobs.delete(running.id)
+    assert {job.id for job in lab.jobs.list(JobFilter()).jobs} == {waiting.id, done.id}
+    assert loaded(lab.client) == set()
+
+    lab.client.config_set("maxmemory", 0)
+    lab.finish(following)
+    assert loaded(lab.client) == {HASH}
+    lab.check()
 
 
 def test_two_versions_work_on_the_same_jobs_in_turn(
