@@ -421,7 +421,7 @@ def test_huge_headers_are_refused(served: Served) -> None:
 
 
 def test_a_body_that_never_comes_is_given_up(start: Callable[..., Served]) -> None:
-    served = start(constants={"bridge.BODY_SECONDS": 1})
+    served = start(constants={"request_body.BODY_SECONDS": 1})
     with served.connect() as client:
         client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
         answer = read_all(client)
@@ -488,6 +488,66 @@ def test_a_body_within_the_limit_arrives(start: Callable[..., Served], chunked: 
     body = bytes(2**20)
     response = httpx.post(served.url + "/length", content=iter([body]) if chunked else body, timeout=30)
     assert response.text == str(2**20)
+
+
+# Bodies that the view reads while they come in
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_streamed_body_arrives_whole_and_is_never_held(start: Callable[..., Served], chunked: bool) -> None:
+    served = start(body_bytes=1000)
+    size = 200 * 2**20
+    before = httpx.put(served.url + "/streamed/a", content=b"x").json()["peak_kib"]
+    pieces = (bytes(2**20) for _ in range(200))
+    headers = {} if chunked else {"Content-Length": str(size)}
+    told = httpx.put(served.url + "/streamed/a", content=pieces, headers=headers, timeout=60).json()
+    assert told["size"] == size
+    assert told["peak_kib"] - before < 50 * 1024
+
+
+def test_a_streamed_body_reaches_the_view_before_it_ends(served: Served) -> None:
+    with served.connect() as client:
+        client.sendall(b"PUT /streamed/a HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nfour")
+        wait_until(lambda: served.get("/").json()["downloads"] == 1)
+        client.sendall(b"more")
+        assert b'"size":8' in read_until(client, b"}")
+
+
+@pytest.mark.parametrize("name", ["refused", "half"])
+def test_a_client_whose_streamed_body_is_not_read_sees_why_and_is_disconnected(served: Served, name: str) -> None:
+    response = httpx.put(served.url + f"/streamed/{name}", content=bytes(20 * 2**20), timeout=30)
+    assert response.status_code == 200
+    assert response.headers["Connection"] == "close"
+
+
+def test_a_streamed_body_that_stalls_is_given_up(start: Callable[..., Served]) -> None:
+    served = start(constants={"request_body.BODY_SECONDS": 1})
+    with served.connect() as client:
+        client.sendall(b"PUT /streamed/a HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nfour")
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 9\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"]
+)
+def test_a_streamed_body_that_breaks_off_ends_the_view_with_an_error(
+    start: Callable[..., Served], framing: bytes
+) -> None:
+    served = start(access_log=True)
+    with served.connect() as client:
+        client.sendall(b"PUT /streamed/a HTTP/1.1\r\nHost: x\r\n" + framing)
+        wait_until(lambda: served.get("/").json()["downloads"] == 1)
+    wait_until(lambda: '"path": "/streamed/a"' in served.log)
+    assert '"status": 400' in served.log
+
+
+def test_a_connection_goes_on_after_a_streamed_body(served: Served) -> None:
+    with served.connect() as client:
+        for _ in range(3):
+            client.sendall(b"PUT /streamed/a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nfour")
+            assert b'"size":4' in read_until(client, b"}")
 
 
 def test_more_connections_than_allowed_wait_for_silent_ones_to_go(start: Callable[..., Served]) -> None:

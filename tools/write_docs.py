@@ -20,7 +20,7 @@ MODULES_END = "<!-- modules end -->"
 PARTS = {
     "The engine": "job jobs records library wire store hub rate",
     "The worker": "worker children template child slots link watch limits workplace workfolder clearing",
-    "The server": "flask_api server prefork bridge exchange threads streams",
+    "The server": "flask_api server prefork bridge exchange request_body threads streams",
     "Beside requests": "background callbacks readiness",
     "Shared": "errors settings settings_table logs fetch tokens",
     "The command line": "cli console doctor up supervisor embedded append_only lifeline demo",

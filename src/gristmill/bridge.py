@@ -1,38 +1,32 @@
 """From HTTP requests, as ASGI tells them, to the WSGI application, which runs in threads.
 
-The event loop reads bodies and sends responses, so that a slow client holds no thread; it also holds the streams
-that sleep.
+The event loop reads bodies and sends responses, so that a slow client holds no thread, unless a view asked to read the
+body itself; it also holds the streams that sleep.
 """
 
 import asyncio
 import contextlib
-import io
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from gristmill.errors import OURS, BusyError, GristmillError, InvalidRequestError, TooLargeError
+from gristmill.errors import BusyError, GristmillError
 from gristmill.exchange import Exchange, Scope, environ_of
+from gristmill.request_body import Incoming, Receive, StreamedBody
 from gristmill.streams import SleepingStream
 from gristmill.threads import Threads
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+IsStreamed = Callable[[Mapping[str, Any]], bool]
 T = TypeVar("T")
 
-# A body may take this long, and a second more for each so many bytes that have come.
-BODY_SECONDS = 20.0
-BODY_BYTES_PER_SECOND = 32 * 1024
 # A client that takes nothing for this long is cut off.
 SEND_SECONDS = 30.0
-# Larger bodies wait in a temporary file.
-_MEMORY_BYTES = 1024 * 1024
 # What is read and thrown away of a refused body, so that a client that is still sending gets to see the answer.
 _LINGER_BYTES = 32 * 1024 * 1024
 _LINGER_SECONDS = 2.0
@@ -41,12 +35,9 @@ _log = structlog.get_logger(__name__)
 _access_log = structlog.get_logger("gristmill.access")
 
 
-class BodyTooSlowError(GristmillError):
-    """The body of the request did not come in time."""
-
-    status = 408
-    type = OURS + "body-too-slow"
-    title = "Request timeout"
+def no_request_is(_environ: Mapping[str, Any]) -> bool:
+    """No request streams its body."""
+    return False
 
 
 class ClientGoneError(Exception):
@@ -57,31 +48,26 @@ class BrokenResponseError(Exception):
     """A response that has begun cannot go on. Raised to the server, it breaks the connection: the client must know."""
 
 
-class _RefusedBody(io.RawIOBase):
-    """A body larger than the limit, for an application that reads it without looking at its Content-Length."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, _buffer: object) -> int:
-        raise TooLargeError(f"The body is larger than {self._limit} bytes.")
-
-
 class Bridge:
     """The ASGI application around a WSGI application; made in the event loop that will call it.
 
     most_threads: how many views run at a time at most. body_bytes: the largest body that is read; of a larger one
-    nothing is, and the application finds a Content-Length above its own limit.
+    nothing is, and the application finds a Content-Length above its own limit. is_streamed: whether a request's view
+    reads the body while it comes in, however large, by its WSGI environment.
     """
 
     def __init__(
-        self, application: "WSGIApplication", *, most_threads: int, body_bytes: int, access_log: bool = False
+        self,
+        application: "WSGIApplication",
+        *,
+        most_threads: int,
+        body_bytes: int,
+        access_log: bool = False,
+        is_streamed: IsStreamed = no_request_is,
     ) -> None:
         self._application = application
         self._body_bytes = body_bytes
+        self._is_streamed = is_streamed
         self._logs_access = access_log
         self._loop = asyncio.get_running_loop()
         self._threads = Threads(most_threads, self._loop.call_later)
@@ -126,9 +112,10 @@ class Bridge:
                 _log_access(exchange, time.perf_counter() - started)
 
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        whole = False
+        incoming: Incoming | None = None
         try:
-            whole = await self._read_body(exchange, receive)
+            incoming = Incoming(exchange.environ, receive, self._loop)
+            await self._take_body(exchange, incoming)
             data, more = await self._run(exchange.begin, self._threads_for(exchange))
         except GristmillError as error:
             data, more = exchange.refuse(error), False
@@ -136,6 +123,7 @@ class Bridge:
             _log.exception("The application failed", path=exchange.environ["PATH_INFO"])
             data, more = exchange.refuse(GristmillError("The server failed; its log says more.")), False
         headers = exchange.headers
+        whole = incoming is not None and incoming.ended
         if self._draining or not whole:
             headers = [header for header in headers if header[0].lower() != b"connection"]
             headers.append((b"connection", b"close"))
@@ -161,43 +149,15 @@ class Bridge:
             raise BusyError("More requests wait than can be answered soon; try again.", retry_after_seconds=2)
         return self._threads
 
-    async def _read_body(self, exchange: Exchange, receive: Receive) -> bool:
-        """Read the body of the request; returns False, with the rest unread, when it is too large."""
-        environ = exchange.environ
-        length = environ.get("CONTENT_LENGTH", "0")
-        encoding = environ.pop("HTTP_TRANSFER_ENCODING", "").lower()
-        if encoding not in {"", "chunked"}:
-            raise InvalidRequestError(f"Transfer-Encoding: {encoding} is not understood; send chunked, or none.")
-        if length == "0" and not encoding:
-            return True
-        if int(length) > self._body_bytes:
-            exchange.request_body = _RefusedBody(self._body_bytes)
-            return False
-        body: IO[bytes] = io.BytesIO()
-        if encoding or int(length) > _MEMORY_BYTES:
-            body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
-        exchange.request_body = body
-        size = 0
-        more = True
-        start = self._loop.time()
-        while more and size <= self._body_bytes:
-            try:
-                async with asyncio.timeout_at(start + BODY_SECONDS + size / BODY_BYTES_PER_SECOND):
-                    message = await receive()
-            except TimeoutError:
-                raise BodyTooSlowError(f"Only {size} bytes of the body came in time; send it faster.") from None
-            if message["type"] == "http.disconnect":
-                raise InvalidRequestError(f"The body broke off, or is malformed, after {size} bytes.")
-            size += len(message["body"])
-            more = message["more_body"]
-            body.write(message["body"])
-        environ["CONTENT_LENGTH"] = str(size)
-        if size > self._body_bytes:
-            body.close()
-            exchange.request_body = _RefusedBody(self._body_bytes)
-            return False
-        body.seek(0)
-        return True
+    async def _take_body(self, exchange: Exchange, incoming: Incoming) -> None:
+        """Give the application the body of the request, as far as it is wanted."""
+        if incoming.ended:
+            return
+        if self._is_streamed(exchange.environ):
+            exchange.request_body = StreamedBody(incoming, self._loop)
+            return
+        exchange.request_body = await incoming.whole(self._body_bytes)
+        exchange.environ["CONTENT_LENGTH"] = str(max(incoming.size, incoming.length or 0))
 
     async def _send_rest(self, exchange: Exchange, data: bytes, receive: Receive, send: Send) -> None:
         """Send ``data``, and pieces of the body until it ends. ClientGoneError when the client has gone before."""

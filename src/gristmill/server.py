@@ -20,7 +20,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from gristmill.bridge import Bridge
+from gristmill.bridge import Bridge, IsStreamed, no_request_is
 from gristmill.errors import ConfigurationError
 from gristmill.prefork import BEAT_SECONDS, Prefork
 from gristmill.settings import Settings
@@ -52,10 +52,11 @@ TCP_OPTIONS = {
 _log = structlog.get_logger(__name__)
 
 
-def serve(settings: Settings, make_app: MakeApp) -> int:
+def serve(settings: Settings, make_app: MakeApp, is_streamed: IsStreamed = no_request_is) -> int:
     """Serve until a signal says to stop; returns the exit code. Only in the main thread, and without others.
 
-    make_app: called in each serving process, with the event that is set when the drain begins.
+    make_app: called in each serving process, with the event that is set when the drain begins. is_streamed: whether the
+    view of a request reads its body while it comes in (``Bridge``).
     Raises ConfigurationError when the address cannot be used, or when ``make_app`` raises a GristmillError.
     """
     listener = _listen(settings.host, settings.port)
@@ -66,7 +67,7 @@ def serve(settings: Settings, make_app: MakeApp) -> int:
         return Prefork(
             # Not uvloop.run, which would end requests that are cut off with a 500 instead of a broken connection.
             lambda ready: uvloop.new_event_loop().run_until_complete(
-                _serve_here(settings, make_app, listener, connections, ready)
+                _serve_here(settings, make_app, is_streamed, listener, connections, ready)
             ),
             settings.api_processes,
             on_ready=lambda: _log.info("The API answers", url=url, processes=settings.api_processes),
@@ -75,8 +76,13 @@ def serve(settings: Settings, make_app: MakeApp) -> int:
         ).run()
 
 
-async def _serve_here(
-    settings: Settings, make_app: MakeApp, listener: socket.socket, connections: int, ready: Callable[[], None]
+async def _serve_here(  # noqa: PLR0917  the one caller stands above
+    settings: Settings,
+    make_app: MakeApp,
+    is_streamed: IsStreamed,
+    listener: socket.socket,
+    connections: int,
+    ready: Callable[[], None],
 ) -> int:
     """Serve in this process until SIGTERM; returns its exit code."""
     draining = threading.Event()
@@ -85,6 +91,7 @@ async def _serve_here(
         most_threads=settings.waiting_requests + OTHER_THREADS,
         body_bytes=settings.body_bytes,
         access_log=settings.access_log,
+        is_streamed=is_streamed,
     )
     server = _GranianServer(bridge, listener, connections, settings.idle_seconds)
     # What is loaded now stays: the collector need not walk through it again and again.

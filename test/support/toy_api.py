@@ -1,6 +1,6 @@
 """A small application served by the real server, to be started as a process of its own: ``python -m support.toy_api``.
 
-The first argument holds settings, the second module constants to change ({"bridge.BODY_SECONDS": 1}), both as JSON.
+The first argument holds settings, the second constants to change, as {"request_body.BODY_SECONDS": 1}; both as JSON.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import flask
 
 from gristmill import logs
-from gristmill.errors import ConfigurationError
+from gristmill.errors import ConfigurationError, GristmillError
 from gristmill.server import serve
 from gristmill.settings import Settings
 from gristmill.streams import Sleep, SleepingStream, Steps
@@ -41,6 +41,10 @@ def make_app(draining: threading.Event) -> flask.Flask:
             yield
         finally:
             at_work.discard(me)
+
+    @app.errorhandler(GristmillError)
+    def refused(error: GristmillError) -> tuple[str, int]:
+        return error.detail, error.status
 
     @app.get("/")
     def root() -> dict[str, object]:
@@ -116,6 +120,20 @@ def make_app(draining: threading.Event) -> flask.Flask:
 
         return flask.Response(pieces(), mimetype="application/octet-stream")
 
+    @app.put("/streamed/<name>")
+    def streamed(name: str) -> dict[str, object]:
+        """Read the body piece by piece; "refused" reads none of it, "half" stops in the middle."""
+        flask.request.max_content_length = 2**40
+        size, pieces = 0, 0
+        while name != "refused" and (piece := flask.request.stream.read(65536)):
+            size, pieces = size + len(piece), pieces + 1
+            downloads.add(size)
+            if name == "half" and size >= 2**20:
+                break
+        downloads.clear()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"size": size, "pieces": pieces, "peak_kib": peak}
+
     @app.post("/length")
     def length() -> str:
         return str(len(flask.request.get_data()))
@@ -136,7 +154,7 @@ def main() -> int:
     if "few-files" in sys.argv:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 700))
     try:
-        return serve(settings, make_app)
+        return serve(settings, make_app, lambda environ: environ["PATH_INFO"].startswith("/streamed/"))
     except ConfigurationError as error:
         print(f"refused: {error.detail}", file=sys.stderr)
         return 2

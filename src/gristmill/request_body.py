@@ -1,0 +1,123 @@
+"""The body of a request: received whole ahead of the view, or as the view reads it."""
+
+import asyncio
+import io
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import CancelledError
+from typing import IO, TYPE_CHECKING, Any
+
+from gristmill.errors import OURS, GristmillError, InvalidRequestError, TooLargeError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+# A body may take this long, and a second more for each so many bytes that have come.
+BODY_SECONDS = 20.0
+BODY_BYTES_PER_SECOND = 32 * 1024
+# Larger bodies wait in a temporary file.
+_MEMORY_BYTES = 1024 * 1024
+
+
+class BodyTooSlowError(GristmillError):
+    """The body of the request did not come in time."""
+
+    status = 408
+    type = OURS + "body-too-slow"
+    title = "Request timeout"
+
+
+class Incoming:
+    """The body of one request as it comes in. Used in the event loop alone.
+
+    ``size``: bytes so far. ``ended``: whether all of it has come.
+    """
+
+    def __init__(self, environ: dict[str, Any], receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        """Look at the headers. Raises InvalidRequestError for a framing that is not understood."""
+        self._receive = receive
+        self._loop = loop
+        self._start = loop.time()
+        self.size = 0
+        coding = environ.pop("HTTP_TRANSFER_ENCODING", "").lower()
+        if coding not in {"", "chunked"}:
+            raise InvalidRequestError(f"Transfer-Encoding: {coding} is not understood; send chunked, or none.")
+        # None: in chunks, of a length that their end tells.
+        self.length: int | None = None if coding else int(environ.get("CONTENT_LENGTH", "0"))
+        self.ended = self.length == 0
+
+    async def next(self) -> bytes:
+        """The next piece. Raises BodyTooSlowError, and InvalidRequestError where the body breaks off."""
+        try:
+            async with asyncio.timeout_at(self._start + BODY_SECONDS + self.size / BODY_BYTES_PER_SECOND):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTooSlowError(f"Only {self.size} bytes of the body came in time; send it faster.") from None
+        if message["type"] == "http.disconnect":
+            raise InvalidRequestError(f"The body broke off, or is malformed, after {self.size} bytes.")
+        piece: bytes = message["body"]
+        self.size += len(piece)
+        self.ended = not message["more_body"]
+        return piece
+
+    async def whole(self, most: int) -> IO[bytes] | io.RawIOBase:
+        """All of it, as a file; or, with the rest unread, one that refuses to be read when it is larger than that."""
+        if self.length is not None and self.length > most:
+            return _RefusedBody(most)
+        body: IO[bytes] = io.BytesIO()
+        if self.length is None or self.length > _MEMORY_BYTES:
+            body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
+        while not self.ended and self.size <= most:
+            body.write(await self.next())
+        if self.size > most:
+            body.close()
+            return _RefusedBody(most)
+        body.seek(0)
+        return body
+
+
+class _RefusedBody(io.RawIOBase):
+    """A body larger than the limit, for an application that reads it without looking at its Content-Length."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: object) -> int:
+        raise TooLargeError(f"The body is larger than {self._limit} bytes.")
+
+
+class StreamedBody(io.RawIOBase):
+    """A body that a view reads while it comes in, in a thread of its own; it is never held whole.
+
+    Reading raises what ``Incoming.next`` does.
+    """
+
+    def __init__(self, incoming: Incoming, loop: asyncio.AbstractEventLoop) -> None:
+        self._incoming = incoming
+        self._loop = loop
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fill the buffer with what has come, waiting for it; 0 at the end."""
+        while not self._rest and not self._incoming.ended:
+            self._rest = memoryview(self._next())
+        view = memoryview(buffer).cast("B")
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def _next(self) -> bytes:
+        try:
+            return asyncio.run_coroutine_threadsafe(self._incoming.next(), self._loop).result()
+        except CancelledError:
+            raise InvalidRequestError(f"The server ended after {self._incoming.size} bytes of the body.") from None
