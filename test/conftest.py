@@ -5,6 +5,8 @@ Nothing here touches a server that the tests did not start, and no test empties 
 
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -145,3 +147,15 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     folder = tmp_path_factory.mktemp("system")
     with RunningSystem(folder, settings={"FETCH_ALLOW": "127.0.0.0/8", "CALL_BACK_ALLOW": "127.0.0.0/8"}) as system:
         yield system
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if sys.platform != "linux" or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root on Linux can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

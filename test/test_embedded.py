@@ -127,18 +127,6 @@ def test_a_server_that_cannot_read_its_data_is_refused_with_its_log(embedded: St
         embedded()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if sys.platform != "linux" or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root on Linux can mount a small file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_what_was_acknowledged_before_and_after_a_full_disk_outlives_the_next_start(
     embedded: Starter, small_disk: Path
 ) -> None:

@@ -482,6 +482,14 @@ def test_a_body_that_breaks_off_never_reaches_the_application(start: Callable[..
     assert '"status": 400' in served.log
 
 
+def test_a_body_that_the_disk_does_not_take_is_507_and_the_next_is_answered(start: Callable[..., Served]) -> None:
+    served = start("small-files", body_bytes=8 * 2**20)
+    refused = httpx.post(served.url + "/length", content=bytes(4 * 2**20), timeout=30)
+    assert refused.status_code == 507
+    assert "File too large in its temporary folder" in refused.json()["detail"]
+    assert httpx.post(served.url + "/length", content=bytes(2**20), timeout=30).status_code != 507
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_within_the_limit_arrives(start: Callable[..., Served], chunked: bool) -> None:
     served = start(body_bytes=4 * 2**20)

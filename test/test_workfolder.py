@@ -36,6 +36,16 @@ def test_what_dead_workers_left_is_removed_and_what_living_ones_have_is_not(tmp_
     assert "No worker runs" in check(tmp_path)
 
 
+def test_a_full_disk_refuses_the_start_by_name_and_does_not_stop_a_worker_that_runs(small_disk: Path) -> None:
+    folder = WorkFolder(small_disk, "mine")
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "filler").write_bytes(bytes(2**24))
+    with pytest.raises(ConfigurationError, match=r"cannot use the folder .*No space left on device"):
+        WorkFolder(small_disk, "other")
+    (folder.path / "heartbeat").unlink()
+    folder.touch()
+
+
 def test_what_a_child_left_is_removed(tmp_path: Path) -> None:
     folder = WorkFolder(tmp_path, "mine")
     scratch_of(folder.path, 3).mkdir()

@@ -6,13 +6,14 @@ body itself; it also holds the streams that sleep.
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from gristmill.errors import BusyError, GristmillError
+from gristmill.errors import UNEXPECTED, BusyError, GristmillError
 from gristmill.exchange import Exchange, Scope, environ_of
 from gristmill.request_body import Incoming, Receive, StreamedBody
 from gristmill.streams import SleepingStream
@@ -120,8 +121,9 @@ class Bridge:
         except GristmillError as error:
             data, more = exchange.refuse(error), False
         except Exception:  # noqa: BLE001  answered with 500
-            _log.exception("The application failed", path=exchange.environ["PATH_INFO"])
-            data, more = exchange.refuse(GristmillError("The server failed; its log says more.")), False
+            number = secrets.token_hex(8)
+            _log.exception("The application failed", error_id=number, path=exchange.environ["PATH_INFO"])
+            data, more = exchange.refuse(GristmillError(UNEXPECTED.format(number))), False
         headers = exchange.headers
         whole = incoming is not None and incoming.ended
         if self._draining or not whole:

@@ -10,6 +10,9 @@ from typing import ClassVar
 OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 OURS = "urn:gristmill:problem:"
 
+# What a client is told of a fault of ours, with the id by which the log is searched.
+UNEXPECTED = "Something went wrong here; it is not your fault. Please report the error id {}."
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

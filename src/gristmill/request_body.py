@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from typing import IO, TYPE_CHECKING, Any
 
-from gristmill.errors import OURS, GristmillError, InvalidRequestError, TooLargeError
+from gristmill.errors import OURS, GristmillError, InvalidRequestError, StorageFullError, TooLargeError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -62,20 +62,39 @@ class Incoming:
         self.ended = not message["more_body"]
         return piece
 
+    def let_go(self) -> None:
+        """Nothing more is wanted: the server closes a connection only when nobody can receive from it any more."""
+        self._receive = _nothing
+
     async def whole(self, most: int) -> IO[bytes] | io.RawIOBase:
-        """All of it, as a file; or, with the rest unread, one that refuses to be read when it is larger than that."""
+        """All of it, as a file; or, with the rest unread, one that refuses to be read when it is larger than that.
+
+        Raises what ``next`` does, and StorageFullError.
+        """
         if self.length is not None and self.length > most:
             return _RefusedBody(most)
         body: IO[bytes] = io.BytesIO()
         if self.length is None or self.length > _MEMORY_BYTES:
             body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
         while not self.ended and self.size <= most:
-            body.write(await self.next())
+            piece = await self.next()
+            try:
+                body.write(piece)
+            except OSError as error:
+                body.close()
+                raise StorageFullError(
+                    f"The server has no room for the body: {error.strerror or error} in its temporary folder; try "
+                    "again later."
+                ) from error
         if self.size > most:
             body.close()
             return _RefusedBody(most)
         body.seek(0)
         return body
+
+
+async def _nothing() -> Mapping[str, Any]:
+    return {"type": "http.disconnect"}
 
 
 class _RefusedBody(io.RawIOBase):
@@ -115,6 +134,11 @@ class StreamedBody(io.RawIOBase):
         view[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+    def close(self) -> None:
+        """Let go of the connection, which the request's environment may outlive in a cycle."""
+        self._incoming.let_go()
+        super().close()
 
     def _next(self) -> bytes:
         try:

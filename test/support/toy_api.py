@@ -153,6 +153,8 @@ def main() -> int:
     logs.configure(settings)
     if "few-files" in sys.argv:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 700))
+    if "small-files" in sys.argv:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, 2**21))
     try:
         return serve(settings, make_app, lambda environ: environ["PATH_INFO"].startswith("/streamed/"))
     except ConfigurationError as error:

@@ -9,7 +9,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from gristmill.api import links, negotiation
-from gristmill.errors import OURS, Fault, GristmillError
+from gristmill.errors import OURS, UNEXPECTED, Fault, GristmillError
 from gristmill.job import End, Job
 
 _log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ def of_unexpected_error(error: Exception) -> Response:
         500,
         GristmillError.type,
         GristmillError.title,
-        f"Something went wrong here; it is not your fault. Please report the error id {number}.",
+        UNEXPECTED.format(number),
         instance=f"urn:gristmill:error:{number}",
     )
 
