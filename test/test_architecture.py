@@ -63,5 +63,5 @@ def test_processes_know_neither_redis_nor_flask_nor_the_engine() -> None:
 
 def test_the_way_down_to_redis_is_one() -> None:
     assert _importers_of("gristmill.wire") == {"library"}
-    assert _importers_of("gristmill.library") == {"jobs"}
+    assert _importers_of("gristmill.library") == {"jobs", "datasets.blobs", "datasets.store"}
     assert _importers_of("gristmill.cli") == {"__main__"}

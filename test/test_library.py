@@ -9,10 +9,9 @@ from redis.exceptions import ResponseError
 from support import RedisServer
 from support.lab import DONE, OFFER, Lab
 
-from gristmill import library
 from gristmill.errors import StorageFullError
 from gristmill.job import JobFilter, Status
-from gristmill.library import HASH, SOURCE, Library
+from gristmill.library import ENGINE, Library, Source
 from gristmill.settings import Settings
 from gristmill.store import connect
 
@@ -24,15 +23,12 @@ def loaded(client: redis.Redis) -> set[str]:
     }
 
 
-@pytest.fixture
-def other_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Return a function after which new calls use another version of the library."""
+HASH = ENGINE.hash
 
-    def change() -> None:
-        monkeypatch.setattr(library, "HASH", "another")
-        monkeypatch.setattr(library, "_CODE", SOURCE.replace("@HASH@", "another"))
 
-    return change
+def use_other_version(lab: Lab) -> None:
+    """From now on the engine calls another version of the library."""
+    lab.jobs._library.source = Source("another", ENGINE.code.replace(HASH, "another"))
 
 
 def test_a_server_that_lacks_the_library_is_given_it(
@@ -94,7 +90,7 @@ def test_a_full_server_that_lacks_the_library_does_all_but_submit(
 
 
 def test_two_versions_work_on_the_same_jobs_in_turn(
-    own_server: RedisServer, make_settings: Callable[..., Settings], other_version: Callable[[], None]
+    own_server: RedisServer, make_settings: Callable[..., Settings]
 ) -> None:
     lab = Lab(make_settings(own_server.url))
     worker = lab.worker()
@@ -102,7 +98,7 @@ def test_two_versions_work_on_the_same_jobs_in_turn(
     mine = lab.claim(worker)
     lab.finish(mine)
     taken = lab.claim(worker)
-    other_version()
+    use_other_version(lab)
     lab.check()
     lab.beat(worker, held={taken.token.partition(".")[2]: taken.token})
     following = lab.finish(taken, DONE, offers=(OFFER,))
@@ -115,11 +111,11 @@ def test_two_versions_work_on_the_same_jobs_in_turn(
 
 
 def test_a_version_that_no_heartbeat_has_named_for_a_day_is_dropped(
-    own_server: RedisServer, make_settings: Callable[..., Settings], other_version: Callable[[], None]
+    own_server: RedisServer, make_settings: Callable[..., Settings]
 ) -> None:
     lab = Lab(make_settings(own_server.url))
     lab.worker()
-    other_version()
+    use_other_version(lab)
     lab.worker()
     lab.jobs.drop_old_libraries()
     assert loaded(lab.client) == {HASH, "another"}

@@ -62,7 +62,7 @@ def architecture(current: str, package: Path = REPOSITORY / "src" / "gristmill")
     tables = [
         _modules(title, [package / f"{name}.py" for name in names.split()], package) for title, names in PARTS.items()
     ]
-    for title, folder in (("The API", "api"), ("Processes", "processes")):
+    for title, folder in (("The API", "api"), ("Processes", "processes"), ("Data sets", "datasets")):
         found = sorted(path for path in (package / folder).glob("*.py") if path.name != "__init__.py")
         tables.append(_modules(title, found, package))
     return f"{before}{MODULES_BEGIN}\n{chr(10).join(tables)}{MODULES_END}{after}"

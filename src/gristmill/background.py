@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CALL_BACK_SECONDS = 1.0
 LOOK_SECONDS = 10.0
+LET_GO_SECONDS = 1.0
 TIDY_SECONDS = 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +32,9 @@ class Background:
             self._every(CALL_BACK_SECONDS, self._call_backs.send_due),
             self._every(LOOK_SECONDS, serving.readiness.look),
             self._every(TIDY_SECONDS, jobs.drop_old_libraries),
+            self._every(TIDY_SECONDS, serving.datasets.intake.remove_dead),
+            self._every(settings.beat_seconds, serving.datasets.store.sweep),
+            self._every(LET_GO_SECONDS, serving.datasets.tidy),
         ]
 
     def start(self) -> Self:

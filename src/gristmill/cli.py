@@ -83,12 +83,12 @@ def api(host: Host = None, port: Port = None) -> None:
     Over the Redis of REDIS_URL, or of a running `gristmill up`.
     """
     from gristmill import logs
-    from gristmill.flask_api import serving_app
+    from gristmill.flask_api import is_streamed, serving_app
     from gristmill.server import serve
 
     settings = _with_redis(_settings(host=host, port=port))
     logs.configure(settings, component="api")
-    raise SystemExit(serve(settings, lambda draining: serving_app(settings, draining)))
+    raise SystemExit(serve(settings, lambda draining: serving_app(settings, draining), is_streamed))
 
 
 @app.command()

@@ -61,6 +61,29 @@ class InvalidInputsError(InvalidRequestError):
     title = "Invalid inputs"
 
 
+class InvalidFilterError(InvalidRequestError):
+    """The filter is not CQL2 text that the data set can answer."""
+
+    type = OURS + "invalid-filter"
+    title = "Invalid filter"
+
+
+class QueryLimitError(GristmillError):
+    """The query needs more time than a request may take."""
+
+    status = 422
+    type = OURS + "query-limit"
+    title = "Query past its limit"
+
+
+class QueryValueError(GristmillError):
+    """A value of the data does not fit what the query computes with it."""
+
+    status = 422
+    type = OURS + "query-value"
+    title = "Value out of range"
+
+
 class FetchError(GristmillError):
     """A URL that a user named gave no usable answer."""
 
@@ -121,6 +144,20 @@ class NoSuchOutputError(NotFoundError):
     title = "No such output"
 
 
+class NoSuchDataSetError(NotFoundError):
+    """No data set of this name exists, or it has been deleted."""
+
+    type = OURS + "no-such-data-set"
+    title = "No such data set"
+
+
+class NoSuchVersionError(NotFoundError):
+    """The data set has no such version, or has one no longer."""
+
+    type = OURS + "no-such-version"
+    title = "No such version"
+
+
 class ResultNotReadyError(NotFoundError):
     """The job has not finished."""
 
@@ -144,12 +181,52 @@ class ConflictError(GristmillError):
     title = "Conflict"
 
 
+class PreconditionFailedError(GristmillError):
+    """What If-Match or If-None-Match asks for is not so, because somebody else was faster."""
+
+    status = 412
+    type = OURS + "precondition-failed"
+    title = "Precondition failed"
+
+
 class TooLargeError(GristmillError):
     """The body is larger than the limit."""
 
     status = 413
     type = OURS + "too-large"
     title = "Content too large"
+
+
+class UnsupportedFormatError(GristmillError):
+    """The body's media type or content coding is not one that is read here."""
+
+    status = 415
+    type = OURS + "unsupported-format"
+    title = "Unsupported format"
+
+
+class SlowUploadError(GristmillError):
+    """The body did not arrive within its time."""
+
+    status = 408
+    type = OURS + "slow-upload"
+    title = "Upload too slow"
+
+
+class MalformedDataError(GristmillError):
+    """An uploaded file is not what it is said to be; the message names the place."""
+
+    status = 422
+    type = OURS + "malformed-data"
+    title = "Malformed data"
+
+
+class ReadingFailedError(GristmillError):
+    """The process that read an uploaded file was ended by a limit, or crashed."""
+
+    status = 422
+    type = OURS + "reading-failed"
+    title = "Reading failed"
 
 
 class IdempotencyMismatchError(GristmillError):
@@ -190,6 +267,29 @@ class UnavailableError(GristmillError):
     status = 503
     type = OURS + "unavailable"
     title = "Temporarily unavailable"
+
+
+class DamagedDataError(GristmillError):
+    """What is stored of a data set is not what was uploaded."""
+
+    type = OURS + "damaged-data"
+    title = "Damaged data"
+
+
+class CacheUnusableError(GristmillError):
+    """The local cache cannot hold the data: its disk is full, or its folder cannot be written."""
+
+    status = 503
+    type = OURS + "cache-unusable"
+    title = "Cache not usable"
+
+
+class CacheBusyError(GristmillError):
+    """The data was not ready in the local cache in time."""
+
+    status = 503
+    type = OURS + "cache-busy"
+    title = "Cache busy"
 
 
 class StorageFullError(GristmillError):

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask
 
 from gristmill.api import (
+    datasets,
     envelope,
     events,
     execution,
@@ -19,13 +20,32 @@ from gristmill.api import (
     processes,
     prov,
     results,
+    rows,
     webhooks,
 )
 from gristmill.api.services import EXTENSION, Services, build_services
 from gristmill.background import Background
 from gristmill.settings import Settings
 
-_RESOURCES = (landing, openapi, processes, execution, jobs, results, events, prov, webhooks, health, metrics)
+_RESOURCES = (
+    landing,
+    openapi,
+    processes,
+    execution,
+    jobs,
+    results,
+    events,
+    prov,
+    datasets,
+    rows,
+    webhooks,
+    health,
+    metrics,
+)
+
+
+# Whether the view of a request reads its body while it comes in, by its WSGI environment.
+is_streamed = datasets.is_upload
 
 
 class Application(Flask):

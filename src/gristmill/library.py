@@ -1,9 +1,10 @@
-"""Calls of the function library of ``jobs.lua`` and its parts, which is loaded into the server when it is not there."""
+"""Calls of a function library written in Lua, which is loaded into the server when it is not there."""
 
 import hashlib
 import re
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -11,13 +12,7 @@ from gristmill.errors import StorageFullError
 from gristmill.store import Client, translated
 from gristmill.wire import Wire
 
-_PARTS = ("jobs", "jobs_ends", "jobs_attempts", "jobs_workers", "jobs_reading")
-SOURCE = "\n".join(files("gristmill").joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
-HASH = hashlib.sha256(SOURCE.encode()).hexdigest()[:10]
-_CODE = SOURCE.replace("@HASH@", HASH)
-
 # A full server refuses to load a library; a script that says so may run. It finds the function in the library's text.
-_WORKING_IN_A_FULL_SERVER = frozenset(re.findall(r"^entry\('(\w+)', {'(?:allow-oom|no-writes)'}", SOURCE, re.MULTILINE))
 _FIND = """#!lua flags=allow-oom
 local found
 local redis = setmetatable({register_function = function(it)
@@ -25,19 +20,47 @@ local redis = setmetatable({register_function = function(it)
 end}, {__index = redis})
 """
 _CALL = "\nreturn found(KEYS, {unpack(ARGV, 2)})\n"
-_SCRIPT = _FIND + _CODE.partition("\n")[2] + _CALL
+_WORKS_IN_A_FULL_SERVER = re.compile(r"^(?:entry|change)\('(\w+)', {'(?:allow-oom|no-writes)'}", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of one version of a library. The names of the library and of its functions end in ``hash``."""
+
+    hash: str
+    code: str
+
+    @classmethod
+    def of(cls, *parts: str) -> Self:
+        """Put together the parts: Lua files of the package, named without their ending, such as ``jobs``."""
+        text = "\n".join(files("gristmill").joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return cls(digest, text.replace("@HASH@", digest))
+
+    @property
+    def script(self) -> str:
+        """The library as a script, which calls the function that its first argument names."""
+        return _FIND + self.code.partition("\n")[2] + _CALL
+
+    def works_in_a_full_server(self, name: str) -> bool:
+        """Whether a function goes on when the server has no memory left."""
+        return name in _WORKS_IN_A_FULL_SERVER.findall(self.code)
+
+
+ENGINE = Source.of("jobs", "jobs_ends", "jobs_attempts", "jobs_workers", "jobs_reading")
 
 
 class Library:
-    """The functions of this version of the library; versions of it live side by side in one server."""
+    """The functions of one version of a library; versions of it live side by side in one server."""
 
-    def __init__(self, client: Client, prefix: str) -> None:
+    def __init__(self, client: Client, prefix: str, source: Source = ENGINE) -> None:
         self.prefix = prefix
+        self.source = source
         self._wire = Wire(client)
 
     def call(self, name: str, *args: Any) -> Any:
         """Call one function. Raises ResponseError for its own refusals, UnavailableError, StorageFullError."""
-        words = ("FCALL", f"{name}_{HASH}", 1, self.prefix, *args)
+        words = ("FCALL", f"{name}_{self.source.hash}", 1, self.prefix, *args)
         try:
             return self.command(*words)
         except ResponseError as error:
@@ -46,9 +69,9 @@ class Library:
         try:
             self.load()
         except StorageFullError:
-            if name not in _WORKING_IN_A_FULL_SERVER:
+            if not self.source.works_in_a_full_server(name):
                 raise
-            return self.command("EVAL", _SCRIPT, 1, self.prefix, name, *args)
+            return self.command("EVAL", self.source.script, 1, self.prefix, name, *args)
         return self.command(*words)
 
     def command(self, *words: Any) -> Any:
@@ -68,13 +91,13 @@ class Library:
     def load(self) -> None:
         """Load the library; another process may have been faster."""
         try:
-            self.command("FUNCTION", "LOAD", _CODE)
+            self.command("FUNCTION", "LOAD", self.source.code)
         except ResponseError as error:
             if "already exists" not in str(error):
                 raise
 
     def drop_unnamed(self, older_than_seconds: int = 86400) -> None:
-        """Delete the library's other versions that no heartbeat has named for that long."""
+        """Delete versions of any library of ours that nobody has named for that long."""
         seconds = int(self.command("TIME")[0])
         named = f"{self.prefix}:libs"
         for entry in self.command("ZRANGEBYSCORE", named, "-inf", (seconds - older_than_seconds) * 1_000_000):

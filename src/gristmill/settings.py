@@ -168,6 +168,60 @@ class Settings(BaseSettings):
     fetch_seconds: float = Field(
         60, gt=0, description="Longest time that fetching one input by reference may take, in seconds."
     )
+    dataset_sent_bytes: int = Field(2**30, gt=0, description="Largest upload of a data set as it is sent, in bytes.")
+    dataset_read_bytes: int = Field(
+        2**30, gt=0, description="Largest upload of a data set when decompressed, in bytes."
+    )
+    dataset_free_bytes: int = Field(
+        2**30, ge=0, description="Space that uploads leave free on the disk of the data folder, in bytes."
+    )
+    dataset_rows: int = Field(100_000_000, gt=0, description="Most rows of a data set.")
+    dataset_columns: int = Field(2000, gt=0, description="Most columns of a data set.")
+    dataset_cell_bytes: int = Field(
+        2**20, gt=0, description="Largest text in one cell of a data set, in bytes of UTF-8."
+    )
+    dataset_column_name_bytes: int = Field(256, gt=0, description="Longest name of a column, in bytes of UTF-8.")
+    dataset_readings: int = Field(
+        0, ge=0, description="Most uploads that one API process reads at a time; 0: as many as there are CPUs to use."
+    )
+    dataset_reading_seconds: float = Field(
+        300, gt=0, description="Longest time that reading one uploaded file may take, in seconds."
+    )
+    dataset_reading_memory_mb: int = Field(
+        2048, ge=256, description="Most memory that reading one uploaded file may use, in MiB."
+    )
+    dataset_reading_threads: int = Field(2, gt=0, description="Threads that read one uploaded file.")
+    dataset_query_seconds: float = Field(
+        5, gt=0, description="Longest time that a request may compute on a data set, in seconds."
+    )
+    dataset_query_memory_mb: int = Field(
+        512, ge=64, description="Most memory that all queries of an API process use together, in MiB."
+    )
+    dataset_memory_percent: int = Field(
+        50, gt=0, le=100, description="Share of the server's memory limit that all data sets together may take."
+    )
+    dataset_memory_bytes: int = Field(
+        2**30, gt=0, description="Most bytes of all data sets together where the server has no memory limit."
+    )
+    dataset_stored_bytes: int = Field(
+        256 * 2**20, gt=0, description="Largest version of a data set as it is stored, compressed, in bytes."
+    )
+    dataset_stored_bytes_per_owner: int = Field(
+        2**30, gt=0, description="Most bytes that one owner's data sets may take, in all their versions."
+    )
+    dataset_versions: int = Field(
+        10, gt=0, description="How many versions of a data set are kept, besides those that jobs use."
+    )
+    dataset_upload_seconds: int = Field(
+        600,
+        gt=0,
+        description="Longest time that receiving one upload may take, and then writing it to the server, in seconds.",
+    )
+    dataset_cache_bytes: int = Field(
+        4 * 2**30,
+        gt=0,
+        description="Most bytes of data sets in the local cache, in bytes; one that is being made comes on top.",
+    )
 
     @property
     def is_here_only(self) -> bool:

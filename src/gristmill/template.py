@@ -34,7 +34,15 @@ Setup = Callable[[str], tuple[Facts, Run]]
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LAST_WAIT_SECONDS = 1.0
-_START = "import sys; from gristmill.template import main; raise SystemExit(main(int(sys.argv[1]), int(sys.argv[2])))"
+# Not by the interpreter's own end, at which libraries complain of what the collector's freeze has kept.
+_START = """
+import os, sys
+from gristmill.template import main
+code = main(int(sys.argv[1]), int(sys.argv[2]))
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code)
+"""
 
 _libc = ctypes.CDLL(None, use_errno=True) if IS_LINUX else None
 

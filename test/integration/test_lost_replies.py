@@ -20,10 +20,11 @@ from support.proxy import LossyProxy
 
 from gristmill.errors import LostAttemptError, NoSuchJobError, UnavailableError
 from gristmill.job import End, Finish, Idempotency, JobFilter, Lost, Status
-from gristmill.library import HASH, SOURCE
+from gristmill.library import ENGINE
 from gristmill.settings import Settings
 
-FUNCTIONS = re.findall(r"^entry\('(\w+)'", SOURCE, re.MULTILINE)
+HASH = ENGINE.hash
+FUNCTIONS = re.findall(r"^entry\('(\w+)'", ENGINE.code, re.MULTILINE)
 FAILED = Finish(end=End.EXCEPTION, detail="no luck")
 LATER = Finish(end=End.EXCEPTION, detail="later", retry_after=1000)
 

@@ -17,6 +17,7 @@ KINDS = (
     *(f":{letter}:" for letter in "jopwhelbitq"),
     *(":all", ":c", ":s", ":owners", ":wake:", ":delayed", ":due", ":nowork", ":running", ":workers", ":join:"),
     *(":facts", ":factsage", ":stats", ":cb", ":cbd", ":secret", ":libs"),
+    ":ds:",  # data sets: the table at the top of datasets.lua
 )
 
 

@@ -9,12 +9,21 @@ from gristmill.api import access, links, negotiation
 from gristmill.api.landing import OPENAPI_MEDIA_TYPE
 from gristmill.api.offerings import Offering
 from gristmill.api.openapi_components import HEADERS, PARAMETERS, RESPONSES, SCHEMAS, Part
+from gristmill.api.openapi_datasets import OPERATIONS as DATA_SET_OPERATIONS
+from gristmill.api.openapi_datasets import SCHEMAS as DATA_SET_SCHEMAS
 from gristmill.api.openapi_execute import execute_schema
 from gristmill.api.openapi_jobs import OPERATIONS as JOB_OPERATIONS
 from gristmill.api.openapi_operations import OPERATIONS, execution
 from gristmill.api.services import Services, services
 
-_NAMES = {"process_id": "processID", "job_id": "jobID", "output": "outputID", "name": "outputID"}
+_NAMES = {
+    "process_id": "processID",
+    "job_id": "jobID",
+    "output": "outputID",
+    "name": "outputID",
+    "dataset_name": "datasetName",
+    "version_id": "versionID",
+}
 EXECUTION = "/processes/{processID}/execution"
 OPEN_PATHS = frozenset({"/", "/conformance", "/healthz", "/readyz", "/version"})
 _VARIABLE = re.compile(r"<(?:[a-z]+(?:\([^)]*\))?:)?([a-z_]+)>")
@@ -38,14 +47,14 @@ def document(app: Flask, serving: Services, base: str) -> Part:
     Execution stands in it once for each process, with the schema of that process's inputs and outputs.
     """
     paths: dict[str, Part] = {}
-    operations = OPERATIONS | JOB_OPERATIONS
+    operations = OPERATIONS | JOB_OPERATIONS | DATA_SET_OPERATIONS
     for path, method in routes(app):
         if path == EXECUTION:
             paths |= {path.format(processID=id_): {method: _execution(one)} for id_, one in serving.offerings.items()}
         else:
             paths.setdefault(path, {})[method] = operations[path, method]
     components: dict[str, Any] = {
-        "schemas": SCHEMAS,
+        "schemas": SCHEMAS | DATA_SET_SCHEMAS,
         "headers": HEADERS,
         "parameters": PARAMETERS,
         "responses": RESPONSES,
@@ -58,7 +67,7 @@ def document(app: Flask, serving: Services, base: str) -> Part:
             "version": serving.release,
         },
         "servers": [{"url": base}],
-        "tags": [{"name": name} for name in ("Capabilities", "Processes", "Jobs", "Operation")],
+        "tags": [{"name": name} for name in ("Capabilities", "Processes", "Jobs", "Data sets", "Operation")],
         "paths": paths,
         "components": components,
     }

@@ -175,7 +175,7 @@ HEADERS: Part = {
     "Version": _header("Release that answered."),
     "ETag": _header("Names this state of the document; send it back as If-None-Match."),
     "Link": _header("Links, as in RFC 8288."),
-    "Location": _header("URL of the job.", TEXT | {"format": "uri"}),
+    "Location": _header("URL of what was made.", TEXT | {"format": "uri"}),
     "PreferenceApplied": _header("The preferences that were applied (RFC 7240)."),
     "Submission": _header(
         "How the job came to be: newly made, replayed by its Idempotency-Key, copied from an equal job's result, or "
@@ -227,8 +227,11 @@ RESPONSES: Part = {
     "Forbidden": _problem("The caller's role does not allow it."),
     "NotFound": _problem("There is no such thing."),
     "Conflict": _problem("It cannot be done in the present state."),
+    "SlowUpload": _problem("The body did not come in time."),
+    "Precondition": _problem("The data set is not in the state that If-Match or If-None-Match asks for."),
+    "Malformed": _problem("The file is not what it is said to be, or reading it met a limit; the place is named."),
     "TooLarge": _problem("The body is larger than the limit."),
-    "UnsupportedMediaType": _problem("The body is not JSON by its Content-Type, or it is compressed."),
+    "UnsupportedMediaType": _problem("The body is of no kind that is read here, by Content-Type or Content-Encoding."),
     "KeyReused": _problem("The Idempotency-Key came with another body before."),
     "TooMany": _problem("Too many requests, or too many unfinished jobs.", Retry_After=ref("headers", "RetryAfter")),
     "ServerError": _problem("A fault of the server; `instance` names it in the log."),

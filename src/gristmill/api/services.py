@@ -11,6 +11,7 @@ from gristmill import __version__
 from gristmill.api.offerings import Offering, offer
 from gristmill.api.places import Places
 from gristmill.api.rendered import Rendered
+from gristmill.datasets.shelf import Shelf
 from gristmill.hub import Hub
 from gristmill.jobs import Jobs
 from gristmill.processes import Registry, load_registry
@@ -41,6 +42,11 @@ class Services:
     places: Places
     release: str = __version__
     rendered: Rendered = field(default_factory=Rendered)
+
+    @cached_property
+    def datasets(self) -> Shelf:
+        """The data sets."""
+        return Shelf.of(self.jobs.client, self.settings)
 
     @cached_property
     def rate(self) -> RateLimit:

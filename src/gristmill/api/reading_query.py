@@ -1,0 +1,81 @@
+"""How an upload is to be read: its format by media type or ``format``, and the options in the query."""
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from werkzeug.datastructures import MultiDict
+
+from gristmill.datasets.options import FORMATS, Format, ReadingOptions
+from gristmill.errors import Fault, InvalidRequestError, UnsupportedFormatError
+
+MEDIA_TYPES: dict[str, Format] = {
+    "text/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "application/json": "json",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+}
+_TEXTS = ("delimiter", "quote", "decimal", "encoding")
+_PARAMETERS = ("format", "header", "null", "type", *_TEXTS)
+_TRUTHS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingQuery:
+    """What a request says about the reading of its body, not yet understood."""
+
+    format: str
+    media_type: str
+    texts: dict[str, str] = field(default_factory=dict)
+    header: str = "true"
+    nulls: tuple[str, ...] | None = None
+    types: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, query: MultiDict[str, str], media_type: str) -> "ReadingQuery":
+        """Of a request's query and its media type, without parameters. InvalidRequestError for unknown parameters."""
+        if unknown := sorted(query.keys() - set(_PARAMETERS)):
+            known = ", ".join(sorted(_PARAMETERS))
+            raise InvalidRequestError(
+                f"An upload has no parameter {unknown[0][:50]!r}; it may have {known}.",
+                faults=[Fault(name, f"is none of {known}") for name in unknown],
+            )
+        return cls(
+            query.get("format", ""),
+            media_type,
+            {name: query[name] for name in _TEXTS if name in query},
+            query.get("header", "true"),
+            tuple(query.getlist("null")) if "null" in query else None,
+            tuple(query.getlist("type")),
+        )
+
+
+def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
+    """The options of an upload. Raises InvalidRequestError, and UnsupportedFormatError without a known format."""
+    form = asked.format or MEDIA_TYPES.get(asked.media_type)
+    if form is None:
+        came = f"came as {asked.media_type}" if asked.media_type else "came without a Content-Type"
+        raise UnsupportedFormatError(
+            f"The upload {came}, which does not say how to read it. Send one of the Content-Types "
+            f"{', '.join(MEDIA_TYPES)}, or say format= with one of {', '.join(FORMATS)} in the query."
+        )
+    options: dict[str, Any] = dict(asked.texts)
+    if asked.header not in _TRUTHS:
+        raise _wrong("header", "must be true or false")
+    options["header"] = _TRUTHS[asked.header]
+    if asked.nulls is not None:
+        options["nulls"] = asked.nulls
+    types: dict[str, str] = {}
+    for text in asked.types:
+        column, colon, type_ = text.rpartition(":")
+        if not (column and colon and type_):
+            raise _wrong("type", f"must be COLUMN:TYPE, such as age:BIGINT; got {text[:100]!r}")
+        types[column] = type_
+    return ReadingOptions(cast("Format", form), types=types, **options)
+
+
+def _wrong(parameter: str, detail: str) -> InvalidRequestError:
+    return InvalidRequestError(f"The parameter {parameter} {detail}.", faults=[Fault(parameter, detail)])

@@ -1,0 +1,265 @@
+"""The local cache of versions: files that several processes share, each made once and never changed.
+
+Of a version there are, in the cache's folder:
+
+``<version>.lock``   held shared by whoever uses the file, alone by whoever makes or deletes it; the time of its last
+                     change is when the file was last asked for. Marked ``d``: the file is to go as soon as nobody uses
+                     it. Marked ``b``: it is bad, and made anew as soon as nobody uses it
+``<version>.db``     the file
+``<version>.making`` a folder with the file while it is being made; a left-over one when nobody holds the lock
+
+``making-room`` is held while room is made, so that two processes do not count on the same room. Locks end with their
+process, and the next one clears what it has left.
+"""
+
+import errno
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gristmill.clearing import remove
+from gristmill.datasets import locks
+from gristmill.errors import CacheBusyError, CacheUnusableError
+from gristmill.settings import Settings
+
+WAIT_SECONDS = 60.0
+_SHORTEST_PAUSE_SECONDS = 0.002
+_LONGEST_PAUSE_SECONDS = 0.05
+_DROP, _BAD = b"d", b"b"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_VERSION = re.compile(r"[0-9a-f]{64}")
+
+Build = Callable[[Path], object]
+
+
+def cache_of(settings: Settings) -> "Cache":
+    """The cache that all processes with these settings share."""
+    return Cache(settings.data_folder.absolute() / "cache", settings.dataset_cache_bytes)
+
+
+class Cache:
+    """Files of versions, at most so many bytes of them. Safe between threads and processes."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        self.folder = folder
+        self.most_bytes = most_bytes
+
+    @contextmanager
+    def open(self, version: str, build: Build, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
+        """The file of a version, which stays while the context lasts; ``build`` makes it where it is missing.
+
+        build: makes a file, complete in itself, at the path that it is given, in a folder of its own. Of all processes
+        and threads, one at a time builds a version. Raises what ``build`` raises; CacheBusyError when after
+        ``wait_seconds`` another is still building, or too much is in use; CacheUnusableError when the disk is full, or
+        the folder cannot be used.
+        """
+        if not _VERSION.fullmatch(version):
+            raise ValueError(f"{version!r} is not a version")
+        lock = self._take(version, build, time.monotonic() + wait_seconds)
+        try:
+            yield self._file(version)
+        finally:
+            is_unwanted = _DROP in locks.marks(lock)
+            os.close(lock)
+            if is_unwanted:
+                with suppress(CacheUnusableError):
+                    self._evict(version)
+
+    def damaged(self, version: str) -> None:
+        """Inside ``open``: the file is no good. The next one makes it anew, when all who use it have let it go."""
+        locks.mark(self._lock(version), _BAD)
+
+    def drop(self, version: str) -> None:
+        """Delete a version's file: now, or when nobody uses it any more."""
+        if locks.mark(self._lock(version), _DROP):
+            self._evict(version)
+
+    def versions(self) -> frozenset[str]:
+        """The versions that have a file here."""
+        return frozenset(path.stem for path in self.folder.glob("*.db"))
+
+    def tidy(self) -> None:
+        """Clear what dead processes have left, and what is too much; also done whenever a file is made."""
+        if self.folder.exists():
+            with self._alone(time.monotonic() + WAIT_SECONDS):
+                self._evict_until(self.most_bytes)
+
+    def _file(self, version: str) -> Path:
+        return self.folder / f"{version}.db"
+
+    def _lock(self, version: str) -> str:
+        return f"{self.folder}/{version}.lock"
+
+    def _making(self, version: str) -> Path:
+        return self.folder / f"{version}.making"
+
+    # Using and making
+
+    def _take(self, version: str, build: Build, deadline: float) -> int:
+        """A descriptor with a shared lock on the version, whose file is there."""
+        path = self._lock(version)
+        tries = _tries(deadline, f"Version {version[:12]} of a data set is still being read into the cache")
+        while True:
+            next(tries)
+            lock = locks.locked(path, locks.SHARED)
+            if lock is None:
+                continue
+            if self._is_ready(version, lock):
+                locks.note_use(lock)
+                return lock
+            os.close(lock)
+            lock = locks.locked(path, locks.ALONE)
+            if lock is None:
+                continue
+            try:
+                if not self._is_ready(version, lock):
+                    locks.clear_marks(lock)
+                    self._make(version, build, deadline)
+                locks.note_use(lock)
+                # From alone to shared: another may come in between, and delete the file.
+                if locks.has(lock, path, locks.SHARED) and self._is_ready(version, lock):
+                    return lock
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+
+    def _is_ready(self, version: str, lock: int) -> bool:
+        return os.path.exists(f"{self.folder}/{version}.db") and _BAD not in locks.marks(lock)  # noqa: PTH110 -- as in locks
+
+    def _make(self, version: str, build: Build, deadline: float) -> None:
+        """Make the file of a version that is locked for us alone."""
+        made = self._making(version) / "data"
+        try:
+            with locks.usable(self.folder):
+                self._file(version).unlink(missing_ok=True)
+            self._build(made, build)
+            with self._room(made.stat().st_size, deadline), locks.usable(self.folder):
+                made.rename(self._file(version))
+        except BaseException:
+            with suppress(OSError):
+                Path(self._lock(version)).unlink()
+            raise
+        finally:
+            remove(made.parent)
+
+    def _build(self, made: Path, build: Build) -> None:
+        """Make the file; where the disk is full, once more without all that can be spared."""
+        try:
+            self._build_once(made, build)
+        except Exception as error:
+            if not _is_full(error):
+                raise
+            with self._alone(time.monotonic() + WAIT_SECONDS):
+                self._evict_until(0)
+            try:
+                self._build_once(made, build)
+            except Exception as again:
+                if not _is_full(again):
+                    raise
+                raise CacheUnusableError(
+                    f"The disk of the cache {self.folder} is full; make room on it, or lower "
+                    "GRISTMILL_DATASET_CACHE_BYTES.",
+                    retry_after_seconds=60,
+                ) from again
+
+    def _build_once(self, made: Path, build: Build) -> None:
+        remove(made.parent)
+        with locks.usable(self.folder):
+            made.parent.mkdir(mode=0o700)
+        build(made)
+        descriptor = os.open(made, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)  # so that after a power cut its name does not stand for half of it
+        finally:
+            os.close(descriptor)
+
+    # Room
+
+    @contextmanager
+    def _alone(self, deadline: float) -> Iterator[None]:
+        """Nobody else makes room meanwhile."""
+        path = f"{self.folder}/making-room"
+        tries = _tries(deadline, f"Another process keeps the cache {self.folder} locked")
+        next(tries)
+        while (lock := locks.locked(path, locks.ALONE)) is None:
+            next(tries)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
+    def _room(self, size: int, deadline: float) -> Iterator[None]:
+        """There is room for so many bytes meanwhile."""
+        most = self.most_bytes - size
+        if most < 0:
+            raise CacheUnusableError(
+                f"The data takes {size} bytes, and the cache holds at most {self.most_bytes}: raise "
+                "GRISTMILL_DATASET_CACHE_BYTES."
+            )
+        tries = _tries(deadline, "The cache is full of data that is in use (GRISTMILL_DATASET_CACHE_BYTES)")
+        while True:
+            next(tries)
+            with self._alone(deadline):
+                if self._evict_until(most) <= most:
+                    yield
+                    return
+
+    def _evict_until(self, most_bytes: int) -> int:
+        """Delete files that nobody uses, the longest not asked for first; returns the bytes that are left."""
+        asked: dict[str, int] = {}
+        sizes: dict[str, int] = {}
+        waste: set[str] = set()
+        for version in {path.stem for path in self.folder.iterdir() if path.suffix}:
+            asked[version] = 0
+            with suppress(FileNotFoundError):
+                sizes[version] = self._file(version).stat().st_size
+            with suppress(FileNotFoundError):
+                lock = Path(self._lock(version)).stat()
+                asked[version] = lock.st_mtime_ns
+                if lock.st_size:
+                    waste.add(version)
+        total = sum(sizes.values())
+        for version in sorted(asked, key=asked.__getitem__):
+            if version in waste or version not in sizes or total > most_bytes:
+                if self._evict(version):
+                    total -= sizes.get(version, 0)
+            elif self._making(version).exists():
+                self._evict(version, and_file=False)
+        return total
+
+    def _evict(self, version: str, *, and_file: bool = True) -> bool:
+        """Delete all that there is of a version, or only what a dead builder has left, unless somebody uses it."""
+        path = self._lock(version)
+        lock = locks.locked(path, locks.ALONE)
+        if lock is None:
+            return False
+        try:
+            remove(self._making(version))
+            if and_file:
+                with locks.usable(self.folder):
+                    self._file(version).unlink(missing_ok=True)
+                    Path(path).unlink(missing_ok=True)  # last: without its name it keeps nobody away
+        finally:
+            os.close(lock)
+        return True
+
+
+def _tries(deadline: float, what: str) -> Iterator[None]:
+    """Try again and again, with pauses; CacheBusyError when the deadline has passed."""
+    pause = _SHORTEST_PAUSE_SECONDS
+    while True:
+        yield
+        if time.monotonic() >= deadline:
+            raise CacheBusyError(f"{what}; try again.", retry_after_seconds=5)
+        time.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 -- so that those who wait do not try together
+        pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _is_full(error: BaseException) -> bool:
+    return (isinstance(error, OSError) and error.errno in _FULL) or os.strerror(errno.ENOSPC) in str(error)

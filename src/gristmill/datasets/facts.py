@@ -1,0 +1,100 @@
+"""What is in a table that was written as Parquet: rows, columns, and of each column its nulls and ends."""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from gristmill.datasets.columns import Column, kind_of
+from gristmill.datasets.inference import COLUMNS_A_STATEMENT, literal, name
+from gristmill.datasets.options import ReadingLimits
+from gristmill.datasets.texts import shown
+from gristmill.errors import TooLargeError
+
+_EXACT_INTEGER = 2**53
+_FACT_LETTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is in the table that was written."""
+
+    rows: int
+    columns: tuple[Column, ...]
+    stored_bytes: int
+    read_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For another process."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> "Facts":
+        """What ``as_json`` gave."""
+        columns = tuple(Column(**column) for column in told["columns"])
+        return cls(told["rows"], columns, told["stored_bytes"], told["read_bytes"])
+
+
+def columns_of(
+    target: Path, rows: int, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
+) -> tuple[Column, ...]:
+    """The facts of each column of a Parquet file. Raises TooLargeError for a value that is too long."""
+    relation = f"read_parquet({literal(str(target))}, hive_partitioning = false)"
+    described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    columns = []
+    for first in range(0, len(described), COLUMNS_A_STATEMENT):
+        batch = [(str(column[0]), str(column[1])) for column in described[first : first + COLUMNS_A_STATEMENT]]
+        parts = ", ".join(_facts_of(name(called), type_text) for called, type_text in batch)
+        answers = connection.execute(f"SELECT {parts} FROM {relation}").fetchone() or ()
+        for (called, type_text), at in zip(batch, range(0, len(answers), 4), strict=True):
+            count, least, most, longest = answers[at : at + 4]
+            if (longest or 0) > limits.cell_bytes:
+                length = _length_of(name(called), type_text)
+                raise _too_long(called, length, relation, limits, connection)
+            columns.append(
+                Column(called, type_text, rows - count, _as_json(type_text, least), _as_json(type_text, most))
+            )
+    return tuple(columns)
+
+
+def _facts_of(column: str, type_text: str) -> str:
+    ends = f"CAST(min({column}) AS VARCHAR), CAST(max({column}) AS VARCHAR)"
+    if kind_of(type_text) in {"nested", "binary", "interval"}:
+        ends = "NULL, NULL"
+    return f"count({column}), {ends}, max({_length_of(column, type_text)})"
+
+
+def _length_of(column: str, type_text: str) -> str:
+    return {"text": f"strlen({column})", "binary": f"octet_length({column})"}.get(kind_of(type_text) or "", "NULL")
+
+
+def _as_json(type_text: str, text: str | None) -> bool | int | float | str | None:
+    """A least or greatest value as JSON: dates and times as in RFC 3339."""
+    kind = kind_of(type_text)
+    if text is None:
+        return None
+    if kind == "boolean":
+        return text == "true"
+    if kind == "integer":
+        return int(text) if abs(int(text)) <= _EXACT_INTEGER else text
+    if kind == "number":
+        special = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+        return special[text] if text in special else float(text)
+    if kind in {"timestamp", "timestamptz"}:
+        text = re.sub(r"\+00$", "Z", re.sub(r"^(\d{4,}-\d\d-\d\d) ", r"\1T", text))
+    return text if len(text) <= _FACT_LETTERS else text[:_FACT_LETTERS] + "…"
+
+
+def _too_long(
+    called: str, length: str, relation: str, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
+) -> TooLargeError:
+    found = connection.execute(
+        f"SELECT min(row) FROM (SELECT row_number() OVER () AS row, {length} AS size FROM "
+        f" {relation}) WHERE size > {limits.cell_bytes}"
+    ).fetchone()
+    return TooLargeError(
+        f"Row {found[0] if found else '?'}, column {shown(called)}: the value has more than {limits.cell_bytes:,} "
+        "bytes, the most that one has (setting GRISTMILL_DATASET_CELL_BYTES). Perhaps a quote is not closed."
+    )

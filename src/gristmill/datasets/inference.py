@@ -1,0 +1,186 @@
+"""Which type the texts of a column have, and the SQL that converts them without losing anything. Pure.
+
+DuckDB's own CSV and JSON readers round 1.5 to 2 and drop the zeros of 007 once a sample has told them that a column
+holds integers. Here a text is a number only if the number can say it; else the whole file decides again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TEXT = "VARCHAR"
+COLUMNS_A_STATEMENT = 64  # more aggregates would be slow to plan
+MISFIT = "gristmill-misfit:"
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+# What TRY_CAST takes for a DOUBLE, and is none to a person: leading zeros, separators, more digits than any type has.
+_NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}"
+
+
+def name(text: str) -> str:
+    """An SQL identifier."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """An SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A type, when a value fits it, and the value; both are SQL."""
+
+    type: str
+    fits: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of unquoted texts, as CSV has them. column: an SQL identifier."""
+
+    column: str
+    decimal: str = "."
+
+    def rules(self) -> list[Rule]:
+        """The types that may be found, the first that fits all values is taken."""
+        number = _number(self.column, self.decimal)
+        return [
+            Rule("BOOLEAN", f"lower({self.column}) IN ('true', 'false')", f"TRY_CAST({self.column} AS BOOLEAN)"),
+            *_numbers(number),
+            *_times(self.column),
+            Rule(TEXT, "true", self.column),
+        ]
+
+    def given(self, type_text: str) -> Rule:
+        """The rule for a type that the person has named: wider than what is guessed, but never lossy."""
+        return _given(self.column, _number(self.column, self.decimal), type_text)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonTexts:
+    """A column of JSON texts, where strings have quotes; nested values are not its business."""
+
+    column: str
+
+    def rules(self) -> list[Rule]:
+        """The types that may be found, the first that fits all values is taken."""
+        text = f"({self.column} ->> '$')"
+        is_string = f"starts_with({self.column}, '\"')"
+        special = "'\"NaN\"', '\"Infinity\"', '\"-Infinity\"'"
+        raw = f"CASE WHEN {self.column} IN ({special}) THEN {text} ELSE {self.column} END"
+        return [
+            Rule("BOOLEAN", f"{self.column} IN ('true', 'false')", f"TRY_CAST({self.column} AS BOOLEAN)"),
+            *_numbers(f"({raw})"),
+            *(Rule(rule.type, f"{is_string} AND {rule.fits}", rule.value) for rule in _times(text)),
+            Rule(TEXT, is_string, text),
+        ]
+
+    def given(self, type_text: str) -> Rule:
+        """The rule for a type that the person has named; numbers may be written as strings."""
+        text = f"({self.column} ->> '$')"
+        return _given(text, text, type_text)
+
+
+def _number(column: str, decimal: str) -> str:
+    if decimal == ".":
+        return column
+    return f"(CASE WHEN contains({column}, '.') THEN 'x' ELSE replace({column}, {literal(decimal)}, '.') END)"
+
+
+def _numbers(text: str) -> list[Rule]:
+    integers = [
+        Rule(type_text, f"CAST({value} AS VARCHAR) = {text}", value)
+        for type_text in ("BIGINT", "DECIMAL(38,0)")
+        for value in [f"TRY_CAST({text} AS {type_text})"]
+    ]
+    double = f"TRY_CAST({text} AS DOUBLE)"
+    return [
+        *integers,
+        Rule("DOUBLE", f"{_is_double(text, double)} AND NOT regexp_matches({text}, {literal(_NO_NUMBER)})", double),
+    ]
+
+
+def _is_double(text: str, double: str) -> str:
+    """True for what a double can say: a number too large for it would become infinity."""
+    named = f"regexp_full_match({text}, '(?i)[+-]?(nan|inf|infinity)')"
+    return f"({double} IS NOT NULL AND (isfinite({double}) OR {named}))"
+
+
+def _times(text: str) -> list[Rule]:
+    day = f"TRY_CAST({text} AS DATE)"
+    rules = [Rule("DATE", _if(f"length({text}) = 10", f"CAST({day} AS VARCHAR) = {text}"), day)]
+    for type_text, pattern in (
+        ("TIMESTAMP", f"{_DAY}[T ]{_CLOCK}"),
+        ("TIMESTAMP WITH TIME ZONE", f"{_DAY}[T ]{_CLOCK}{_ZONE}"),
+        ("TIME", _CLOCK),
+    ):
+        value = f"TRY_CAST({text} AS {type_text})"
+        fits = _if(f"regexp_full_match({text}, {literal(pattern)})", f"{value} IS NOT NULL")
+        rules.append(Rule(type_text, fits, value))
+    return rules
+
+
+def _if(cheap: str, dear: str) -> str:
+    """Both, the dear one only where the cheap one is true: a cast that fails takes microseconds."""
+    return f"CASE WHEN {cheap} THEN {dear} ELSE false END"
+
+
+def _given(text: str, number: str, type_text: str) -> Rule:
+    if type_text == TEXT:
+        return Rule(TEXT, "true", text)
+    if type_text.startswith("DECIMAL"):
+        scale = int(type_text.rstrip(")").partition(",")[2])
+        text, pattern = number, rf"[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|\.[0-9]{{1,{max(scale, 1)}}}0*)"
+    elif "INT" in type_text:
+        text, pattern = number, r"[+-]?[0-9]+"
+    elif type_text in {"DOUBLE", "FLOAT"}:
+        value = f"TRY_CAST({number} AS {type_text})"
+        return Rule(type_text, f"{_is_double(number, value)} AND NOT contains({number}, '_')", value)
+    elif type_text.startswith("TIMESTAMP"):
+        zone = f"{_ZONE}?" if type_text.endswith("ZONE") else ""
+        pattern = f"{_DAY}([T ]{_CLOCK}{zone})?"
+    elif type_text == "TIME":
+        pattern = _CLOCK
+    else:
+        pattern = r"[\s\S]*"
+    value = f"TRY_CAST({text} AS {type_text})"
+    return Rule(type_text, f"{value} IS NOT NULL AND regexp_full_match({text}, {literal(pattern)})", value)
+
+
+class Guess:
+    """The types that a column can still have: those that fitted all values so far."""
+
+    def __init__(self, column: Texts | JsonTexts) -> None:
+        self.column = column
+        self.has_values = False
+        self.rules = column.rules()
+
+    @property
+    def tests(self) -> list[str]:
+        """Aggregates: how many values there are, and for each rule whether it fits them all."""
+        fits = (f"bool_and({self.column.column} IS NULL OR coalesce({rule.fits}, false))" for rule in self.rules)
+        return [f"count({self.column.column})", *fits]
+
+    def narrow(self, answers: Sequence[object]) -> None:
+        """Take in what the tests have answered."""
+        if answers[0]:
+            self.has_values = True
+            self.rules = [rule for rule, fits in zip(self.rules, answers[1:], strict=True) if fits]
+
+    @property
+    def best(self) -> Rule | None:
+        """The narrowest type; text where there was no value; None where nothing fits (mixed or nested JSON)."""
+        if not self.has_values:
+            return Rule(TEXT, "false", "CAST(NULL AS VARCHAR)")
+        return self.rules[0] if self.rules else None
+
+
+def converted(rule: Rule, column: str, position: int) -> str:
+    """The value of a column by its rule; one that does not fit ends the statement, and the error names the column."""
+    if rule.fits == "true":
+        return rule.value
+    fits = f"{column} IS NULL OR coalesce({rule.fits}, false)"
+    return f"CASE WHEN {fits} THEN {rule.value} ELSE error({literal(f'{MISFIT}{position}')}) END"

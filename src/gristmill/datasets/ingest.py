@@ -1,0 +1,282 @@
+"""Reads one uploaded file and writes it as zstd Parquet, in its row order; says what is in it.
+
+It runs what others have written through parsers, so it belongs into a child that may be killed: see ``reading.py``.
+DuckDB is a fresh instance that may reach the file, its copy in UTF-8, and the Parquet that it writes; nothing else.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+
+from gristmill.datasets.columns import kind_of
+from gristmill.datasets.csv_files import CsvFile
+from gristmill.datasets.facts import Facts, columns_of
+from gristmill.datasets.inference import (
+    COLUMNS_A_STATEMENT,
+    MISFIT,
+    Guess,
+    JsonTexts,
+    Rule,
+    Texts,
+    converted,
+    literal,
+    name,
+)
+from gristmill.datasets.json_files import JsonFile, nested
+from gristmill.datasets.options import ReadingLimits, ReadingOptions
+from gristmill.datasets.texts import as_utf8, check_width, first_line_of, shown, unique_names
+from gristmill.errors import (
+    Fault,
+    GristmillError,
+    InvalidRequestError,
+    MalformedDataError,
+    ReadingFailedError,
+    StorageFullError,
+    TooLargeError,
+)
+
+SAMPLE_ROWS = 20_480
+_SAMPLE_VALUES = 2_000_000
+_FIRST_ROWS = 100  # a cast that fails is slow, so that few rows first rule out what is easy to see
+# DuckDB's own limit is below the kernel's, so that it can say so itself.
+_DUCKDB_SHARE = 0.6
+_NOT_STORED = re.compile(r'\b(VARIANT|GEOMETRY|GEOGRAPHY|HUGEINT|UHUGEINT|BIT|ANY)\b|"NULL"')
+
+
+def ingest(source: Path, target: Path, options: ReadingOptions, limits: ReadingLimits) -> Facts:
+    """Read ``source`` and write ``target``, which must not exist; it is removed when anything goes wrong.
+
+    Raises MalformedDataError with the place, TooLargeError with the setting, InvalidRequestError for a type of a
+    column that is not there, ReadingFailedError when the memory is used up, StorageFullError when the disk is.
+    """
+    copy = target.with_name(target.name + ".utf8")
+    try:
+        path = source if options.format == "parquet" else as_utf8(source, options.encoding, copy)
+        with _duckdb(path, target, limits) as connection:
+            if options.format == "parquet":
+                rows = _copy_parquet(path, target, limits, connection)
+            else:
+                rows = _copy_texts(path, target, options, limits, connection)
+            if rows > limits.rows:
+                raise _too_many_rows(limits)  # noqa: TRY301
+            columns = columns_of(target, rows, limits, connection)
+        stored_bytes = target.stat().st_size
+        if stored_bytes > limits.stored_bytes:
+            raise OSError(errno.EFBIG, "more than a version may have")  # noqa: TRY301
+        return Facts(rows, columns, stored_bytes, source.stat().st_size)
+    except BaseException as error:
+        target.unlink(missing_ok=True)
+        mapped = _mapped(error, source, limits)
+        if mapped is error:
+            raise
+        raise mapped from error
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+@contextmanager
+def _duckdb(path: Path, target: Path, limits: ReadingLimits) -> Iterator[duckdb.DuckDBPyConnection]:
+    settings = {
+        "threads": str(limits.threads),
+        "memory_limit": f"'{int(limits.memory_bytes * _DUCKDB_SHARE) // 2**20} MiB'",
+        "temp_directory": "''",
+        "preserve_insertion_order": "true",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "TimeZone": "'UTC'",
+        "allowed_paths": f"[{literal(str(path))}, {literal(str(target))}]",
+        "enable_external_access": "false",
+        "lock_configuration": "true",
+    }
+    with duckdb.connect(":memory:") as connection:
+        for key, value in settings.items():
+            connection.execute(f"SET {key} = {value}")
+        yield connection
+
+
+def _copy(select: str, target: Path, connection: duckdb.DuckDBPyConnection) -> int:
+    """Write what a SELECT gives; returns the rows. A LIMIT would take half of the speed."""
+    target.unlink(missing_ok=True)
+    done = connection.execute(
+        f"COPY ({select}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+    ).fetchone()
+    return int(done[0]) if done else 0
+
+
+# Text
+
+
+def _copy_texts(
+    path: Path, target: Path, options: ReadingOptions, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
+) -> int:
+    file: CsvFile | JsonFile
+    if options.format in {"csv", "tsv"}:
+        file = CsvFile.open(path, options, limits)
+    else:
+        file = JsonFile.open(path, options, limits, connection)
+    _check_types(options, file.names)
+    columns: Sequence[Texts | JsonTexts] = file.columns()
+    rules = {
+        at: columns[at].given(options.types[called]) for at, called in enumerate(file.names) if called in options.types
+    }
+    guesses = {at: Guess(column) for at, column in enumerate(columns) if at not in rules}
+    try:
+        rows = min(SAMPLE_ROWS, _SAMPLE_VALUES // len(columns))
+        connection.execute(f"CREATE TEMP TABLE sample AS SELECT * FROM {file.relation()} LIMIT {rows}").fetchall()
+        _narrow(guesses, f"(SELECT * FROM sample LIMIT {_FIRST_ROWS})", connection)
+        _narrow(guesses, "sample", connection)
+        try:
+            return _copy_by(file, rules | _best(guesses, file, connection), target, connection)
+        except duckdb.Error as error:
+            if _misfit(error) is None:
+                raise
+        _narrow(guesses, file.relation(), connection)
+        return _copy_by(file, rules | _best(guesses, file, connection), target, connection)
+    except duckdb.Error as error:
+        position = _misfit(error)
+        if position is not None:
+            raise _does_not_fit(file, position, rules[position], connection) from error
+        if _is_shortage(error):
+            raise
+        raise file.explain(error, connection) from error
+
+
+def _check_types(options: ReadingOptions, names: Sequence[str]) -> None:
+    unknown = [given for given in options.types if given not in names]
+    if unknown:
+        known = ", ".join(map(shown, names[:50]))
+        raise InvalidRequestError(
+            f"A type is given for the column {shown(unknown[0])}, but the file has none of this name. It has {known}.",
+            faults=[Fault(f"types/{one}", "the file has no column of this name") for one in unknown],
+        )
+
+
+def _narrow(guesses: dict[int, Guess], relation: str, connection: duckdb.DuckDBPyConnection) -> None:
+    """Rule out the types that values of the relation do not fit."""
+    ones = list(guesses.values())
+    for first in range(0, len(ones), COLUMNS_A_STATEMENT):
+        batch = ones[first : first + COLUMNS_A_STATEMENT]
+        tests = [test for guess in batch for test in guess.tests]
+        answers = iter(connection.execute(f"SELECT {', '.join(tests)} FROM {relation}").fetchone() or ())
+        for guess in batch:
+            guess.narrow(list(islice(answers, 1 + len(guess.rules))))
+
+
+def _best(
+    guesses: dict[int, Guess], file: CsvFile | JsonFile, connection: duckdb.DuckDBPyConnection
+) -> dict[int, Rule]:
+    return {at: guess.best or nested(guess.column.column, file.relation(), connection) for at, guess in guesses.items()}
+
+
+def _copy_by(
+    file: CsvFile | JsonFile,
+    rules: dict[int, Rule],
+    target: Path,
+    connection: duckdb.DuckDBPyConnection,
+) -> int:
+    columns: Sequence[Texts | JsonTexts] = file.columns()
+    parts = [
+        f"{converted(rules[at], column.column, at)} AS {name(file.names[at])}" for at, column in enumerate(columns)
+    ]
+    return _copy(f"SELECT {', '.join(parts)} FROM {file.relation()}", target, connection)
+
+
+def _misfit(error: duckdb.Error) -> int | None:
+    """The position of the column that a value did not fit into, if that is what the error is about."""
+    found = re.match(rf"[A-Za-z ]+ Error: {MISFIT}(\d+)(?:\n|$)", str(error))
+    return int(found[1]) if found else None
+
+
+def _does_not_fit(
+    file: CsvFile | JsonFile, position: int, rule: Rule, connection: duckdb.DuckDBPyConnection
+) -> MalformedDataError:
+    column = file.columns()[position].column
+    found = connection.execute(
+        f"SELECT row, value FROM (SELECT row_number() OVER () AS row, {column} AS value, {rule.fits} AS fits "
+        f"FROM {file.relation()}) WHERE value IS NOT NULL AND NOT coalesce(fits, false) ORDER BY row LIMIT 1"
+    ).fetchone()
+    row, value = found or (0, "")
+    return MalformedDataError(
+        f"{file.place(row)}, column {shown(file.names[position])}: {shown(value)} is no {rule.type}, the type "
+        "that was given for the column. Give another type, or say which texts mean NULL."
+    )
+
+
+# Parquet
+
+
+def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection) -> int:
+    relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+    found = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    check_width(len(found), limits)
+    raw = [str(column[0]) for column in found]
+    names = unique_names(raw, limits.column_name_bytes)
+    parts = []
+    for given, called, (_, type_text, *_) in zip(raw, names, found, strict=True):
+        value = name(given)
+        if type_text == '"NULL"':
+            value, type_text = f"CAST({value} AS VARCHAR)", "VARCHAR"  # noqa: PLW2901
+        if kind_of(type_text) is None or _NOT_STORED.search(type_text):
+            raise MalformedDataError(
+                f"The column {shown(called)} is of the Parquet type {type_text}, which data sets do not hold. Leave "
+                "it out, or convert it before the upload."
+            )
+        parts.append(f"{value} AS {name(called)}")
+    counted = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({literal(str(path))})").fetchone()
+    if counted and (counted[0] or 0) > limits.rows:
+        raise _too_many_rows(limits)
+    return _copy(f"SELECT {', '.join(parts)} FROM {relation}", target, connection)
+
+
+# Errors
+
+
+def _too_many_rows(limits: ReadingLimits) -> TooLargeError:
+    return TooLargeError(
+        f"The table has more than {limits.rows:,} rows, the most that a data set has (setting GRISTMILL_DATASET_ROWS). "
+        "Upload it in parts."
+    )
+
+
+def _is_shortage(error: BaseException) -> bool:
+    return isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or _disk_errno(error) != 0
+
+
+def _disk_errno(error: BaseException) -> int:
+    """What the system said when it would write no more; 0: something else went wrong."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    if isinstance(error, duckdb.IOException):
+        for number in (errno.EFBIG, errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in str(error):
+                return number
+    return 0
+
+
+def _mapped(error: BaseException, source: Path, limits: ReadingLimits) -> BaseException:
+    """The same error in our words; ours, and what nobody expected, as it is."""
+    if isinstance(error, GristmillError):
+        return error
+    if isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or "bad_alloc" in str(error):
+        return ReadingFailedError(
+            f"Reading the file took more than {limits.memory_bytes // 2**20:,} MiB of memory (setting "
+            "GRISTMILL_DATASET_READING_MEMORY_MB). Upload fewer columns, shorter values, or smaller Parquet row groups."
+        )
+    number = _disk_errno(error)
+    if number == errno.EFBIG:
+        return TooLargeError(
+            f"The table takes more than {limits.stored_bytes:,} bytes when it is stored (setting "
+            "GRISTMILL_DATASET_STORED_BYTES). Upload fewer rows or columns."
+        )
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFullError("The disk has no space left for the table. Try again later.")
+    if isinstance(error, duckdb.Error):
+        with suppress(OSError):
+            return MalformedDataError(f"The file cannot be read: {first_line_of(error, source)}.")
+    return error

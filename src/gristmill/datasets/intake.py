@@ -1,0 +1,119 @@
+"""The way of an upload: received to disk, read by a child, stored. Nothing of one that fails remains."""
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gristmill.clearing import remove
+from gristmill.datasets import locks
+from gristmill.datasets.dataset import Conditions, NewVersion, Stored
+from gristmill.datasets.facts import Facts
+from gristmill.datasets.options import ReadingOptions, version_id
+from gristmill.datasets.reading import Readings
+from gristmill.datasets.store import Store
+from gristmill.datasets.uploads import UploadLimits, receive
+from gristmill.errors import CacheUnusableError
+from gristmill.job import new_id
+from gristmill.settings import Settings
+
+FOLDER = "uploads"
+_LOCK = "lock"
+
+
+class Intake:
+    """Takes uploads in. Safe for use by many threads; holds no process or connection before its first use."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._limits = UploadLimits.of(settings)
+        self._settings = settings
+        self._root = settings.data_folder.absolute() / FOLDER
+        self._opening = threading.Lock()
+        self._desk: _Desk | None = None
+
+    def put(
+        self,
+        name: str,
+        pieces: Iterable[bytes],
+        options: ReadingOptions,
+        *,
+        owner: str,
+        coding: str = "",
+        media_type: str = "",
+        conditions: Conditions | None = None,
+    ) -> Stored:
+        """Make a body the newest version of a data set.
+
+        coding: the value of Content-Encoding. media_type: without parameters. Raises what ``receive``,
+        ``Readings.read`` and ``Store.put`` do.
+        """
+        desk = self._open()
+        with tempfile.TemporaryDirectory(dir=desk.folder) as name_of_folder:
+            folder = Path(name_of_folder)
+            upload = receive(pieces, folder / "upload", self._limits, coding=coding, media_type=media_type)
+            written = folder / "table.parquet"
+            facts = desk.readings.read(upload.path, written, options)
+            upload.path.unlink()
+            version = NewVersion(
+                version_id(upload.sha256, options),
+                facts.rows,
+                facts.read_bytes,
+                json.dumps(facts.as_json(), ensure_ascii=False, separators=(",", ":")).encode(),
+                options.canonical().encode(),
+            )
+            with written.open("rb") as source:
+                return self._store.put(
+                    name, version, source, facts.stored_bytes, owner=owner, conditions=conditions or Conditions()
+                )
+
+    def remove_dead(self) -> int:
+        """Delete what uploads of dead processes have left; returns how many processes there were."""
+        dead = [folder for folder in self._root.glob("*/") if not _is_alive(folder)]
+        for folder in dead:
+            remove(folder)
+        return len(dead)
+
+    def close(self) -> None:
+        """End the processes that read, and delete what there is on disk."""
+        with self._opening:
+            desk, self._desk = self._desk, None
+        if desk is not None:
+            desk.readings.close()
+            remove(desk.folder)
+            os.close(desk.lock)
+
+    def _open(self) -> "_Desk":
+        with self._opening:
+            if self._desk is None:
+                folder = self._root / new_id()
+                lock = locks.locked(str(folder / _LOCK), locks.ALONE)
+                if lock is None:
+                    raise CacheUnusableError(f"The folder {folder} for uploads cannot be locked.")
+                self._desk = _Desk(folder, lock, Readings.of(self._settings, folder=folder))
+            return self._desk
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Where a process works on its uploads: a folder that is locked as long as the process lives."""
+
+    folder: Path
+    lock: int
+    readings: Readings
+
+
+def facts_of(packed: bytes) -> Facts:
+    """The facts of a version as ``Intake.put`` has stored them."""
+    return Facts.from_json(json.loads(packed))
+
+
+def _is_alive(folder: Path) -> bool:
+    lock = locks.locked(str(folder / _LOCK), locks.ALONE)
+    if lock is None:
+        return True
+    os.close(lock)
+    return False

@@ -1,0 +1,239 @@
+"""JSON and NDJSON: what DuckDB reads such a file with, which columns it has, and where an error in it stands.
+
+DuckDB itself would leave out keys that come late, and take an array that ends after a comma.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from gristmill.datasets.inference import JsonTexts, Rule, literal, name
+from gristmill.datasets.options import ReadingLimits, ReadingOptions
+from gristmill.datasets.texts import check_width, first_line_of, shown, unique_names
+from gristmill.errors import MalformedDataError, TooLargeError
+
+_NO_OBJECT = "gristmill-no-object"
+_VALUES_AN_OBJECT = 4
+_LEAST_OBJECT_BYTES = 2**21
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFile:
+    """An array of objects, or an object a line, in UTF-8."""
+
+    path: Path
+    options: ReadingOptions
+    keys: list[str]
+    names: list[str]
+    object_bytes: int
+
+    @classmethod
+    def open(
+        cls, path: Path, options: ReadingOptions, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
+    ) -> "JsonFile":
+        """Collect all keys, in the order of their first appearance. Raises MalformedDataError, TooLargeError."""
+        file = cls(path, options, [], [], max(_VALUES_AN_OBJECT * limits.cell_bytes, _LEAST_OBJECT_BYTES))
+        file._check_start()
+        keys = f"CASE WHEN json_type(json) = 'OBJECT' THEN json_keys(json) ELSE error('{_NO_OBJECT}') END"
+        objects = f"SELECT {keys} AS keys, row_number() OVER () AS row FROM {file._read('json', records=False)}"
+        try:
+            found = connection.execute(
+                "SELECT key FROM (SELECT row, unnest(keys) AS key, generate_subscripts(keys, 1) AS place "
+                f"FROM ({objects})) GROUP BY key ORDER BY min(row), arg_min(place, row) LIMIT {limits.columns + 1}"
+            ).fetchall()
+        except duckdb.Error as error:
+            raise file.explain(error, connection) from error
+        keys_found = [str(key) for (key,) in found]
+        if not keys_found:
+            raise MalformedDataError("The file holds no object with a key, so the table would have no columns.")
+        check_width(len(keys_found), limits)
+        _check_keys(keys_found)
+        return cls(path, options, keys_found, unique_names(keys_found, limits.column_name_bytes), file.object_bytes)
+
+    def relation(self) -> str:
+        """What stands behind FROM: the value of each key as JSON text, in columns c0, c1 and so on."""
+        texts = ", ".join(f"nullif({name(key)}::VARCHAR, 'null') AS c{at}" for at, key in enumerate(self.keys))
+        return f"(SELECT {texts} FROM {self._read(*self.keys, records=True)})"
+
+    def _read(self, *keys: str, records: bool) -> str:
+        columns = ", ".join(f"{literal(key)}: 'JSON'" for key in keys)
+        form = "array" if self.options.format == "json" else "newline_delimited"
+        return (
+            f"read_json({literal(str(self.path))}, auto_detect = false, format = '{form}', "
+            f"records = {str(records).lower()}, columns = {{{columns}}}, "
+            f"maximum_object_size = {self.object_bytes}, compression = 'none')"
+        )
+
+    def columns(self) -> list[JsonTexts]:
+        """The texts of each column."""
+        return [JsonTexts(f"c{at}") for at in range(len(self.names))]
+
+    def place(self, row: int) -> str:
+        """Where a row stands, from 1."""
+        if self.options.format == "json":
+            return f"Object {row}"
+        return next((f"Line {line}" for line, count, _ in self._lines() if count == row), f"Object {row}")
+
+    def explain(self, error: duckdb.Error, _connection: duckdb.DuckDBPyConnection) -> Exception:
+        """The first place that is no JSON, or no object."""
+        if "maximum_object_size" in str(error):
+            return TooLargeError(
+                f"An object has more than {self.object_bytes:,} bytes; the setting GRISTMILL_DATASET_CELL_BYTES "
+                "limits each value. Write shorter values."
+            )
+        try:
+            if self.options.format == "ndjson":
+                for line, _, text in self._lines():
+                    _check_object(f"Line {line}", text)
+            else:
+                self._check_array()
+        except MalformedDataError as found:
+            return found
+        except RecursionError:
+            return MalformedDataError("The JSON is nested too deep.")
+        return MalformedDataError(f"The file cannot be read as JSON: {first_line_of(error, self.path)}.")
+
+    def _lines(self) -> Iterator[tuple[int, int, str]]:
+        """Each line that is not empty: its number, how many there were with it, and its text."""
+        count = 0
+        with self.path.open("rb") as file:
+            for line, data in enumerate(file, 1):
+                if data.strip():
+                    count += 1
+                    yield line, count, data.decode("utf-8").rstrip("\r\n")
+
+    def _check_start(self) -> None:
+        with self.path.open("rb") as file:
+            start = file.read(4096).lstrip()[:1]
+        if not start:
+            raise MalformedDataError("The file is empty, so the table would have no columns.")
+        if self.options.format == "json" and start != b"[":
+            raise MalformedDataError(
+                "The file does not begin with [: it must be one array of objects. For an object a line, send it as "
+                "NDJSON (application/x-ndjson)."
+            )
+        if self.options.format == "json" and _last_byte(self.path) != b"]":
+            raise MalformedDataError("The file does not end with ]: the array is not complete. Send the file again.")
+        if self.options.format == "ndjson" and start == b"[":
+            raise MalformedDataError(
+                "Line 1 begins with [: each line must be one object. Send an array as application/json."
+            )
+
+    def _check_array(self) -> None:
+        text = self.path.read_text("utf-8")
+        decoder = json.JSONDecoder(object_pairs_hook=_no_key_twice)
+        at, count, end = text.index("[") + 1, 0, len(text)
+        while True:
+            while at < end and text[at] in " \t\r\n":
+                at += 1
+            if not count and text[at : at + 1] == "]":
+                break
+            count += 1
+            try:
+                value, after = decoder.raw_decode(text, at)
+            except (json.JSONDecodeError, _KeyTwiceError) as error:
+                place = getattr(error, "pos", at)
+                raise _no_json(_line_column(text, place), error, text[place : place + 80]) from error
+            if not isinstance(value, dict):
+                raise _not_an_object(_line_column(text, at), text[at:after])
+            at = after
+            while at < end and text[at] in " \t\r\n":
+                at += 1
+            if text[at : at + 1] == "]":
+                break
+            if text[at : at + 1] != ",":
+                raise _no_json(_line_column(text, at), "a comma or ] is missing", text[at : at + 80])
+            at += 1
+        rest = text[at + 1 :]
+        if rest.strip():
+            at += 1 + len(rest) - len(rest.lstrip())
+            raise _no_json(_line_column(text, at), "something follows the array", text[at : at + 80])
+
+
+def _last_byte(path: Path) -> bytes:
+    """The last byte that is no space; DuckDB itself takes an array that ends after a comma."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            size = min(end, 4096)
+            file.seek(end - size)
+            if text := file.read(size).rstrip(b" \t\r\n"):
+                return text[-1:]
+            end -= size
+    return b""
+
+
+class _KeyTwiceError(ValueError):
+    """An object names one key twice."""
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _KeyTwiceError(f"the key {shown(twice)} stands twice in one object")
+    return found
+
+
+def _check_object(place: str, text: str) -> None:
+    try:
+        value = json.loads(text, object_pairs_hook=_no_key_twice)
+    except json.JSONDecodeError as error:
+        raise _no_json(f"{place}, column {error.colno}", error, text[error.pos : error.pos + 80] or text) from error
+    except _KeyTwiceError as error:
+        raise _no_json(place, error, text) from error
+    if not isinstance(value, dict):
+        raise _not_an_object(place, text)
+
+
+def _line_column(text: str, at: int) -> str:
+    return f"Line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+
+
+def _no_json(place: str, why: object, text: str) -> MalformedDataError:
+    said = why.msg if isinstance(why, json.JSONDecodeError) else str(why)
+    return MalformedDataError(f"{place}: this is no JSON that can be read ({said}); the text is {shown(text)}.")
+
+
+def _not_an_object(place: str, text: str) -> MalformedDataError:
+    return MalformedDataError(
+        f"{place}: this is no object, but {shown(text)}. Each row is an object: a value for each column."
+    )
+
+
+def _check_keys(keys: list[str]) -> None:
+    if "" in keys:
+        raise MalformedDataError("An object has a key without letters. A key is the name of a column.")
+    seen: dict[str, str] = {}
+    for key in keys:
+        other = seen.setdefault(key.casefold(), key)
+        if other != key:
+            raise MalformedDataError(
+                f"The keys {shown(other)} and {shown(key)} differ in case alone. Rename one of them."
+            )
+
+
+def nested(column: str, relation: str, connection: duckdb.DuckDBPyConnection) -> Rule:
+    """The rule for a JSON column that no plain type fits: a nested type that holds all values, else JSON text."""
+    text = Rule("VARCHAR", "true", f"({column} ->> '$')")
+    found = connection.execute(
+        f"SELECT bool_and(starts_with({column}, '{{') OR starts_with({column}, '[')), "
+        f"json_group_structure({column}::JSON)::VARCHAR FROM {relation}"
+    ).fetchone()
+    if not found or not found[0] or '"JSON"' in found[1] or '"NULL"' in found[1]:
+        return text
+    structure = literal(found[1].replace('"UBIGINT"', '"BIGINT"'))
+    value = f"from_json_strict({column}::JSON, {structure})"
+    try:
+        connection.execute(f"SELECT count({value}) FROM {relation}").fetchall()
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
+        return text
+    return Rule("nested", "true", value)

@@ -1,0 +1,112 @@
+"""How a value of each DuckDB type is written in JSON and CSV, as SQL expressions: DuckDB writes the text itself.
+
+JSON: integers beyond 2^53 and decimals are strings, so are NaN, Infinity and -Infinity; dates and times are ISO 8601
+(with a zone: UTC with Z; before year 1 or beyond its range: DuckDB's text); intervals are ISO 8601 durations of months,
+days and seconds; binary is base64; lists are arrays, structs objects, maps arrays of objects with `key` and `value`.
+
+CSV: as DuckDB writes it (a missing value is empty, an empty text is quoted; NaN is `nan`, infinity `inf`, a time stands
+a space after its date), except times with a zone, intervals and binary, which are as in JSON; nested values are JSON.
+"""
+
+_PLAIN = frozenset(
+    ["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "VARCHAR", "UUID"]
+)
+_LONG = frozenset(["BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"])
+_EXACT_IN_JSON = 2**53
+
+
+def quoted(name: str) -> str:
+    """A name as a SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def json_of(sql: str, type_text: str) -> str:
+    """An expression that `to_json` writes as the mapping says, for an expression of a type."""
+    return _json(sql, type_text, 0)
+
+
+def csv_of(sql: str, type_text: str) -> str:
+    """An expression that CSV writes as the mapping says."""
+    if type_text in {"TIMESTAMP WITH TIME ZONE", "INTERVAL", "BLOB"}:
+        return json_of(sql, type_text)
+    if type_text.endswith("]") or type_text.startswith(("STRUCT(", "MAP(", "UNION(")):
+        return f"CAST(to_json({json_of(sql, type_text)}) AS VARCHAR)"
+    return sql
+
+
+def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one return a type
+    if type_text in _PLAIN:
+        return sql
+    if type_text in _LONG:
+        exact = f"{sql} BETWEEN -{_EXACT_IN_JSON} AND {_EXACT_IN_JSON}"
+        return f"CASE WHEN {exact} THEN to_json({sql}) ELSE to_json(CAST({sql} AS VARCHAR)) END"
+    if type_text in {"DOUBLE", "FLOAT"}:
+        name = f"CASE WHEN isnan({sql}) THEN 'NaN' WHEN {sql} > 0 THEN 'Infinity' WHEN {sql} < 0 THEN '-Infinity' END"
+        # A float as the double that is written with the same digits: 0.1, not 0.10000000149011612.
+        double = sql if type_text == "DOUBLE" else f"CAST(CAST({sql} AS VARCHAR) AS DOUBLE)"
+        return f"CASE WHEN isfinite({sql}) THEN to_json({double}) ELSE to_json({name}) END"
+    if type_text == "TIMESTAMP WITH TIME ZONE":
+        written = _moment(f"timezone('UTC', {sql})")
+        return f"CASE WHEN isfinite({sql}) THEN {written} || 'Z' ELSE CAST({sql} AS VARCHAR) END"
+    if type_text.startswith("TIMESTAMP"):
+        return _moment(sql)
+    if type_text == "INTERVAL":
+        return _duration(sql)
+    if type_text == "BLOB":
+        return f"base64({sql})"
+    if type_text.endswith("]"):
+        item = f"e{depth}"
+        inner = _json(item, type_text[: type_text.rindex("[")], depth + 1)
+        return f"list_transform({sql}, lambda {item}: to_json({inner}))"
+    if type_text.startswith("MAP("):
+        key, value = _split(type_text[len("MAP(") : -1])
+        return _json(f"map_entries({sql})", f"STRUCT(key {key}, value {value})[]", depth)
+    if type_text.startswith("STRUCT("):
+        fields = [_field(part) for part in _split(type_text[len("STRUCT(") : -1])]
+        packed = ", ".join(
+            f"{quoted(name)} := {_json(f'struct_extract({sql}, {_literal(name)})', inner, depth)}"
+            for name, inner in fields
+        )
+        return f"CASE WHEN {sql} IS NOT NULL THEN to_json(struct_pack({packed})) END"
+    return f"CAST({sql} AS VARCHAR)"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _moment(sql: str) -> str:
+    return f"replace(replace(CAST({sql} AS VARCHAR), ' ', 'T'), 'T(BC)T', ' (BC) ')"
+
+
+def _duration(sql: str) -> str:
+    months = f"(datepart('year', {sql}) * 12 + datepart('month', {sql}))"
+    micros = f"((datepart('hour', {sql}) * 60 + datepart('minute', {sql})) * 60000000 + datepart('microsecond', {sql}))"
+    sign = f"CASE WHEN {micros} < 0 THEN '-' ELSE '' END"
+    seconds = f"abs({micros}) // 1000000 || '.' || lpad(CAST(abs({micros}) % 1000000 AS VARCHAR), 6, '0')"
+    return f"('P' || {months} || 'M' || datepart('day', {sql}) || 'DT' || {sign} || {seconds} || 'S')"
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that stand in no bracket and no quotes."""
+    parts, start, depth, inside = [], 0, 0, False
+    for place, character in enumerate(text):
+        if character == '"':
+            inside = not inside
+        elif not inside:
+            depth += (character in "([") - (character in ")]")
+            if character == "," and depth == 0:
+                parts.append(text[start:place].strip())
+                start = place + 1
+    return [*parts, text[start:].strip()]
+
+
+def _field(text: str) -> tuple[str, str]:
+    """The name and the type of a struct's field."""
+    if not text.startswith('"'):
+        name, _, type_text = text.partition(" ")
+        return name, type_text
+    end = 1
+    while text[end] != '"' or text[end + 1 : end + 2] == '"':
+        end += 2 if text[end] == '"' else 1
+    return text[1:end].replace('""', '"'), text[end + 1 :].strip()

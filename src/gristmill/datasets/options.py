@@ -1,0 +1,126 @@
+"""How a file is to be read, and under which limits; and the identity that follows from the first."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from gristmill.errors import Fault, InvalidRequestError
+from gristmill.limits import MIB
+from gristmill.settings import Settings
+
+Format = Literal["csv", "tsv", "json", "ndjson", "parquet"]
+FORMATS: tuple[Format, ...] = ("csv", "tsv", "json", "ndjson", "parquet")
+ENCODINGS = ("utf-8", "latin-1")
+
+_RULES = 1  # counts up when the same file with the same options would give another table
+_TYPE = re.compile(
+    r"BOOLEAN|U?(?:TINYINT|SMALLINT|INTEGER|BIGINT)|FLOAT|DOUBLE|VARCHAR|DATE|TIME|TIMESTAMP(?: WITH TIME ZONE)?|"
+    r"UUID|DECIMAL\((?P<width>[1-9]|[12][0-9]|3[0-8]),(?P<scale>[0-9]|[12][0-9]|3[0-8])\)"
+)
+_ALIASES = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE", "TEXT": "VARCHAR", "INT": "INTEGER", "REAL": "FLOAT"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """What the person who uploads a file says about it. Raises InvalidRequestError for what makes no sense.
+
+    delimiter: one letter; empty: found in the first line. nulls: texts that mean NULL when they are not quoted.
+    types: DuckDB types by column name; other columns' types follow from their values. All but the format and ``types``
+    concern CSV and TSV alone; ``encoding`` JSON and NDJSON too.
+    """
+
+    format: Format
+    delimiter: str = ""
+    quote: str = '"'
+    header: bool = True
+    nulls: tuple[str, ...] = ("",)
+    decimal: str = "."
+    encoding: str = "utf-8"
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        types = {name: _type_named(name, text) for name, text in sorted(self.types.items())}
+        object.__setattr__(self, "types", types)
+        object.__setattr__(self, "nulls", tuple(sorted(set(self.nulls))))
+        if self.format not in FORMATS:
+            raise _fault("format", f"{self.format!r} is none of {', '.join(FORMATS)}")
+        if self.format == "parquet" and self.types:
+            raise _fault("types", "a Parquet file has its own types")
+        if self.encoding not in ENCODINGS:
+            raise _fault("encoding", f"{self.encoding!r} is none of {', '.join(ENCODINGS)}; UTF-16 is known by its BOM")
+        for name, letter in (("delimiter", self.delimiter), ("quote", self.quote)):
+            if letter and (len(letter) > 1 or not letter.isascii() or letter.isalnum() or letter in "\r\n\0. -+_"):
+                raise _fault(name, f"{letter!r} is not one punctuation mark or tab of ASCII")
+        if self.quote and self.quote == self.delimiter:
+            raise _fault("quote", "the quote and the delimiter are the same")
+        if self.decimal not in {".", ","}:
+            raise _fault("decimal", f"{self.decimal!r} is neither a point nor a comma")
+        if any(set(text) & set('\r\n\0"') or len(text) > 100 for text in self.nulls) or len(self.nulls) > 100:
+            raise _fault(
+                "nulls", "a text for NULL has at most 100 letters, no quote and no line end; at most 100 texts"
+            )
+
+    def canonical(self) -> str:
+        """A text that is equal for options which read every file equally."""
+        given: dict[str, Any] = asdict(self)
+        kept = {"format", "types"}
+        if self.format == "parquet":
+            kept = {"format"}
+        elif self.format in {"json", "ndjson"}:
+            kept |= {"encoding"}
+        else:
+            kept = set(given)
+        told = {name: value for name, value in given.items() if name in kept}
+        return json.dumps(told | {"rules": _RULES}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def version_id(sha256: str, options: ReadingOptions) -> str:
+    """The identity of a version, in 64 hexadecimal digits: of the decompressed content and how it is read."""
+    return hashlib.sha256(f"{sha256}\n{options.canonical()}".encode()).hexdigest()
+
+
+def _type_named(name: str, text: str) -> str:
+    upper = re.sub(r" ?([(),]) ?", r"\1", " ".join(text.upper().split()))
+    upper = _ALIASES.get(upper, upper)
+    match = _TYPE.fullmatch(upper)
+    if not match or (match["width"] and int(match["scale"]) > int(match["width"])):
+        raise _fault(
+            f"types/{name}",
+            f"{text!r} cannot be given as a type; such as BIGINT, DOUBLE, DECIMAL(18,3), VARCHAR, DATE can",
+        )
+    return upper
+
+
+def _fault(pointer: str, detail: str) -> InvalidRequestError:
+    return InvalidRequestError(f"The reading option {pointer} is wrong: {detail}.", faults=[Fault(pointer, detail)])
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingLimits:
+    """What reading one file may take, and how large the table may be."""
+
+    rows: int
+    columns: int
+    cell_bytes: int
+    column_name_bytes: int
+    stored_bytes: int
+    memory_bytes: int
+    threads: int
+    seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ReadingLimits":
+        """As the settings say."""
+        return cls(
+            rows=settings.dataset_rows,
+            columns=settings.dataset_columns,
+            cell_bytes=settings.dataset_cell_bytes,
+            column_name_bytes=settings.dataset_column_name_bytes,
+            stored_bytes=settings.dataset_stored_bytes,
+            memory_bytes=settings.dataset_reading_memory_mb * MIB,
+            threads=settings.dataset_reading_threads,
+            seconds=settings.dataset_reading_seconds,
+        )

@@ -1,0 +1,131 @@
+"""Runs a statement within a time limit, and gives its rows as text or as a file.
+
+Times with a zone are written in UTC, whatever the connection's TimeZone. `mapping` says what each type becomes.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from gristmill.datasets.mapping import csv_of, json_of, quoted
+from gristmill.datasets.queries import Statement
+from gristmill.errors import QueryLimitError, QueryValueError
+
+Shape = Literal["objects", "arrays"]
+FileFormat = Literal["csv", "parquet"]
+_OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRESSION zstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows as JSON texts, one each.
+
+    more: whether there are rows after these. cursor: of the last one, where there are more and the statement has one.
+    """
+
+    texts: list[str]
+    more: bool
+    cursor: str | None
+
+    def json(self) -> str:
+        """One JSON array."""
+        return "[" + ",".join(self.texts) + "]"
+
+    def ndjson(self) -> str:
+        """A line a row."""
+        return "".join(f"{text}\n" for text in self.texts)
+
+
+def read(
+    connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float, shape: Shape = "objects"
+) -> Rows:
+    """The rows of a statement. Raises QueryLimitError, QueryValueError."""
+    with limited(connection, seconds):
+        types = _types(connection, statement)
+        names, inner = _inner(statement)
+        values = [json_of(name, type_text) for name, type_text in zip(names, types, strict=False)]
+        if shape == "arrays":
+            row = f"json_array({', '.join(values)})"
+        else:
+            fields = [f"{quoted(name)} := {value}" for name, value in zip(statement.names, values, strict=True)]
+            row = f"to_json(struct_pack({', '.join(fields)}))"
+        outer = ", ".join([f"CAST({row} AS VARCHAR)", *names[len(values) :]])
+        found = connection.execute(f"SELECT {outer} FROM {inner}", statement.values).fetchall()
+    limit = len(found) if statement.limit is None else statement.limit
+    kept, more = found[:limit], len(found) > limit
+    hidden = kept[-1][1:] if more and kept and statement.hidden else None
+    cursor = None if hidden is None else statement.cursor_after((*statement.names, *hidden))
+    return Rows([row[0] for row in kept], more, cursor)
+
+
+def number(connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float) -> int:
+    """The one number that a statement gives. Raises QueryLimitError, QueryValueError."""
+    with limited(connection, seconds):
+        (row,) = connection.execute(statement.sql, statement.values).fetchall()
+    return int(row[0])
+
+
+def write(
+    connection: duckdb.DuckDBPyConnection, statement: Statement, path: Path, kind: FileFormat, *, seconds: float
+) -> int:
+    """Writes the rows of a statement to a file; gives how many. Raises QueryLimitError, QueryValueError."""
+    with limited(connection, seconds):
+        types = _types(connection, statement)
+        names, inner = _inner(statement)
+        shown = [
+            f"{csv_of(name, type_text) if kind == 'csv' else name} AS {quoted(title)}"
+            for name, type_text, title in zip(names, types, statement.names, strict=False)
+        ]
+        at_most = "" if statement.limit is None else f" LIMIT {statement.limit}"
+        target = str(path).replace("'", "''")
+        (row,) = connection.execute(
+            f"COPY (SELECT {', '.join(shown)} FROM {inner}{at_most}) TO '{target}' ({_OPTIONS[kind]})", statement.values
+        ).fetchall()
+    return int(row[0])
+
+
+def _inner(statement: Statement) -> tuple[list[str], str]:
+    """Short names for every column of a statement, and the statement as a table that has them."""
+    names = [f"c{place}" for place in range(len(statement.names) + statement.hidden)]
+    return names, f"({statement.sql}) AS page({', '.join(names)})"
+
+
+def _types(connection: duckdb.DuckDBPyConnection, statement: Statement) -> tuple[str, ...]:
+    if statement.types:
+        return statement.types
+    return tuple(row[1] for row in connection.execute(f"DESCRIBE {statement.sql}", statement.values).fetchall())
+
+
+@contextmanager
+def limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    """Interrupts what runs on the connection after some seconds, and maps DuckDB's errors."""
+    lock = threading.Lock()
+    ended = False
+
+    def stop() -> None:
+        with lock:
+            if not ended:
+                connection.interrupt()
+
+    watchdog = threading.Timer(seconds, stop)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise QueryLimitError(
+            f"The query took longer than {seconds:g} s, the limit of a request, and was stopped. Ask for fewer rows "
+            "or groups, or for less of the table by a filter (setting GRISTMILL_DATASET_QUERY_SECONDS)."
+        ) from error
+    except duckdb.DataError as error:
+        first = str(error).partition("\n")[0]
+        raise QueryValueError(f"The query cannot be computed on this data: {first}") from error
+    finally:
+        with lock:  # An interrupt that comes late would stop the connection's next statement.
+            ended = True
+        watchdog.cancel()

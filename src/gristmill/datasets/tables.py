@@ -1,0 +1,149 @@
+"""Versions as tables of one DuckDB instance: made from the stored Parquet once, attached while they are asked for.
+
+A version's file is in the cache, and locked there as long as it is attached.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from gristmill.datasets.cache import Cache
+from gristmill.datasets.dataset import Version
+from gristmill.datasets.inference import literal
+from gristmill.datasets.intake import facts_of
+from gristmill.datasets.queries import Table
+from gristmill.datasets.store import Store
+from gristmill.limits import MIB, usable_cpus
+from gristmill.settings import Settings
+
+# A version that nobody has asked for so long is detached, so that the cache may let it go.
+IDLE_SECONDS = 30.0
+_TABLE = "data"
+
+
+@dataclass(slots=True)
+class _Attached:
+    """A version in use or lately used. ``file`` lets the cache's file go."""
+
+    table: Table
+    file: ExitStack
+    users: int = 0
+    used: float = 0.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a version is attached, by one thread at a time."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    attached: _Attached | None = None
+
+
+class Tables:
+    """Of one process. Safe for use by many threads; starts DuckDB with its first use, so not before a fork."""
+
+    def __init__(self, store: Store, cache: Cache, settings: Settings) -> None:
+        self._store = store
+        self._cache = cache
+        self._memory_bytes = settings.dataset_query_memory_mb * MIB
+        self._lock = threading.Lock()
+        self._places: dict[str, _Place] = {}
+        self._instance: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def use(self, version: Version) -> Iterator[tuple[duckdb.DuckDBPyConnection, Table]]:
+        """A connection, for one thread, and the table of a version to ask it for; they stay while the context lasts.
+
+        Raises NoSuchVersionError when its bytes are gone, DamagedDataError, CacheBusyError, CacheUnusableError.
+        """
+        id_ = version.edition.version
+        with self._lock:
+            place = self._places.setdefault(id_, _Place())
+        with place.lock:
+            if place.attached is None:
+                place.attached = self._attach(version)
+            attached = place.attached
+            attached.users += 1
+        try:
+            with self._connection().cursor() as connection:
+                yield connection, attached.table
+        finally:
+            with place.lock:
+                attached.users -= 1
+                attached.used = time.monotonic()
+
+    def tidy(self, idle_seconds: float = IDLE_SECONDS) -> None:
+        """Detach what has not been used for so long."""
+        with self._lock:
+            places = list(self._places.items())
+        for id_, place in places:
+            with place.lock:
+                attached = place.attached
+                if attached and not attached.users and time.monotonic() - attached.used >= idle_seconds:
+                    place.attached = None
+                    self._connection().execute(f"DETACH {_alias(id_)}")
+                    attached.file.close()
+
+    def close(self) -> None:
+        """Detach everything."""
+        self.tidy(0)
+        with self._lock:
+            instance, self._instance = self._instance, None
+        if instance is not None:
+            instance.close()
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            if self._instance is None:
+                self._instance = _instance(self._memory_bytes)
+            return self._instance
+
+    def _attach(self, version: Version) -> _Attached:
+        try:
+            return self._attach_file(version)
+        except duckdb.Error:  # a damaged file, which is made anew now
+            return self._attach_file(version)
+
+    def _attach_file(self, version: Version) -> _Attached:
+        id_ = version.edition.version
+        with ExitStack() as stack:
+            path = stack.enter_context(self._cache.open(id_, lambda target: self._build(version, target)))
+            try:
+                self._connection().execute(f"ATTACH {literal(str(path))} AS {_alias(id_)} (READ_ONLY)")
+            except duckdb.Error:
+                self._cache.damaged(id_)
+                raise
+            table = Table(f"{_alias(id_)}.{_TABLE}", id_, facts_of(version.facts).columns)
+            return _Attached(table, stack.pop_all())
+
+    def _build(self, version: Version, target: Path) -> None:
+        """Make the database file of a version from its Parquet, with the rows in their order."""
+        parquet = target.with_suffix(".parquet")
+        with parquet.open("wb") as file:
+            for chunk in self._store.blobs.read(version.blob):
+                file.write(chunk)
+        with _instance(self._memory_bytes) as connection:
+            connection.execute(f"ATTACH {literal(str(target))} AS made")
+            connection.execute(f"CREATE TABLE made.{_TABLE} AS FROM read_parquet({literal(str(parquet))})")
+            connection.execute("DETACH made")
+        parquet.unlink()
+
+
+def _instance(memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": min(4, usable_cpus()),
+        "memory_limit": f"{memory_bytes // MIB}MiB",
+        "temp_directory": "",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    return duckdb.connect(":memory:", config=config)
+
+
+def _alias(version: str) -> str:
+    return f"v_{version}"

@@ -1,0 +1,271 @@
+"""Text files as bytes: their encoding, their first line, and where in them a byte stands."""
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from gristmill.datasets.options import ReadingLimits
+from gristmill.errors import MalformedDataError, TooLargeError
+
+if TYPE_CHECKING:
+    from _csv import Reader as csv_reader  # noqa: N813
+
+_CHUNK_BYTES = 2**20
+_RECORD_CHUNK_BYTES = 2**18
+_DELIMITERS = (",", ";", "\t", "|")
+_SHOWN_LETTERS = 200
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def as_utf8(path: Path, encoding: str, copy: Path) -> Path:
+    """The file in UTF-8 without byte order mark: itself when it is so already, else ``copy``, which is written.
+
+    encoding: what it is without a byte order mark. Raises MalformedDataError with line and byte.
+    """
+    with path.open("rb") as file:
+        start = file.read(3)
+        mark, found = next(((mark, name) for mark, name in _BOMS if start.startswith(mark)), (b"", encoding))
+        file.seek(len(mark))
+        if found == "utf-8" and not mark:
+            for _ in _decoded(file, found, 0):
+                pass
+            return path
+        with copy.open("w", encoding="utf-8", newline="") as out:
+            for text in _decoded(file, found, len(mark)):
+                out.write(text)
+    return copy
+
+
+def _decoded(file: io.BufferedReader, encoding: str, offset: int) -> Iterator[str]:
+    decode = codecs.getdecoder(encoding)
+    incremental = {
+        "utf-8": codecs.utf_8_decode,
+        "utf-16-le": codecs.utf_16_le_decode,
+        "utf-16-be": codecs.utf_16_be_decode,
+    }
+    line, rest = 1, b""
+    while True:
+        chunk = file.read(_CHUNK_BYTES)
+        data = rest + chunk
+        try:
+            if encoding in incremental:
+                text, used = incremental[encoding](data, "strict", not chunk)
+            else:
+                text, used = decode(data)
+        except UnicodeDecodeError as error:
+            before = str(data[: error.start], encoding, "ignore")
+            raise MalformedDataError(
+                f"Line {line + _line_ends(before)} is not {encoding.upper()}: the byte 0x{data[error.start]:02x} at "
+                f"offset {offset + error.start} belongs to no letter ({error.reason}). Save the file as UTF-8, or say "
+                "its encoding (UTF-16 with a byte order mark, or encoding=latin-1)."
+            ) from error
+        if "\0" in text:
+            raise MalformedDataError(
+                f"Line {line + _line_ends(text[: text.index(chr(0))])} holds a zero byte: this is no text file, or one "
+                "in UTF-16 without byte order mark. Save it as UTF-8."
+            )
+        yield text
+        line += _line_ends(text)
+        offset += used
+        rest = data[used:]
+        if not chunk:
+            return
+
+
+def _line_ends(text: str) -> int:
+    returns = text.count("\r")
+    return text.count("\n") + (returns - text.count("\r\n") if returns else 0)
+
+
+def line_at(path: Path, offset: int) -> int:
+    """The number of the line, from 1, that the byte at this offset of a UTF-8 file stands in."""
+    line, before = 1, b""
+    with path.open("rb") as file:
+        while offset > 0 and (chunk := file.read(min(offset, _CHUNK_BYTES))):
+            offset -= len(chunk)
+            line += chunk.count(b"\n") + chunk.count(b"\r") - chunk.count(b"\r\n")
+            line -= before == b"\r" and chunk.startswith(b"\n")
+            before = chunk[-1:]
+    return line
+
+
+def shown(text: str) -> str:
+    """A text for a message: quoted, on one line, and not too long."""
+    return repr(text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "…")
+
+
+def first_record(path: Path, delimiter: str, quote: str, most_bytes: int) -> tuple[list[str], str]:
+    """The values of a CSV file's first line, and its delimiter: the one given, else the most frequent in that line.
+
+    Raises TooLargeError for a line of more than most_bytes, MalformedDataError for a file without values.
+    """
+    with path.open("rb") as file:
+        data = file.read(most_bytes + 1)
+    text = data.decode("utf-8", "ignore")
+    if not text.strip():
+        raise MalformedDataError("The file is empty: there is no line that names columns or holds values.")
+    delimiter = delimiter or _likely_delimiter(text, quote)
+    for record in _records(io.StringIO(text, newline=""), delimiter, quote):
+        if len(data) > most_bytes and sum(map(len, record)) >= most_bytes // 4:
+            break
+        if record:
+            return record, delimiter
+        raise MalformedDataError("Line 1 is empty; it must name the columns, or hold values.")
+    raise TooLargeError(
+        f"Line 1 has more than {most_bytes // 4:,} letters. A quote may not be closed, or the file is no table. "
+        "The setting GRISTMILL_DATASET_CELL_BYTES limits each value."
+    )
+
+
+def _likely_delimiter(text: str, quote: str) -> str:
+    counts = dict.fromkeys(_DELIMITERS, 0)
+    quoted = False
+    for letter in text:
+        if letter == quote:
+            quoted = not quoted
+        elif not quoted:
+            if letter in "\r\n":
+                break
+            if letter in counts:
+                counts[letter] += 1
+    return max(_DELIMITERS, key=lambda one: counts[one])
+
+
+def _records(lines: Iterable[str], delimiter: str, quote: str) -> "csv_reader":
+    csv.field_size_limit(2**31 - 1)
+    if quote:
+        return csv.reader(lines, delimiter=delimiter, quotechar=quote)
+    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+
+
+def values_of(text: str, delimiter: str, quote: str) -> list[str]:
+    """The values of one CSV record."""
+    return next(iter(_records(io.StringIO(text, newline=""), delimiter, quote)), [])
+
+
+def find_record(path: Path, delimiter: str, quote: str, *, number: int, width: int) -> tuple[int, list[str]]:
+    """The line that a record of a valid CSV file begins in, and its values. number: from 0, header included.
+
+    Empty lines count as records only where there is one column.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = _records(file, delimiter, quote)
+        line = 1
+        for record in reader:
+            if record or width == 1:
+                if not number:
+                    return line, record or [""]
+                number -= 1
+            line = reader.line_num + 1
+    return line, []
+
+
+def check_records(path: Path, delimiter: str, quote: str, most_bytes: int) -> None:
+    """Raise TooLargeError for a record of more than most_bytes, which is at least a few chunks.
+
+    DuckDB leaves out rows, and says nothing, where a record is longer than its buffer.
+    """
+    line_end = record_end = offset = 0
+    mark, inside = quote.encode(), False
+    with path.open("rb") as file:
+        while chunk := file.read(_RECORD_CHUNK_BYTES):
+            pieces = chunk.split(mark) if mark else [chunk]
+            ends = _ends(chunk, [chunk], 0)
+            if ends:
+                if offset + ends[0] - line_end > most_bytes:
+                    break
+                line_end = offset + ends[1]
+            ends = _ends(chunk, pieces, inside)
+            if ends:
+                if offset + ends[0] - record_end > most_bytes:
+                    break
+                record_end = offset + ends[1]
+            inside ^= len(pieces) % 2 == 0
+            offset += len(chunk)
+        else:
+            if offset - record_end <= most_bytes:
+                return
+    _check_each_record(path, delimiter, quote, most_bytes)
+
+
+def _ends(chunk: bytes, pieces: list[bytes], first: int) -> tuple[int, int] | None:
+    """Where the first line end is, and the last, in every second one of the pieces that quotes part a chunk into."""
+    start, stop = 0, len(chunk)
+    for at, piece in enumerate(pieces):
+        found = [place for place in (piece.find(b"\n"), piece.find(b"\r")) if place >= 0]
+        if found and (at + first) % 2 == 0:
+            start += min(found)
+            break
+        start += len(piece) + 1
+    else:
+        return None
+    for at in range(len(pieces) - 1, -1, -1):
+        last = max(pieces[at].rfind(b"\n"), pieces[at].rfind(b"\r"))
+        if last >= 0 and (at + first) % 2 == 0:
+            return start, stop - len(pieces[at]) + last
+        stop -= len(pieces[at]) + 1
+    return None
+
+
+def _check_each_record(path: Path, delimiter: str, quote: str, most_bytes: int) -> None:
+    """The exact answer, for files in which a quote stands where it has no meaning; slow."""
+    line = 1
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = _records(file, delimiter, quote)
+        for record in reader:
+            letters = sum(map(len, record))
+            if letters > most_bytes // 4 and sum(len(value.encode()) for value in record) > most_bytes:
+                raise TooLargeError(
+                    f"Line {line} begins a row of more than {most_bytes:,} bytes; the setting "
+                    f"GRISTMILL_DATASET_CELL_BYTES limits each value. It begins with {shown(record[0])}. Perhaps a "
+                    "quote is not closed."
+                )
+            line = reader.line_num + 1
+
+
+def unique_names(found: Sequence[str], most_bytes: int) -> list[str]:
+    """Names for the columns of a file: an empty one becomes ``column_3``, one that is there already ``name_2``.
+
+    DuckDB does not tell letters' cases apart in names, so neither do we. Raises MalformedDataError for control
+    characters, TooLargeError for a long name.
+    """
+    taken = {name.casefold() for name in found}
+    names: list[str] = []
+    seen: set[str] = set()
+    for position, given in enumerate(found, 1):
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in given):
+            raise MalformedDataError(
+                f"The name of column {position} holds a control character: {shown(given)}. Names are one line of text."
+            )
+        if len(given.encode("utf-8", "surrogatepass")) > most_bytes:
+            raise TooLargeError(
+                f"The name of column {position} has more than {most_bytes} bytes (setting "
+                f"GRISTMILL_DATASET_COLUMN_NAME_BYTES): {shown(given)}. Shorten it, or say that there is no header."
+            )
+        base = given.strip() or f"column_{position}"
+        name, again = base, 1
+        while name.casefold() in seen or (again > 1 and name.casefold() in taken):
+            again += 1
+            name = f"{base}_{again}"
+        seen.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def check_width(width: int, limits: ReadingLimits) -> None:
+    """Raise TooLargeError for a table of too many columns."""
+    if width > limits.columns:
+        raise TooLargeError(
+            f"The table has more than {limits.columns:,} columns, the most that a data set has (setting "
+            "GRISTMILL_DATASET_COLUMNS). Make rows of what are columns, or leave some out."
+        )
+
+
+def first_line_of(error: duckdb.Error, path: Path) -> str:
+    """DuckDB's message without the file's place on this computer."""
+    return shown(str(error).partition("\n")[0].replace(f'"{path}"', "it").replace(str(path), "it"))

@@ -1,0 +1,270 @@
+"""Receives an upload: decompresses it, writes it to a file, and hashes it, a piece at a time and under limits.
+
+Two layers of compression may lie around the table: the one that Content-Encoding names, and the file's own (a
+``.csv.gz`` sent as it is), which its first bytes tell. Nothing of an upload that fails remains.
+"""
+
+import errno
+import hashlib
+import itertools
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from gristmill.errors import (
+    MalformedDataError,
+    SlowUploadError,
+    StorageFullError,
+    TooLargeError,
+    UnsupportedFormatError,
+)
+from gristmill.settings import Settings
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_PIECE_BYTES = 256 * 1024
+# A block of zstd is at most 128 KiB and takes at least 4 bytes, so a kilobyte gives at most 32 MiB at once.
+_ZSTD_INPUT_BYTES = 1024
+_ZSTD_WINDOW_BYTES = 8 * 2**20  # what RFC 9659 allows
+_LOOK_AT_DISK_EVERY_BYTES = 32 * 2**20
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
+_SENT_TOO_MUCH = (
+    "The upload is larger than {:,} bytes, the most that may be sent (setting GRISTMILL_DATASET_SENT_BYTES). "
+    "Compress it with gzip or zstd, or upload fewer rows or columns."
+)
+_READ_TOO_MUCH = (
+    "The upload holds more than {:,} bytes when it is decompressed, the most that is read (setting "
+    "GRISTMILL_DATASET_READ_BYTES). Upload fewer rows or columns."
+)
+_COMPRESSED_MEDIA_TYPES = {
+    "application/gzip": "gzip",
+    "application/x-gzip": "gzip",
+    "application/zstd": "zstd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What one upload may take. free_bytes: what it leaves free on the disk that it is written to."""
+
+    sent_bytes: int
+    read_bytes: int
+    free_bytes: int
+    seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "UploadLimits":
+        """As the settings say."""
+        return cls(
+            settings.dataset_sent_bytes,
+            settings.dataset_read_bytes,
+            settings.dataset_free_bytes,
+            settings.dataset_upload_seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that has arrived whole. sha256: of its decompressed content, in hex. read_bytes: its size on disk."""
+
+    path: Path
+    sha256: str
+    sent_bytes: int
+    read_bytes: int
+
+
+def receive(
+    pieces: Iterable[bytes],
+    path: Path,
+    limits: UploadLimits,
+    *,
+    coding: str = "",
+    media_type: str = "",
+    clock: Callable[[], float] = time.monotonic,
+) -> Upload:
+    """Write a body to a new file at ``path``, decompressed; removes it when anything goes wrong.
+
+    coding: the value of Content-Encoding. media_type: without parameters. Raises TooLargeError, SlowUploadError,
+    StorageFullError, UnsupportedFormatError, MalformedDataError, and what ``pieces`` raises.
+    """
+    outer = _coding_named(coding)
+    named = _COMPRESSED_MEDIA_TYPES.get(media_type.strip().lower(), "")
+    sent = _Counted(_in_time(pieces, limits.seconds, clock), limits.sent_bytes, _SENT_TOO_MUCH)
+    read = _Counted(_own_content(_decompressed(sent, outer), named), limits.read_bytes, _READ_TOO_MUCH)
+    looked_at = 0
+    try:
+        with path.open("xb") as file:
+            _look_at_disk(path, limits, 0)
+            digest = hashlib.sha256()
+            for piece in read:
+                if read.count - looked_at > _LOOK_AT_DISK_EVERY_BYTES:
+                    _look_at_disk(path, limits, len(piece))
+                    looked_at = read.count
+                digest.update(piece)
+                file.write(piece)
+    except FileExistsError:
+        raise
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise _disk_is_full() from error
+        raise
+    return Upload(path, digest.hexdigest(), sent.count, read.count)
+
+
+def _coding_named(coding: str) -> str:
+    known = _CODINGS.get(coding.strip().lower())
+    if known is None:
+        raise UnsupportedFormatError(
+            f"Content-Encoding {coding.strip()!r} is not read here. Send the file as it is, or with gzip or zstd."
+        )
+    return known
+
+
+def _disk_is_full() -> StorageFullError:
+    return StorageFullError(
+        "The disk for uploads has no space left (setting GRISTMILL_DATASET_FREE_BYTES says what stays free). "
+        "Try again later, or tell the people who run this service."
+    )
+
+
+def _look_at_disk(path: Path, limits: UploadLimits, more: int) -> None:
+    if shutil.disk_usage(path.parent).free - more < limits.free_bytes:
+        raise _disk_is_full()
+
+
+class _Counted:
+    """Pieces, counted; ``said`` is the error when they are more than ``most`` bytes."""
+
+    def __init__(self, pieces: Iterable[bytes], most: int, said: str) -> None:
+        self.count = 0
+        self._pieces = pieces
+        self._most = most
+        self._said = said
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.count += len(piece)
+            if self.count > self._most:
+                raise TooLargeError(self._said.format(self._most))
+            yield piece
+
+
+def _in_time(pieces: Iterable[bytes], seconds: float, clock: Callable[[], float]) -> Iterator[bytes]:
+    deadline = clock() + seconds
+    for piece in pieces:
+        if clock() > deadline:
+            raise SlowUploadError(
+                f"The upload has not arrived within {seconds:g} s (setting GRISTMILL_DATASET_UPLOAD_SECONDS). "
+                "Compress it with gzip or zstd."
+            )
+        yield piece
+
+
+def _own_content(pieces: Iterator[bytes], named: str) -> Iterator[bytes]:
+    """The table in a file that may itself be compressed; ``named`` is what its media type claims it to be."""
+    start = b""
+    for piece in pieces:
+        start += piece
+        if len(start) >= len(_ZSTD_MAGIC):
+            break
+    found = _coding_found(start)
+    if named and found != named:
+        raise MalformedDataError(
+            f"The upload is said to be a {named} file, but does not start like one. Send it with the media type of "
+            "what it is, such as text/csv."
+        )
+    return _decompressed(itertools.chain([start], pieces), found)
+
+
+def _coding_found(start: bytes) -> str:
+    if start.startswith(_ZSTD_MAGIC):
+        return "zstd"
+    return "gzip" if start.startswith(_GZIP_MAGIC) else ""
+
+
+def _decompressed(pieces: Iterable[bytes], coding: str) -> Iterator[bytes]:
+    if coding == "gzip":
+        return _ungzipped(pieces)
+    if coding == "zstd":
+        return _unzstd(pieces)
+    return iter(pieces)
+
+
+def _ungzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """RFC 1952: one member after another. Zero bytes after the last are padding, as gzip itself takes them."""
+    decoder = None
+    begun = padding = False
+    rest = b""
+    for piece in pieces:
+        data = rest + piece
+        rest = b""
+        while data:
+            if decoder is None:
+                if begun:
+                    stripped = data.lstrip(b"\0")
+                    padding = padding or len(stripped) < len(data)
+                    data = stripped
+                    if not data:
+                        break
+                    if data == _GZIP_MAGIC[:1] and not padding:
+                        rest = data
+                        break
+                    if padding or not data.startswith(_GZIP_MAGIC):
+                        raise _trailing("gzip")
+                decoder, begun = zlib.decompressobj(wbits=31), True
+            try:
+                yield decoder.decompress(data, _PIECE_BYTES)
+            except zlib.error as error:
+                raise MalformedDataError(f"The gzip data is damaged ({error}). Compress the file anew.") from error
+            data = decoder.unconsumed_tail
+            if decoder.eof:
+                data, decoder = decoder.unused_data, None
+    if rest:
+        raise _trailing("gzip")
+    if decoder is not None or not begun:
+        raise _truncated("gzip")
+
+
+def _unzstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """RFC 8878: one frame after another; skippable frames give nothing."""
+    context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
+    decoder = None
+    begun = False
+    for piece in pieces:
+        data = piece
+        while data:
+            if decoder is None:
+                decoder, begun = context.decompressobj(), True
+            try:
+                yield decoder.decompress(data[:_ZSTD_INPUT_BYTES])
+            except zstandard.ZstdError as error:
+                raise MalformedDataError(_why_no_zstd(str(error))) from error
+            data = data[_ZSTD_INPUT_BYTES:]
+            if decoder.eof:
+                data, decoder = decoder.unused_data + data, None
+    if decoder is not None or not begun:
+        raise _truncated("zstd")
+
+
+def _why_no_zstd(said: str) -> str:
+    if "too much memory" in said:
+        return (
+            f"The zstd data needs a window of more than {_ZSTD_WINDOW_BYTES // 2**20} MiB (RFC 9659). Compress the "
+            "file with a level up to 19, and without --long."
+        )
+    return f"The zstd data is damaged, or followed by something else ({said}). Compress the file anew."
+
+
+def _truncated(coding: str) -> MalformedDataError:
+    return MalformedDataError(f"The {coding} data ends too early: the upload is not complete. Send the file again.")
+
+
+def _trailing(coding: str) -> MalformedDataError:
+    return MalformedDataError(f"The {coding} data is followed by something else. Compress the file anew.")

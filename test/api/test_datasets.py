@@ -1,0 +1,229 @@
+"""Data sets through the API: uploaded, looked at, described, deleted; by whom, and with which errors."""
+
+import json
+
+import pytest
+
+from gristmill.tokens import new_token
+
+BIRDS = """species,mass,when
+Adelie,3750,2007-11-11
+Gentoo,NA,2008-01-02
+Chinstrap,3800.5,2009-05-06
+"""
+
+
+@pytest.fixture
+def api(make_api, tmp_path):
+    made = make_api(data_folder=tmp_path / "data", dataset_free_bytes=0)
+    yield made
+    made.services.datasets.close()
+
+
+def put(api, body=BIRDS, name="birds", query="null=NA", content_type="text/csv", **headers):
+    headers = {header.replace("_", "-"): value for header, value in headers.items()}
+    return api.client.put(f"/datasets/{name}?{query}", data=body, content_type=content_type, headers=headers)
+
+
+def test_an_upload_becomes_a_version_with_its_columns(api):
+    response = put(api)
+    assert response.status_code == 201
+    assert response.headers["Location"].endswith("/datasets/birds")
+    told = response.json
+    assert told["rows"] == 3
+    assert [(column["name"], column["kind"]) for column in told["columns"]] == [
+        ("species", "text"), ("mass", "number"), ("when", "date"),
+    ]  # fmt: skip
+    mass = told["columns"][1]
+    assert (mass["nulls"], mass["minimum"], mass["maximum"]) == (1, 3750.0, 3800.5)
+    assert api.get("/datasets/birds").json == told
+    assert [one["name"] for one in api.get("/datasets").json["datasets"]] == ["birds"]
+
+
+def test_the_same_content_is_the_same_version_and_other_content_the_next(api):
+    first = put(api).json
+    assert put(api).status_code == 200
+    second = put(api, BIRDS + "Adelie,1,2010-01-01\n")
+    assert second.status_code == 201
+    assert [one["version"] for one in second.json["versions"]] == [second.json["version"], first["version"]]
+    old = api.get(f"/datasets/birds/versions/{first['version']}").json
+    assert old["rows"] == 3
+    assert old["reading"]["nulls"] == ["NA"]
+
+
+def test_a_changed_data_set_is_not_overwritten_by_who_has_not_seen_the_change(api):
+    etag = put(api, If_None_Match="*").headers["ETag"]
+    assert put(api, BIRDS + "a,1,2010-01-01\n", If_None_Match="*").status_code == 412
+    assert put(api, BIRDS + "a,1,2010-01-01\n", If_Match=etag).status_code == 201
+    refused = put(api, BIRDS + "b,1,2010-01-01\n", If_Match=etag)
+    assert refused.status_code == 412
+    assert refused.json["type"] == "urn:gristmill:problem:precondition-failed"
+    assert api.client.delete("/datasets/birds", headers={"If-Match": etag}).status_code == 412
+
+
+@pytest.mark.parametrize(
+    ("query", "content_type", "status", "said"),
+    [
+        ("", "", 415, "without a Content-Type"),
+        ("", "application/x-www-form-urlencoded", 415, "format="),
+        ("format=xlsx", "text/csv", 400, "xlsx"),
+        ("header=maybe", "text/csv", 400, "true or false"),
+        ("type=mass", "text/csv", 400, "COLUMN:TYPE"),
+        ("type=mass:GEOMETRY", "text/csv", 400, "GEOMETRY"),
+        ("delimeter=;", "text/csv", 400, "delimiter"),
+        ("", "application/json", 422, "JSON"),
+    ],
+)
+def test_what_cannot_be_read_as_asked_says_what_would_be_right(api, query, content_type, status, said):
+    response = put(api, query=query, content_type=content_type)
+    assert response.status_code == status, response.json
+    assert said in response.json["detail"]
+    assert api.get("/datasets").json["datasets"] == []
+
+
+def test_a_malformed_line_is_named_and_nothing_of_the_upload_remains(api, tmp_path):
+    response = put(api, BIRDS + "one,2\n")
+    assert response.status_code == 422
+    assert "line 5" in response.json["detail"].lower()
+    assert api.get("/datasets").json["datasets"] == []
+    assert not list((tmp_path / "data" / "uploads").rglob("*.parquet"))
+
+
+def test_types_and_options_can_be_given(api):
+    told = put(api, "a;b\n1,5;007\n", query="delimiter=%3B&decimal=,&type=b:VARCHAR").json
+    assert [(column["type"], column["minimum"]) for column in told["columns"]] == [("DOUBLE", 1.5), ("VARCHAR", "007")]
+
+
+def test_a_description_is_patched_without_a_new_version(api):
+    version = put(api).json["version"]
+    patch = {"title": "Birds", "columns": {"mass": {"unit": "g", "description": "Body mass"}}}
+    told = api.client.patch("/datasets/birds", json=patch)
+    assert told.status_code == 200
+    assert told.json["title"] == "Birds"
+    assert told.json["columns"][1]["unit"] == "g"
+    assert told.json["version"] == version
+    told = api.client.patch("/datasets/birds", json={"title": None, "columns": {"mass": {"unit": None}}}).json
+    assert "title" not in told
+    assert "unit" not in told["columns"][1]
+    wrong = api.client.patch("/datasets/birds", json={"tittle": "x", "columns": {"mas": {"unit": "g"}}})
+    assert wrong.status_code == 400
+    assert {fault["pointer"] for fault in wrong.json["errors"]} == {"/tittle", "/columns/mas"}
+
+
+def test_a_deleted_data_set_is_gone_with_its_versions(api):
+    version = put(api).json["version"]
+    assert api.client.delete("/datasets/birds").status_code == 200
+    for path in ("/datasets/birds", f"/datasets/birds/versions/{version}", "/datasets/birds/rows"):
+        response = api.get(path)
+        assert response.status_code == 404
+        assert response.json["type"] == "urn:gristmill:problem:no-such-data-set"
+    assert api.client.delete("/datasets/birds").status_code == 404
+
+
+def test_lists_go_on_where_a_page_ends(api):
+    for name in ("a", "b1", "b2", "c"):
+        put(api, "x\n1\n", name)
+    page = api.get("/datasets?limit=2&prefix=b").json
+    assert [one["name"] for one in page["datasets"]] == ["b1", "b2"]
+    page = api.get("/datasets?limit=3").json
+    following = next(link["href"] for link in page["links"] if link["rel"] == "next")
+    assert [one["name"] for one in api.get(following).json["datasets"]] == ["c"]
+
+
+def test_only_the_owner_and_the_role_manage_change_a_data_set(make_api, make_settings, tmp_path):
+    file = tmp_path / "tokens"
+    tokens = {
+        name: new_token(make_settings("", token_file=file), name, role)
+        for name, role in (("ann", "run"), ("bob", "run"), ("eve", "read"), ("kim", "manage"))
+    }
+    api = make_api(data_folder=tmp_path / "data", dataset_free_bytes=0, token_file=file, anonymous="none")
+
+    def asked(method, who, **more):
+        headers = {"Authorization": f"Bearer {tokens[who]}"} | more.pop("headers", {})
+        return getattr(api.client, method)("/datasets/birds", headers=headers, **more).status_code
+
+    csv = {"data": "x\n1\n", "content_type": "text/csv"}
+    assert asked("put", "eve", **csv) == 403
+    assert api.client.put("/datasets/birds", **csv).status_code == 401
+    assert asked("put", "ann", **csv) == 201
+    assert asked("get", "eve") == 200
+    assert asked("put", "bob", **csv) == 403
+    assert asked("patch", "bob", json={"title": "x"}) == 403
+    assert asked("delete", "bob") == 403
+    assert asked("patch", "kim", json={"title": "x"}) == 200
+    assert asked("delete", "ann") == 200
+    api.services.datasets.close()
+
+
+# Rows
+
+
+def test_rows_come_in_pages_in_each_format(api):
+    put(api)
+    page = api.get("/datasets/birds/rows?limit=2").json
+    assert page["rows"] == [
+        {"species": "Adelie", "mass": 3750.0, "when": "2007-11-11"},
+        {"species": "Gentoo", "mass": None, "when": "2008-01-02"},
+    ]
+    assert (page["numberReturned"], page["numberMatched"]) == (2, 3)
+    following = next(link["href"] for link in page["links"] if link["rel"] == "next")
+    last = api.get(following).json
+    assert [row["species"] for row in last["rows"]] == ["Chinstrap"]
+    assert not [link for link in last["links"] if link["rel"] == "next"]
+    assert api.get("/datasets/birds/rows?shape=arrays&properties=when,species").json["rows"][0] == [
+        "2007-11-11", "Adelie",
+    ]  # fmt: skip
+    lines = api.get("/datasets/birds/rows?f=ndjson").text.splitlines()
+    assert [json.loads(line)["species"] for line in lines] == ["Adelie", "Gentoo", "Chinstrap"]
+    with api.get("/datasets/birds/rows?f=csv") as csv, api.get("/datasets/birds/rows?f=parquet") as parquet:
+        assert csv.text == BIRDS.replace("NA", "").replace("3750", "3750.0")
+        assert parquet.data[:4] == b"PAR1"
+
+
+def test_rows_are_filtered_and_sorted(api):
+    put(api)
+    query = {"filter": "mass >= 3750", "sortby": "-mass"}
+    rows = api.client.get("/datasets/birds/rows", query_string=query).json["rows"]
+    assert [row["species"] for row in rows] == ["Chinstrap", "Adelie"]
+    wrong = api.client.get("/datasets/birds/rows", query_string={"filter": "masss > 3750"})
+    assert wrong.status_code == 400
+    assert "mass" in wrong.json["detail"]
+
+
+def test_groups_have_metrics(api):
+    put(api, "g,x\na,1\na,3\nb,5\n", query="")
+    told = api.get("/datasets/birds/aggregate?groupby=g&metrics=mean(x),count()").json
+    assert told["rows"] == [{"g": "a", "mean(x)": 2.0, "count()": 2}, {"g": "b", "mean(x)": 5.0, "count()": 1}]
+
+
+def test_a_page_that_the_client_holds_is_304_and_that_of_a_version_never_changes(api):
+    version = put(api).json["version"]
+    newest = api.get("/datasets/birds/rows")
+    assert newest.headers["Cache-Control"] == "no-cache"
+    assert api.get("/datasets/birds/rows", If_None_Match=newest.headers["ETag"]).status_code == 304
+    fixed = api.get(f"/datasets/birds/versions/{version}/rows")
+    assert "immutable" in fixed.headers["Cache-Control"]
+    put(api, BIRDS + "Adelie,1,2010-01-01\n")
+    assert api.get("/datasets/birds/rows", If_None_Match=newest.headers["ETag"]).status_code == 200
+    assert api.get(f"/datasets/birds/versions/{version}/rows").json["numberReturned"] == 3
+
+
+def test_a_file_is_sent_in_parts_where_the_client_asks_for_some(api):
+    put(api)
+    with (
+        api.get("/datasets/birds/rows?f=csv") as whole,
+        api.get("/datasets/birds/rows?f=csv", Range="bytes=3-9") as part,
+    ):
+        assert int(whole.headers["Content-Length"]) == len(whole.data)
+        assert part.status_code == 206
+        assert part.data == whole.data[3:10]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "f=xml", "shape=round", "x=1", "cursor=nonsense", "f=csv&limit=3", "sortby=nothing"]
+)
+def test_a_wrong_parameter_is_named(api, query):
+    put(api)
+    response = api.get(f"/datasets/birds/rows?{query}")
+    assert response.status_code == 400
+    assert response.json["errors"][0]["pointer"] in query

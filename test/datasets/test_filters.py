@@ -1,0 +1,413 @@
+"""Filters: CQL2 text against a naive evaluator, and everything that is refused."""
+
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gristmill.datasets.filters import FUNCTIONS, condition
+from gristmill.errors import InvalidFilterError
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    kind: str
+
+
+COLUMNS = [
+    Column("i", "BIGINT", "integer"),
+    Column("j", "INTEGER", "integer"),
+    Column("x", "DOUBLE", "number"),
+    Column("d", "DECIMAL(9,2)", "decimal"),
+    Column("wide", "DECIMAL(38,2)", "decimal"),
+    Column("s", "VARCHAR", "text"),
+    Column("b", "BOOLEAN", "boolean"),
+    Column("day", "DATE", "date"),
+    Column("t", "TIMESTAMP", "timestamp"),
+    Column("z", "TIMESTAMP WITH TIME ZONE", "timestamptz"),
+    Column("clock", "TIME", "time"),
+    Column("id", "UUID", "uuid"),
+    Column("raw", "BLOB", "binary"),
+    Column("list", "INTEGER[]", "nested"),
+    Column('we "ird', "INTEGER", "integer"),
+    Column("select", "INTEGER", "integer"),
+    Column("größe_名", "INTEGER", "integer"),
+]
+
+
+def table(rows: list[dict[str, Any]]) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'Asia/Tokyo'")
+    declared = ", ".join('"' + c.name.replace('"', '""') + '" ' + c.type for c in COLUMNS)
+    connection.execute(f"CREATE TABLE data ({declared})")
+    for row in rows:
+        connection.execute(
+            f"INSERT INTO data VALUES ({', '.join('?' * len(COLUMNS))})", [row.get(c.name) for c in COLUMNS]
+        )
+    return connection
+
+
+def rows_of(text: str, *rows: dict[str, Any]) -> list[int]:
+    found = condition(text, COLUMNS)
+    connection = table(list(rows))
+    try:
+        return [
+            row[0]
+            for row in connection.execute(
+                f"SELECT rowid FROM data WHERE {found.sql} ORDER BY 1", found.values
+            ).fetchall()
+        ]
+    finally:
+        connection.close()
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InvalidFilterError) as caught:
+        condition(text, COLUMNS)
+    assert caught.value.status == 400
+    assert [fault.pointer for fault in caught.value.faults] == ["filter"]
+    return caught.value.detail
+
+
+# --- a naive evaluator beside the SQL -------------------------------------------------------------------------------
+
+NUMBERS = st.one_of(
+    st.integers(-5, 5).map(lambda n: (str(n), Fraction(n))),
+    st.sampled_from(["0.5", "-2.25", "1.999", "1e3", "9007199254740993", "9" * 41]).map(
+        lambda text: (text, Fraction(text))
+    ),
+)
+TEXTS = st.sampled_from(["", "a", "A", "ab", "a%b", "é", "it's", "1"])
+ROW = st.fixed_dictionaries(
+    {
+        "i": st.none() | st.integers(-5, 5) | st.sampled_from([2**63 - 1, -(2**63), 2**53, 2**53 + 1]),
+        "j": st.none() | st.integers(-5, 5),
+        "x": st.none() | st.sampled_from([0.0, -0.0, 0.5, -2.25, 1.0, math.nan, math.inf, -math.inf]),
+        "d": st.none() | st.sampled_from([Decimal("0.50"), Decimal("-2.25"), Decimal("1.99"), Decimal(2), Decimal(0)]),
+        "wide": st.none() | st.sampled_from([Decimal("999999999999999999999999999999999999.99"), Decimal("-2.25")]),
+        "s": st.none() | TEXTS,
+        "b": st.none() | st.booleans(),
+    }
+)
+OPERATORS = {
+    "=": lambda a, b: a == b,
+    "<>": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+
+
+def key(value: Any) -> Any:
+    """Numbers as DuckDB orders them: NaN above infinity."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return (2, Fraction(0))
+        if math.isinf(value):
+            return (1 if value > 0 else -1, Fraction(0))
+    return (0, Fraction(value)) if not isinstance(value, str | bool) else value
+
+
+def compare(op: str, left: Any, right: Any) -> bool | None:
+    return None if left is None or right is None else OPERATORS[op](key(left), key(right))
+
+
+def both(values: list[bool | None]) -> bool | None:
+    return False if False in values else None if None in values else True
+
+
+def either(values: list[bool | None]) -> bool | None:
+    return True if True in values else None if None in values else False
+
+
+def negated(value: bool | None) -> bool | None:
+    return None if value is None else not value
+
+
+@st.composite
+def comparisons(draw: st.DrawFn) -> tuple[str, Any]:
+    op = draw(st.sampled_from(list(OPERATORS)))
+    shape = draw(st.sampled_from(["number", "mirrored", "text", "null", "between", "in", "columns", "sum", "bool"]))
+    if shape == "text":
+        value = draw(TEXTS)
+        shown = value.replace("'", "''")
+        return f"s {op} '{shown}'", lambda row: compare(op, row["s"], value)
+    if shape == "bool":
+        return "b", lambda row: row["b"]
+    if shape == "null":
+        name = draw(st.sampled_from(["i", "x", "d", "s", "b"]))
+        return f"{name} is null", lambda row: row[name] is None
+    if shape == "columns":
+        return f"i {op} j", lambda row: compare(op, row["i"], row["j"])
+    if shape == "sum":
+        text, number = draw(st.integers(-9, 9).map(lambda n: (str(n), n)))
+        return (
+            f"j * 3 - {text} {op} j + i",
+            lambda row: (
+                None
+                if row["j"] is None or row["i"] is None
+                else OPERATORS[op](row["j"] * 3 - number, row["j"] + row["i"])
+            ),
+        )
+    name = draw(st.sampled_from(["i", "j", "d", "wide"]))
+    text, number = draw(NUMBERS)
+    if shape == "mirrored":
+        return f"{text} {op} {name}", lambda row: compare(op, number, row[name])
+    if shape == "between":
+        other_text, other = draw(NUMBERS)
+        return f"{name} between {text} and {other_text}", lambda row: both(
+            [compare(">=", row[name], number), compare("<=", row[name], other)]
+        )
+    if shape == "in":
+        choices = draw(st.lists(NUMBERS, min_size=1, max_size=4))
+        return f"{name} in ({', '.join(t for t, _ in choices)})", lambda row: either(
+            [compare("=", row[name], n) for _, n in choices]
+        )
+    near = draw(st.sampled_from([("x", float(number)), (name, number)]))
+    return f"{near[0]} {op} {text}", lambda row: compare(op, row[near[0]], near[1])
+
+
+def conditions() -> st.SearchStrategy[tuple[str, Any]]:
+    def extended(inner: st.SearchStrategy[tuple[str, Any]]) -> st.SearchStrategy[tuple[str, Any]]:
+        pairs = st.tuples(inner, inner)
+        return st.one_of(
+            inner.map(lambda one: (f"not ({one[0]})", lambda row: negated(one[1](row)))),
+            pairs.map(lambda p: (f"({p[0][0]}) and {p[1][0]}", lambda row: both([p[0][1](row), p[1][1](row)]))),
+            pairs.map(lambda p: (f"(({p[0][0]}) or ({p[1][0]}))", lambda row: either([p[0][1](row), p[1][1](row)]))),
+        )
+
+    # A bracket around each, since AND binds closer than OR.
+    return st.recursive(comparisons().map(lambda c: (f"({c[0]})", c[1])), extended, max_leaves=6).map(
+        lambda c: (f"({c[0]})", c[1])
+    )
+
+
+@settings(deadline=None, max_examples=150)
+@given(rows=st.lists(ROW, min_size=1, max_size=6), filters=st.lists(conditions(), min_size=1, max_size=5))
+def test_a_filter_selects_the_rows_that_a_naive_evaluation_selects(rows: list[Any], filters: list[Any]) -> None:
+    connection = table(rows)
+    for text, evaluate in filters:
+        found = condition(text, COLUMNS)
+        selected = connection.execute(f"SELECT rowid FROM data WHERE {found.sql} ORDER BY 1", found.values).fetchall()
+        expected = [n for n, row in enumerate(rows) if evaluate(row) is True]
+        assert [n for (n,) in selected] == expected, (text, found)
+    connection.close()
+
+
+ALPHABET = st.sampled_from(
+    [
+        *"()+-*/%^=<>,'\"; \n\t.:\\\x00",
+        "not ",
+        " and ",
+        " or ",
+        " in ",
+        " like ",
+        " between ",
+        " is null",
+        "i",
+        "s",
+        "x",
+        "1",
+        "0.5",
+        "1e9",
+        "'a'",
+        '"i"',
+        "casei(",
+        "date(",
+        "timestamp('2020-01-01')",
+        "POINT(1 2)",
+        "é",
+        "�",
+        "true",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(ALPHABET, max_size=30).map("".join) | st.text(max_size=60))
+def test_any_text_is_either_a_condition_that_runs_or_our_error(text: str) -> None:
+    try:
+        found = condition(text, COLUMNS)
+    except InvalidFilterError:
+        return
+    connection = table([{"i": 1, "x": 0.5, "s": "a"}])
+    connection.execute(f"SELECT count(*) FROM data WHERE {found.sql}", found.values).fetchall()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 2000 + "b" + ")" * 2000,
+        "not " * 2000 + "b",
+        "-" * 4000 + "i = 1",
+        "i" + "<1" * 3900,
+        "i" + "=(1" * 1500 + ")" * 1500,
+        "abs(" * 1500 + "i" + ")" * 1500,
+        "i" + "+1" * 3900 + "= 1",
+        "i" + "^1" * 3900 + "= 1",
+        "i between 1 and " * 490 + "2",
+        "s" + " like s" * 1100,
+        "(-" * 1900 + "i" + ")" * 1900,
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_would_end_the_parsers_process_is_refused(text: str) -> None:
+    program = (
+        "import sys\nfrom gristmill.datasets.filters import condition\n"
+        "from gristmill.errors import InvalidFilterError\n"
+        "try:\n condition(sys.stdin.read(), [])\nexcept InvalidFilterError as error:\n print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
+
+
+def test_the_parser_alone_still_dies_of_nesting() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import cql2; cql2.parse_text('(' * 2000 + 'a' + ')' * 2000)"], check=False
+    )
+    assert done.returncode < 0
+
+
+def test_ninety_brackets_are_allowed() -> None:
+    assert rows_of("(" * 90 + "i = 1" + ")" * 90, {"i": 1}) == [0]
+
+
+def test_terms_that_double_at_each_level_are_refused_quickly() -> None:
+    text = "i"
+    for _ in range(40):
+        text = f"integer({text} between 0 and 1)"
+    assert "repeats" in refusal(f"{text} = 1")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "read_csv",
+        "read_text",
+        "getenv",
+        "current_setting",
+        "query",
+        "nextval",
+        "pragma_version",
+        "sql_auto_complete",
+        "glob",
+        "random",
+        "repeat",
+        "range",
+        "list_transform",
+        "regexp_matches",
+        "json_execute_serialized_sql",
+    ],
+)
+def test_a_function_that_is_not_listed_is_refused(name: str) -> None:
+    assert "no function" in refusal(f"{name}('x') = 'y'")
+
+
+def test_an_injection_stays_a_value_or_a_name() -> None:
+    hostile = "'; DROP TABLE data; --"
+    assert rows_of("s = '''; DROP TABLE data; --'", {"s": hostile}, {"s": "x"}) == [0]
+    assert "no column" in refusal('"i"" = 1; DROP TABLE data; --" = 1')
+    assert "no meaning" in refusal("i = 1; DROP TABLE data")
+    assert "no function" in refusal("\"upper\"(s) = 'X'")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("i = 'x'", ["column 'i' (integer)", "text", "a number"]),
+        ("s > 5", ["column 's' (text)", "single quotes"]),
+        ("day > '2020-01-01'", ["column 'day' (date)", "DATE('2024-12-31')"]),
+        ("list = 1", ["column 'list' (nested)", "IS NULL"]),
+        ("selct = 1", ["no column 'selct'", "'select'"]),
+        ("i = null", ["IS NULL"]),
+        ("i", ["column 'i' (integer)", "condition"]),
+        ("b > true", ["no order"]),
+        ("i = 1 ) and b", ["character 7"]),
+        ("i = ", ["where it ends"]),
+        ("s = 'x", ["character 5", "never closed"]),
+        ("i = 1e9999999999999999999", ["character 5", "too large"]),
+        ("day = date('2020-13-01')", ["'2020-13-01' is not a date"]),
+        ("id = 'x'", ["no uuid"]),
+        ("", ["empty"]),
+        ("s = '" + "x" * 9000 + "'", ["8,000"]),
+        ("and = 1", ["keyword"]),
+        ("abs(i, 2) = 1", ["1 argument"]),
+        ("between(i, 1) and b", ["between"]),
+        ("isnull(i, j)", ["1 term"]),
+        ("lower(i) = 'x'", ["lower takes text", "column 'i' (integer)"]),
+        ("s_intersects(s, POINT(1 2))", ["no function"]),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(text: str, parts: list[str]) -> None:
+    detail = refusal(text)
+    assert [part for part in parts if part not in detail] == [], detail
+
+
+@pytest.mark.parametrize("text", ['"we ""ird" = 1', '"select" = 1', "select = 1", "größe_名 = 1"])
+def test_a_column_of_any_name_can_be_used(text: str) -> None:
+    one = {'we "ird': 1, "select": 1, "größe_名": 1}
+    assert rows_of(text, one, {}) == [0]
+
+
+MOMENT = {
+    "day": date(2020, 2, 29),
+    "t": datetime(2020, 2, 29, 23, 30, 15, 1),  # noqa: DTZ001  the column has no zone
+    "z": "2020-02-29 23:30:15.000001+00",
+    "clock": "23:30:15",
+    "id": "123e4567-e89b-12d3-a456-426614174000",
+    "s": "Straße É",
+    "x": math.nan,
+    "i": -7,
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "day = DATE('2020-02-29')",
+        "t = TIMESTAMP('2020-02-29T23:30:15.000001Z')",
+        "t = TIMESTAMP('2020-03-01T00:30:15.000001+01:00')",
+        "z = TIMESTAMP('2020-02-29T23:30:15.000001Z')",
+        "z = t and day < z and day < t",
+        "z > DATE('2020-02-29') and z < DATE('2020-03-01')",
+        "year(z) = 2020 and month(z) = 2 and day(z) = 29 and hour(z) = 23 and weekday(day) = 6",
+        "date(z) = day and date(t) = day and timestamp(day) < t",
+        "clock = '23:30:15' and hour(clock) = 23",
+        "id = '123E4567-E89B-12D3-A456-426614174000'",
+        "casei(s) = casei('STRAßE É') and accenti(s) = 'Straße E' and length(s) = 8 and s like 'Stra_e %'",
+        r"not s like 'Stra\_e %'",
+        "x > 1e300 and x = x and is_nan(x) and x is not null",
+        "i div 2 = -3 and i % 2 = -1 and i / 2 = -3.5 and abs(i) = 7 and -i = 7 and i ^ 2 = 49",
+        "integer('x') is null and number('1.5') = 1.5 and text(i) = '-7' and boolean('true')",
+        "i / 0 is null and i % 0 is null and i div 0 is null",
+        "i in (1.5, -7) and i not in (1.5, 8) and i in (j, -7)",
+        "j is null and not (b is not null)",
+        "true",
+    ],
+)
+def test_what_the_documentation_says_holds(text: str) -> None:
+    assert rows_of(text, MOMENT) == [0]
+
+
+def test_every_function_runs_for_every_kind_it_takes() -> None:
+    columns = {column.kind: column.name for column in reversed(COLUMNS)}
+    connection = table([{**MOMENT, "i": 1}])
+    for name, function in FUNCTIONS.items():
+        for kind in function.takes[0]:
+            call = f"{name}({', '.join([columns[kind]] * len(function.takes))}) is null"
+            found = condition(call.replace('we "ird', '"we ""ird"').replace("größe_名", "i"), COLUMNS)
+            connection.execute(f"SELECT count(*) FROM data WHERE {found.sql}", found.values).fetchall()
+    connection.close()

@@ -1,0 +1,571 @@
+"""What is in a file is in the table, exactly; or an error names the place."""
+
+import dataclasses
+import datetime as dt
+import decimal
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.tables import LIMITS, rows_of, types_of
+
+from gristmill.datasets import ingest as module
+from gristmill.datasets.facts import Facts
+from gristmill.datasets.ingest import SAMPLE_ROWS, ingest
+from gristmill.datasets.options import ReadingOptions
+from gristmill.errors import GristmillError, InvalidRequestError, MalformedDataError, ReadingFailedError, TooLargeError
+
+Read = Callable[..., Facts]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def read(data: bytes, form: Any = "csv", limits: dict[str, Any] | None = None, **options: Any) -> Facts:
+        source = tmp_path / "source"
+        source.write_bytes(data)
+        changed = dataclasses.replace(LIMITS, **(limits or {}))
+        return ingest(source, tmp_path / "table", ReadingOptions(form, **options), changed)
+
+    return read
+
+
+def refused(tmp_path: Path, read: Read, error: type[GristmillError], data: bytes, *form: Any, **options: Any) -> str:
+    with pytest.raises(error) as caught:
+        read(data, *form, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    assert str(tmp_path) not in caught.value.detail
+    return caught.value.detail
+
+
+at = dt.datetime.fromisoformat
+FITS = {
+    "1\n-2\n0": ("BIGINT", [1, -2, 0]),
+    "9223372036854775807": ("BIGINT", [2**63 - 1]),
+    "9223372036854775808\n1": ("DECIMAL(38,0)", [decimal.Decimal(2**63), 1]),
+    "9" * 38: ("DECIMAL(38,0)", [decimal.Decimal("9" * 38)]),
+    "9" * 39: ("VARCHAR", ["9" * 39]),
+    "007\n1": ("VARCHAR", ["007", "1"]),
+    "1_000": ("VARCHAR", ["1_000"]),
+    "0x1F": ("VARCHAR", ["0x1F"]),
+    '" 1"': ("VARCHAR", [" 1"]),
+    "1\n1.5": ("DOUBLE", [1.0, 1.5]),
+    "1e3\n-0": ("DOUBLE", [1000.0, -0.0]),
+    "1\ninf\n-Infinity": ("DOUBLE", [1.0, math.inf, -math.inf]),
+    "1e400\n1": ("VARCHAR", ["1e400", "1"]),
+    "true\nFALSE": ("BOOLEAN", [True, False]),
+    "1\ntrue": ("VARCHAR", ["1", "true"]),
+    "2024-02-29": ("DATE", [dt.date(2024, 2, 29)]),
+    "2023-02-29": ("VARCHAR", ["2023-02-29"]),
+    "01/02/2024": ("VARCHAR", ["01/02/2024"]),
+    "10:30\n10:30:00.5": ("TIME", [dt.time(10, 30), dt.time(10, 30, 0, 500000)]),
+    "2024-01-02T03:04:05": ("TIMESTAMP", [at("2024-01-02T03:04:05")]),
+    "2024-01-02 03:04": ("TIMESTAMP", [at("2024-01-02T03:04")]),
+    "2024-01-02T03:04:05Z": ("TIMESTAMP WITH TIME ZONE", ["2024-01-02 03:04:05+00"]),
+    "2024-01-02T03:04:05+05:30": ("TIMESTAMP WITH TIME ZONE", ["2024-01-01 21:34:05+00"]),
+    "2024-01-02T03:04:05.123456789": ("VARCHAR", ["2024-01-02T03:04:05.123456789"]),
+    "x\n": ("VARCHAR", ["x"]),
+}
+
+
+@pytest.mark.parametrize("text", FITS, ids=lambda text: text[:30])
+def test_a_column_has_the_narrowest_type_that_says_all_its_values(tmp_path: Path, read: Read, text: str) -> None:
+    kind, values = FITS[text]
+    facts = read(b"a\n" + text.encode())
+    assert types_of(facts) == {"a": kind}
+    assert [row[0] for row in rows_of(tmp_path / "table")] == values
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "kind", "last"),
+    [
+        ("1", "1.5", "DOUBLE", 1.5),
+        ("1", "007", "VARCHAR", "007"),
+        ("1", "x", "VARCHAR", "x"),
+        ("true", "no", "VARCHAR", "no"),
+        ("2024-01-01", "soon", "VARCHAR", "soon"),
+        ("", "5", "BIGINT", 5),
+    ],
+)
+def test_a_value_behind_the_sample_that_does_not_fit_decides_the_type(
+    tmp_path: Path, read: Read, early: str, late: str, kind: str, last: Any
+) -> None:
+    lines = ["a,b", *[f"{early},1"] * (SAMPLE_ROWS + 10), f"{late},2"]
+    facts = read("\n".join(lines).encode())
+    assert types_of(facts) == {"a": kind, "b": "BIGINT"}
+    assert rows_of(tmp_path / "table")[-1] == (last, 2)
+
+
+def test_late_values_and_late_keys_of_json_count_too(tmp_path: Path, read: Read) -> None:
+    facts = read(b'{"a":1}\n' * (SAMPLE_ROWS + 10) + b'{"a":1.5,"b":"x"}\n', "ndjson")
+    assert types_of(facts) == {"a": "DOUBLE", "b": "VARCHAR"}
+    assert rows_of(tmp_path / "table")[-1] == (1.5, "x")
+
+
+def test_rows_stay_in_their_order(tmp_path: Path, read: Read) -> None:
+    read(b"a,b\n" + "".join(f"{i},{'x' * 50}\n" for i in range(90_000)).encode())
+    assert [row[0] for row in rows_of(tmp_path / "table")] == list(range(90_000))
+
+
+def test_the_facts_name_nulls_and_ends(read: Read) -> None:
+    facts = read(b"n,t,x,z,e\n1,2024-01-01T10:00:00Z,0.5,b,\n,2023-01-01T10:00:00Z,nan,a,\n9007199254740993,,-inf,,\n")
+    told = {column.name: (column.nulls, column.minimum, column.maximum) for column in facts.columns}
+    assert (facts.rows, told) == (
+        3,
+        {
+            "n": (1, 1, "9007199254740993"),
+            "t": (1, "2023-01-01T10:00:00Z", "2024-01-01T10:00:00Z"),
+            "x": (0, "-Infinity", "NaN"),
+            "z": (1, "a", "b"),
+            "e": (3, None, None),
+        },
+    )
+    assert Facts.from_json(facts.as_json()) == facts
+
+
+# What a file may look like
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_lines_end_in_any_way_and_quotes_hold_line_ends(tmp_path: Path, read: Read, end: str, last: bool) -> None:
+    text = end.join(["a,b", "1,x", f'2,"y{end}""z"""']) + end * last
+    read(text.encode())
+    assert rows_of(tmp_path / "table") == [(1, "x"), (2, f'y{end}"z"')]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("form", "text"), [("csv", "ä€,𝄞\n1,é\n"), ("ndjson", '{"ä€": 1, "𝄞": "é"}\n')])
+def test_encodings_with_a_byte_order_mark_are_known(
+    tmp_path: Path, read: Read, encoding: str, form: str, text: str
+) -> None:
+    facts = read(text.encode(encoding), form)
+    assert types_of(facts) == {"ä€": "BIGINT", "𝄞": "VARCHAR"}
+    assert rows_of(tmp_path / "table") == [(1, "é")]
+
+
+def test_latin_1_is_read_only_when_asked_for(tmp_path: Path, read: Read) -> None:
+    data = "a,b\n1,x\n2,é\n".encode("latin-1")
+    said = refused(tmp_path, read, MalformedDataError, data)
+    assert [word for word in ("Line 3 ", "0xe9", "offset 10 ") if word not in said] == []
+    read(data, encoding="latin-1")
+    assert rows_of(tmp_path / "table") == [(1, "x"), (2, "é")]
+
+
+@pytest.mark.parametrize("at", [2**20 - 1, 2**20, 2**20 + 1])
+def test_invalid_bytes_are_found_across_the_pieces_of_a_file(tmp_path: Path, read: Read, at: int) -> None:
+    data = (b"ab\n" * 400_000)[:at] + "é".encode()[:1] + b"\n"
+    said = refused(tmp_path, read, MalformedDataError, data)
+    assert [word for word in (f"offset {at} ", f"Line {at // 3 + 1} ") if word not in said] == []
+
+
+@pytest.mark.parametrize(("first", "delimiter"), [("a;b", ";"), ("a\tb", "\t"), ("a|b", "|"), ('"a;;;",b', ",")])
+def test_the_delimiter_is_the_most_frequent_one_of_the_first_line(read: Read, first: str, delimiter: str) -> None:
+    assert len(read(f"{first}\n1{delimiter}2\n".encode()).columns) == 2
+
+
+def test_a_decimal_comma_is_read_when_asked_for(tmp_path: Path, read: Read) -> None:
+    assert types_of(read(b"a;b\n1,5;1.5\n", decimal=",")) == {"a": "DOUBLE", "b": "VARCHAR"}
+    assert rows_of(tmp_path / "table") == [(1.5, "1.5")]
+
+
+def test_null_and_the_empty_text_are_two_things(tmp_path: Path, read: Read) -> None:
+    read(b'a,b\n"",\n,""\nNA,"NA"\n', nulls=("", "NA"))
+    assert rows_of(tmp_path / "table") == [("", None), (None, ""), (None, "NA")]
+
+
+def test_without_null_texts_nothing_is_null(tmp_path: Path, read: Read) -> None:
+    read(b"a,b\nx,\n", nulls=())
+    assert rows_of(tmp_path / "table") == [("x", "")]
+
+
+def test_names_become_unique_and_none_is_empty(read: Read) -> None:
+    assert list(types_of(read(b"a,A,,a_2,a,\n1,2,3,4,5,6\n"))) == ["a", "A_3", "column_3", "a_2", "a_4", "column_6"]
+
+
+def test_without_a_header_columns_are_numbered(tmp_path: Path, read: Read) -> None:
+    assert list(types_of(read(b"1,2\n3,4\n", header=False))) == ["column_1", "column_2"]
+    assert rows_of(tmp_path / "table") == [(1, 2), (3, 4)]
+
+
+def test_a_header_alone_is_a_table_without_rows(read: Read) -> None:
+    facts = read(b"a,b")
+    assert (facts.rows, types_of(facts)) == (0, {"a": "VARCHAR", "b": "VARCHAR"})
+
+
+def test_an_empty_line_is_a_null_where_there_is_one_column_and_nothing_elsewhere(tmp_path: Path, read: Read) -> None:
+    read(b"a\n1\n\n2\n")
+    assert rows_of(tmp_path / "table") == [(1,), (None,), (2,)]
+    read(b"a,b\n1,x\n\n2,y\n")
+    assert rows_of(tmp_path / "table") == [(1, "x"), (2, "y")]
+
+
+def test_a_names_quote_or_a_values_sql_is_only_text(tmp_path: Path, read: Read) -> None:
+    facts = read(b'"a""b\',c",d\n1,"\'); DROP TABLE x; --"\n')
+    assert list(types_of(facts)) == ["a\"b',c", "d"]
+    assert rows_of(tmp_path / "table")[0][1] == "'); DROP TABLE x; --"
+
+
+MALFORMED = {
+    "empty": (b"", ["empty"]),
+    "blank": (b" \n\n", ["empty"]),
+    "too few": (b'a,b\n"x\ny",1\n2\n', ["Line 4 ", "1 values", "2 columns", "'2'"]),
+    "too many": (b"a,b\n1,2\n1,2,3\n", ["Line 3 ", "3 values", "value 3 is '3'"]),
+    "open quote": (b'a,b\n1,"x\n2,y\n', ["Line 2, column 'b'", "not closed"]),
+    "behind a quote": (b'a,b\n1,"x"y\n', ["Line 2, column 'b'", "'1,\"x\"y'"]),
+    "zero byte": (b"a,b\n1,x\0\n", ["Line 2 ", "zero byte"]),
+    "utf-16 without mark": ("a,b\n1,2\n".encode("utf-16-le"), ["zero byte"]),
+    "line ends": (b"a,b\r\n1,x\r\n2,y\n", ["Line 3 ends in LF", "CR LF"]),
+    "control character": (b'a,"b\nc"\n1,2\n', ["column 2", "control character"]),
+    "first line empty": (b"\na,b\n", ["Line 1 is empty"]),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_malformed_csv_is_refused_with_the_place(tmp_path: Path, read: Read, what: str) -> None:
+    data, words = MALFORMED[what]
+    said = refused(tmp_path, read, MalformedDataError, data)
+    assert [word for word in words if word not in said] == [], said
+
+
+def test_what_stands_in_a_file_is_never_taken_for_a_message_of_duckdb(tmp_path: Path, read: Read) -> None:
+    data = b"a,b\ngristmill-misfit:7 bad_alloc maximum_object_size\n"
+    assert "Line 2 has 1 values" in refused(tmp_path, read, MalformedDataError, data)
+    data = b'a,b\n1,2\n"x\nInvalid Input Error: gristmill-misfit:7\n",2,3\n'
+    assert "Line 3 has 3 values" in refused(tmp_path, read, MalformedDataError, data)
+
+
+BROKEN_JSON = {
+    ("ndjson", b""): ["empty"],
+    ("ndjson", b'{"a":1}\n\n{"a":\n'): ["Line 3, column 6", "'{\"a\":'"],
+    ("ndjson", b'{"a":1}\n5\n'): ["Line 2", "no object", "'5'"],
+    ("ndjson", b'{"a":1}\nnull\n'): ["Line 2", "no object"],
+    ("ndjson", b'{"a":1}\n{"a":1,"a":2}\n'): ["Line 2", "stands twice"],
+    ("ndjson", b'[{"a":1}]'): ["Line 1", "application/json"],
+    ("ndjson", b'{"a":1,"A":2}'): ["'a' and 'A'"],
+    ("ndjson", b'{"":1}'): ["without letters"],
+    ("ndjson", b"{}\n{}\n"): ["no columns"],
+    ("json", b'{"a":1}'): ["NDJSON"],
+    ("json", b"[]"): ["no columns"],
+    ("json", b'[{"a":1},'): ["not complete"],
+    ("json", b'[{"a":1},{"b":[1]'): ["Line 1"],
+    ("json", b'[{"a":1},\n{"a": nope}]'): ["Line 2, column 7", "'nope"],
+    ("json", b'[{"a":1}] [{"a":2}]'): ["Line 1, column 11", "follows the array"],
+    ("json", b'[{"a":1},2]'): ["Line 1, column 10", "no object", "'2'"],
+}
+
+
+@pytest.mark.parametrize(("form", "data"), BROKEN_JSON)
+def test_malformed_json_is_refused_with_the_place(tmp_path: Path, read: Read, form: str, data: bytes) -> None:
+    said = refused(tmp_path, read, MalformedDataError, data, form)
+    assert [word for word in BROKEN_JSON[form, data] if word not in said] == [], said
+
+
+def test_json_nested_too_deep_is_refused(tmp_path: Path, read: Read) -> None:
+    refused(tmp_path, read, MalformedDataError, b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "ndjson")
+
+
+def test_values_of_json_have_the_types_of_csv_and_nested_ones_stay(tmp_path: Path, read: Read) -> None:
+    facts = read(
+        b'[{"i":1,"d":"2024-01-01","x":"NaN","n":{"k":[1,2.5]},"l":[1],"m":1,"big":9223372036854775808,"z":"007"},'
+        b' {"i":null,"d":"2024-01-02","x":0.5,"n":null,"l":[],"m":"a","b":true}]',
+        "json",
+    )
+    assert types_of(facts) == {
+        "i": "BIGINT", "d": "DATE", "x": "DOUBLE", "n": "STRUCT(k DOUBLE[])", "l": "BIGINT[]", "m": "VARCHAR",
+        "big": "DECIMAL(38,0)", "z": "VARCHAR", "b": "BOOLEAN",
+    }  # fmt: skip
+    first, second = rows_of(tmp_path / "table")
+    assert math.isnan(first[2])
+    assert first[3:6] == ({"k": [1.0, 2.5]}, [1], "1")
+    assert second == (None, dt.date(2024, 1, 2), 0.5, None, [], "a", None, None, True)
+
+
+# Types that are given
+
+
+def test_a_type_that_is_given_is_the_type(tmp_path: Path, read: Read) -> None:
+    facts = read(b"a,b,c,d\n007,1.50,1,x\n", types={"a": "INTEGER", "b": "DECIMAL(9,2)", "c": "text"})
+    assert types_of(facts) == {"a": "INTEGER", "b": "DECIMAL(9,2)", "c": "VARCHAR", "d": "VARCHAR"}
+    assert rows_of(tmp_path / "table") == [(7, decimal.Decimal("1.50"), "1", "x")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("INTEGER", "1.5"), ("TINYINT", "128"), ("DECIMAL(9,2)", "1.005"), ("DATE", "2023-02-29"), ("UUID", "x"),
+     ("BOOLEAN", "maybe"), ("DOUBLE", "1,5"), ("DOUBLE", "1e400"), ("TIMESTAMP", "2024-01-01T00:00:00Z")],
+)  # fmt: skip
+def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
+    tmp_path: Path, read: Read, kind: str, value: str
+) -> None:
+    data = f'x,n\n"two\nlines",\nz,"{value}"\n'.encode()
+    said = refused(tmp_path, read, MalformedDataError, data, types={"n": kind})
+    assert f"Line 4, column 'n': '{value}' is no " in said
+    data = f'{{"n":null}}\n\n{{"n":"{value}"}}\n'.encode()
+    said = refused(tmp_path, read, MalformedDataError, data, "ndjson", types={"n": kind})
+    assert "Line 3, column 'n'" in said
+
+
+def test_a_type_for_a_column_that_is_not_there_is_refused(tmp_path: Path, read: Read) -> None:
+    assert "'b'" in refused(tmp_path, read, InvalidRequestError, b"a\n1\n", types={"b": "DATE"})
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    ("limit", "setting", "data"),
+    [
+        ({"rows": 2}, "GRISTMILL_DATASET_ROWS", b"a\n1\n2\n3\n"),
+        ({"columns": 2}, "GRISTMILL_DATASET_COLUMNS", b"a,b,c\n1,2,3\n"),
+        ({"cell_bytes": 50}, "GRISTMILL_DATASET_CELL_BYTES", b"a\nx\n" + b"x" * 51 + b"\n"),
+        ({"cell_bytes": 50}, "GRISTMILL_DATASET_CELL_BYTES", b"a,b\n1," + b"x" * 5000 + b"\n"),
+        ({"cell_bytes": 50}, "GRISTMILL_DATASET_CELL_BYTES", b"a" * 9_000_000),
+        ({"column_name_bytes": 3}, "GRISTMILL_DATASET_COLUMN_NAME_BYTES", "éé\n1\n".encode()),
+        ({"stored_bytes": 100}, "GRISTMILL_DATASET_STORED_BYTES", b"a\n1\n"),
+    ],
+)
+def test_a_limit_is_named_by_its_setting(
+    tmp_path: Path, read: Read, limit: dict[str, int], setting: str, data: bytes
+) -> None:
+    assert setting in refused(tmp_path, read, TooLargeError, data, limits=limit)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [b"3," + b"x" * 5_000_000, b'3,"' + b"x\n" * 2_500_000 + b'"'],
+    ids=["one line", "quoted lines"],
+)
+@pytest.mark.parametrize("last", [b"\n", b"\n5,y\n", b""])
+def test_a_row_longer_than_duckdbs_buffer_is_refused_and_not_left_out(
+    tmp_path: Path, read: Read, row: bytes, last: bytes
+) -> None:
+    said = refused(tmp_path, read, TooLargeError, b"a,b\n1,2\n" + row + last)
+    assert [word for word in ("GRISTMILL_DATASET_CELL_BYTES", "Line 3 ") if word not in said] == []
+
+
+def test_a_stray_quote_does_not_hide_a_row_that_is_too_long(read: Read) -> None:
+    data = b'a,b\n3,h"m\n4,"' + b"x\n" * 2_200_000 + b'"\n5,z\n'
+    with pytest.raises((TooLargeError, MalformedDataError)):
+        read(data)
+
+
+def test_quotes_inside_unquoted_texts_are_letters_however_long_the_file_is(tmp_path: Path, read: Read) -> None:
+    facts = read(b'a,b\n1,6"\n' + b"2,yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\n" * 60_000)
+    assert facts.rows == 60_001
+
+
+def test_an_object_longer_than_the_buffer_is_refused(tmp_path: Path, read: Read) -> None:
+    data = b'{"a":1}\n{"a":"' + b"x" * 9_000_000 + b'"}\n'
+    assert "GRISTMILL_DATASET_CELL_BYTES" in refused(tmp_path, read, TooLargeError, data, "ndjson")
+
+
+def test_a_table_exactly_at_its_limits_is_taken(read: Read) -> None:
+    limits = {"rows": 2, "columns": 1, "cell_bytes": 50, "column_name_bytes": 4}
+    assert read("éé\n1\n".encode() + b"x" * 50, limits=limits).rows == 2
+
+
+def test_memory_is_limited_by_duckdb_itself(tmp_path: Path, read: Read) -> None:
+    data = b"a\n" + "".join(f"{'x' * 1000}{i}\n" for i in range(20_000)).encode()
+    said = refused(tmp_path, read, ReadingFailedError, data, limits={"memory_bytes": 2 * 2**20})
+    assert "GRISTMILL_DATASET_READING_MEMORY_MB" in said
+
+
+# Parquet
+
+
+def parquet(tmp_path: Path, select: str) -> bytes:
+    path = tmp_path / "made"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY ({select}) TO '{path}' (FORMAT parquet)")
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def test_parquet_keeps_its_types_and_nested_values(tmp_path: Path, read: Read) -> None:
+    select = (
+        "SELECT 1::UTINYINT AS u, [1, 2] AS l, {'a': DATE '2024-01-01', 'b': ['x']} AS s, MAP {'k': 1.5::DOUBLE} AS m, "
+        "'\\xAB'::BLOB AS b, 1.25::DECIMAL(38,10) AS d, TIMESTAMP_NS '2024-01-01 00:00:00.123456789' AS n, NULL AS z, "
+        "INTERVAL 1 DAY AS i, '6ba7b810-9dad-11d1-80b4-00c04fd430c8'::UUID AS g, 1.5::FLOAT AS f"
+    )
+    facts = read(parquet(tmp_path, select), "parquet")
+    assert list(types_of(facts).values()) == [
+        "UTINYINT", "INTEGER[]", "STRUCT(a DATE, b VARCHAR[])", "MAP(VARCHAR, DOUBLE)", "BLOB", "DECIMAL(38,10)",
+        "TIMESTAMP_NS", "VARCHAR", "INTERVAL", "UUID", "FLOAT",
+    ]  # fmt: skip
+    assert [column.kind for column in facts.columns][:4] == ["integer", "nested", "nested", "nested"]
+    assert rows_of(tmp_path / "table")[0][1:3] == ([1, 2], {"a": dt.date(2024, 1, 1), "b": ["x"]})
+
+
+def test_a_parquet_type_that_is_not_held_is_refused_by_column(tmp_path: Path, read: Read) -> None:
+    data = parquet(tmp_path, "SELECT 1 AS ok, 1::VARIANT AS odd")
+    assert "'odd'" in refused(tmp_path, read, MalformedDataError, data, "parquet")
+
+
+def test_what_is_no_parquet_is_refused(tmp_path: Path, read: Read) -> None:
+    refused(tmp_path, read, MalformedDataError, b"PAR1PAR1", "parquet")
+    refused(tmp_path, read, MalformedDataError, b"", "parquet")
+    refused(tmp_path, read, MalformedDataError, b"a,b\n1,2\n" * 10, "parquet")
+
+
+def test_rows_of_parquet_are_limited_before_they_are_read(tmp_path: Path, read: Read) -> None:
+    data = parquet(tmp_path, "SELECT 1 AS a FROM range(100001)")
+    assert "GRISTMILL_DATASET_ROWS" in refused(tmp_path, read, TooLargeError, data, "parquet")
+
+
+# What DuckDB may reach
+
+
+def test_duckdb_reaches_nothing_but_the_two_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a\n1\n")
+    with module._duckdb(tmp_path / "source", tmp_path / "table", LIMITS) as connection:
+        for statement in (
+            f"FROM read_csv('{tmp_path}/secret')",
+            f"FROM read_text('{tmp_path}/*')",
+            f"FROM glob('{tmp_path}/*')",
+            f"COPY (SELECT 1) TO '{tmp_path}/other'",
+            f"ATTACH '{tmp_path}/other.db'",
+            f"FROM read_csv('{tmp_path}/source/../secret')",
+            "FROM read_text('/etc/passwd')",
+            "INSTALL httpfs",
+            "LOAD httpfs",
+            "SET enable_external_access = true",
+            "SET allowed_paths = ['/']",
+            "SET memory_limit = '90GB'",
+        ):
+            with pytest.raises(duckdb.Error):
+                connection.execute(statement).fetchall()
+
+
+# Any table
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)
+INTEGERS = st.integers(-(10**37), 10**37)
+FLOATS = st.floats(width=64)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "integer": INTEGERS,
+    "float": FLOATS,
+    "text": TEXTS,
+    "boolean": st.booleans(),
+    "date": st.dates(min_value=dt.date(1, 1, 1)),
+    "timestamp": st.datetimes(min_value=at("0001-01-01")),
+}
+NAMES = st.lists(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=5).filter(lambda t: t == t.strip()),
+    min_size=1,
+    max_size=5,
+    unique_by=str.casefold,
+)
+quick = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[list[str], list[str], list[tuple[Any, ...]]]:
+    names = draw(NAMES)
+    kinds = [draw(st.sampled_from(sorted(VALUES))) for _ in names]
+    row = st.tuples(*(st.none() | VALUES[kind] for kind in kinds))
+    return names, kinds, draw(st.lists(row, min_size=1, max_size=8))
+
+
+def csv_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return '"' + value.replace('"', '""') + '"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, dt.date) else repr(value)
+
+
+def meant(kind: str, value: Any) -> Any:
+    """A value that the table gave back, as the one that was written, for its kind."""
+    if value is None:
+        return None
+    if kind == "integer":
+        return int(value)
+    if kind == "float":
+        return "nan" if math.isnan(float(value)) else float(value)
+    return {"true": True, "false": False}.get(value, value) if kind == "boolean" else value
+
+
+def as_kinds(kinds: list[str], rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+    return [[meant(kind, value) for kind, value in zip(kinds, row, strict=True)] for row in rows]
+
+
+SQL_TYPES = {
+    "integer": "DECIMAL(38,0)", "float": "DOUBLE", "text": "VARCHAR", "boolean": "BOOLEAN", "date": "DATE",
+    "timestamp": "TIMESTAMP",
+}  # fmt: skip
+
+
+@quick
+@given(tables())
+def test_any_table_comes_back_from_csv_with_its_types_given(
+    tmp_path: Path, read: Read, table: tuple[list[str], list[str], list[tuple[Any, ...]]]
+) -> None:
+    names, kinds, rows = table
+    lines = [",".join(map(csv_text, names)), *(",".join(map(csv_text, row)) for row in rows)]
+    types = {name: SQL_TYPES[kind] for name, kind in zip(names, kinds, strict=True)}
+    facts = read("\n".join([*lines, ""]).encode(), types=types, delimiter=",")
+    assert types_of(facts) == types
+    assert as_kinds(kinds, rows_of(tmp_path / "table")) == as_kinds(kinds, rows)
+
+
+@quick
+@given(tables())
+def test_without_given_types_no_number_of_a_csv_is_changed(
+    tmp_path: Path, read: Read, table: tuple[list[str], list[str], list[tuple[Any, ...]]]
+) -> None:
+    names, kinds, rows = table
+    lines = [",".join(map(csv_text, names)), *(",".join(map(csv_text, row)) for row in rows)]
+    facts = read("\n".join([*lines, ""]).encode(), delimiter=",")
+    assert list(types_of(facts)) == names
+    got = rows_of(tmp_path / "table")
+    for at, kind in enumerate(kinds):
+        if kind in {"integer", "float"}:
+            assert [meant(kind, row[at]) for row in got] == [meant(kind, row[at]) for row in rows]
+
+
+@quick
+@given(tables())
+def test_any_table_comes_back_from_json(
+    tmp_path: Path, read: Read, table: tuple[list[str], list[str], list[tuple[Any, ...]]]
+) -> None:
+    names, kinds, rows = table
+    objects = [{name: _json_value(value) for name, value in zip(names, row, strict=True)} for row in rows]
+    types = {name: SQL_TYPES[kind] for name, kind in zip(names, kinds, strict=True)}
+    for form, text in (("json", json.dumps(objects)), ("ndjson", "\n".join(map(json.dumps, objects)))):
+        read(text.encode(), form, types=types)
+        assert as_kinds(kinds, rows_of(tmp_path / "table")) == as_kinds(kinds, rows)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+    return str(value) if isinstance(value, int) and abs(value) > 2**53 else value
+
+
+@quick
+@given(tables())
+def test_any_table_comes_back_from_parquet(
+    tmp_path: Path, read: Read, table: tuple[list[str], list[str], list[tuple[Any, ...]]]
+) -> None:
+    names, kinds, rows = table
+    columns = ", ".join(f"c{at} {SQL_TYPES[kind]}" for at, kind in enumerate(kinds))
+    aliases = ", ".join(f'c{at} AS "{name.replace(chr(34), chr(34) * 2)}"' for at, name in enumerate(names))
+    path = tmp_path / "made"
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE t ({columns})")
+        connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(kinds))})", rows)
+        connection.execute(f"COPY (SELECT {aliases} FROM t) TO '{path}' (FORMAT parquet)")
+    facts = read(path.read_bytes(), "parquet")
+    assert types_of(facts) == {name: SQL_TYPES[kind] for name, kind in zip(names, kinds, strict=True)}
+    assert as_kinds(kinds, rows_of(tmp_path / "table")) == as_kinds(kinds, rows)

@@ -1,0 +1,226 @@
+"""Statements over a table: pages walked by cursors against one full sort, groups, and what is refused."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gristmill.datasets.queries import Statement, Table
+from gristmill.errors import InvalidRequestError
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    kind: str
+
+
+NAIVE = datetime(2020, 1, 1)  # noqa: DTZ001  the column has no zone
+VALUES: dict[Column, list[Any]] = {
+    Column("i", "BIGINT", "integer"): [-(2**63), -1, 0, 1, 2**53 + 1, 2**63 - 1],
+    Column("x", "DOUBLE", "number"): [-math.inf, -1.5, -0.0, 0.0, 5e-324, 0.1, math.inf, math.nan],
+    Column("f", "FLOAT", "number"): [-1.5, 0.10000000149011612, math.inf, math.nan],
+    Column("d", "DECIMAL(38,10)", "decimal"): [Decimal("-0.0000000001"), Decimal(0), Decimal("9" * 28 + ".5")],
+    Column('te"xt, (x)', "VARCHAR", "text"): ["", "a", "A", "é", "=", "x" * 300, "x" * 299 + "y", "a\0b", "😀"],
+    Column("b", "BOOLEAN", "boolean"): [True, False],
+    Column("day", "DATE", "date"): [date(1, 1, 1), date(2020, 2, 29), date(9999, 12, 31)],
+    Column("at", "TIME", "time"): [time(0), time(23, 59, 59, 999999)],
+    Column("t", "TIMESTAMP", "timestamp"): [NAIVE, NAIVE + timedelta(microseconds=1)],
+    Column("z", "TIMESTAMP WITH TIME ZONE", "timestamptz"): [
+        datetime(2020, 1, 1, tzinfo=UTC),
+        datetime(1890, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+    ],
+    Column("v", "INTERVAL", "interval"): [timedelta(days=1), timedelta(microseconds=-1)],
+    Column("u", "UUID", "uuid"): [UUID(int=0), UUID(int=2**128 - 1)],
+    Column("raw", "BLOB", "binary"): [b"", b"\x00\xff", b"x" * 300, b"\\x41"],
+}
+COLUMNS = [*VALUES, Column("n", "INTEGER[]", "nested")]
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        opened.execute("SET TimeZone = 'Europe/Berlin'")
+        yield opened
+
+
+def table(connection: duckdb.DuckDBPyConnection, rows: list[list[Any]]) -> Table:
+    declared = ", ".join(f"{quoted(column.name)} {column.type}" for column in COLUMNS)
+    connection.execute(f"CREATE OR REPLACE TABLE data ({declared})")
+    if rows:
+        connection.executemany(f"INSERT INTO data VALUES ({', '.join('?' * len(COLUMNS))})", [[*r, [1]] for r in rows])
+    return Table("data", "v1", COLUMNS)
+
+
+def run(connection: duckdb.DuckDBPyConnection, statement: Statement) -> list[tuple[Any, ...]]:
+    return connection.execute(statement.sql, statement.values).fetchall()
+
+
+def walk(connection: duckdb.DuckDBPyConnection, data: Table, limit: int, **options: str) -> list[int]:
+    """The row numbers of every page, one after the other."""
+    found: list[int] = []
+    cursor = ""
+    while True:
+        statement = data.page(properties="b", limit=limit, cursor=cursor, **options)
+        rows = run(connection, statement)
+        found += [row[len(statement.names)] for row in rows[:limit]]
+        if len(rows) <= limit:
+            return found
+        cursor = statement.cursor_after(rows[limit - 1])
+
+
+KEYS = st.lists(st.tuples(st.sampled_from(list(VALUES)), st.booleans()), max_size=3, unique_by=lambda key: key[0].name)
+ROWS = st.lists(st.tuples(*(st.none() | st.sampled_from(values) for values in VALUES.values())).map(list), max_size=14)
+
+
+@settings(deadline=None, max_examples=150)
+@given(rows=ROWS, keys=KEYS, limit=st.integers(1, 5))
+def test_pages_by_cursor_give_what_one_full_sort_gives(rows: list[Any], keys: list[Any], limit: int) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'Europe/Berlin'")
+        data = table(connection, rows)
+        order = [f"{quoted(column.name)} {'DESC' if down else 'ASC'} NULLS LAST" for column, down in keys]
+        whole = connection.execute(f"SELECT rowid FROM data ORDER BY {', '.join([*order, 'rowid'])}").fetchall()
+        sortby = ",".join(("-" if down else "+") + quoted(column.name) for column, down in keys)
+        assert walk(connection, data, limit, sortby=sortby) == [number for (number,) in whole]
+
+
+def test_nan_is_above_infinity_and_missing_is_last_in_both_directions(connection: duckdb.DuckDBPyConnection) -> None:
+    place = [column.name for column in COLUMNS].index("x")
+    rows = [[value if n == place else None for n in range(len(VALUES))] for value in (None, math.nan, math.inf, 1.0)]
+    data = table(connection, rows)
+    assert walk(connection, data, 1, sortby="x") == [3, 2, 1, 0]
+    assert walk(connection, data, 1, sortby="-x") == [1, 2, 3, 0]
+
+
+def test_an_instant_of_a_time_with_odd_offsets_survives_the_cursor(connection: duckdb.DuckDBPyConnection) -> None:
+    place = [column.name for column in COLUMNS].index("z")
+    instants = [datetime(1890, 1, 1, 0, 0, 0, micro, tzinfo=UTC) for micro in (1, 2, 3)]
+    data = table(connection, [[at if n == place else None for n in range(len(VALUES))] for at in instants])
+    assert walk(connection, data, 1, sortby="z") == [0, 1, 2]
+    assert walk(connection, data, 1, sortby="-z") == [2, 1, 0]
+
+
+def test_pages_keep_to_the_filter_and_the_columns(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = [[number, *[None] * (len(VALUES) - 1)] for number in range(50)]
+    data = table(connection, rows)
+    assert walk(connection, data, 7, filter_text="i % 2 = 0 or i = 9") == [*range(0, 9, 2), 9, *range(10, 50, 2)]
+    assert walk(connection, data, 7, filter_text="i > 10 and i <> 20", sortby="-i")[:11] == [*range(49, 38, -1)]
+    assert data.page(limit=1, properties='b, "te""xt, (x)"').names == ("b", 'te"xt, (x)')
+    assert run(connection, data.count(filter_text="i < 10")) == [(10,)]
+    assert run(connection, data.export(properties="i", filter_text="i < 3", sortby="-i")) == [(2,), (1,), (0,)]
+
+
+def test_metrics_are_given_a_group_in_the_order_of_the_groups(connection: duckdb.DuckDBPyConnection) -> None:
+    blank: list[Any] = [None] * (len(VALUES) - 2)
+    data = table(connection, [[2, 1.0, *blank], [1, 3.0, *blank], [2, 4.0, *blank], [None, None, *blank]])
+    statement = data.aggregate(
+        groupby="i", metrics="mean(x), count(),sum(x),p50(x),quantile(x, 0.25),count_distinct(x)", limit=10
+    )
+    assert statement.names == ("i", "mean(x)", "count()", "sum(x)", "p50(x)", "quantile(x, 0.25)", "count_distinct(x)")
+    assert run(connection, statement) == [
+        (1, 3.0, 1, 3.0, 3.0, 3.0, 1),
+        (2, 2.5, 2, 5.0, 2.5, 1.75, 2),
+        (None, None, 1, None, None, None, 0),
+    ]
+    assert run(connection, data.aggregate(metrics="count(), max(i)", filter_text="x > 1", limit=5)) == [(2, 2)]
+    for metric in ("min", "max", "median", "stddev", "variance", "p90", "count", "count_distinct"):
+        assert len(run(connection, data.aggregate(metrics=f"{metric}(x)", limit=1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"sortby": "nix"}, ["sortby", "no column 'nix'"]),
+        ({"sortby": "n"}, ["sortby", "no order"]),
+        ({"sortby": "i,-i"}, ["sortby", "twice"]),
+        ({"sortby": "i,"}, ["sortby", "missing"]),
+        ({"sortby": 'i,"b'}, ["sortby", "character 3"]),
+        ({"properties": "i;DROP TABLE data"}, ["properties", "no column"]),
+        ({"cursor": "x"}, ["cursor", "damaged"]),
+        ({"cursor": "x" * 10_000}, ["cursor", "too long"]),
+        ({"cursor": "é"}, ["cursor", "damaged"]),
+    ],
+)
+def test_a_refusal_of_a_page_names_its_parameter(options: dict[str, str], parts: list[str]) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Table("data", "v1", COLUMNS).page(limit=1, **options)
+    (fault,) = caught.value.faults
+    assert fault.pointer == parts[0]
+    assert parts[1] in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("metrics", "part"),
+    [
+        ("mean(raw)", "takes numbers"),
+        ("mode(x)", "none of count()"),
+        ("mean()", "none of count()"),
+        ("quantile(x)", "none of count()"),
+        ("quantile(x, 2)", "between 0 and 1"),
+        ("max(n)", "no order"),
+        ("mean(x),mean(x)", "twice"),
+        ("mean(x", "character 1"),
+        ("", "missing"),
+        ("count(*)", "no column"),
+        ("p150(x)", "none of"),
+    ],
+)
+def test_a_refusal_of_a_metric_says_why(metrics: str, part: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Table("data", "v1", COLUMNS).aggregate(metrics=metrics, limit=1)
+    assert part in caught.value.detail
+
+
+def test_a_cursor_of_another_version_or_order_is_refused(connection: duckdb.DuckDBPyConnection) -> None:
+    data = table(connection, [[1, *[None] * (len(VALUES) - 1)]])
+    statement = data.page(limit=1, sortby="i")
+    cursor = statement.cursor_after(run(connection, statement)[0])
+    assert run(connection, data.page(limit=1, sortby="i", cursor=cursor)) == []
+    for other, sortby in ((data, "-i"), (data, ""), (replace(data, version="v2"), "i")):
+        with pytest.raises(InvalidRequestError, match="another version or sort order"):
+            other.page(limit=1, sortby=sortby, cursor=cursor)
+
+
+@settings(deadline=None, max_examples=200)
+@given(text=st.text(max_size=40), parameter=st.sampled_from(["sortby", "properties", "cursor"]))
+def test_any_text_is_a_statement_or_our_error(text: str, parameter: str) -> None:
+    try:
+        Table("data", "v1", COLUMNS).page(limit=1, **{parameter: text})
+    except InvalidRequestError:
+        return
+
+
+def test_a_deep_unsorted_page_reads_only_its_part_of_the_table() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE data AS SELECT range AS i FROM range(2_000_000)")
+        data = Table("data", "v1", [Column("i", "BIGINT", "integer")])
+        first = data.page(limit=1)
+        row = (0, 1_900_000)
+        statement = data.page(limit=100, cursor=first.cursor_after(row))
+        plan = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.sql, statement.values).fetchall()[0][1]
+        assert _scanned(plan) <= 3 * 122_880
+        assert run(connection, statement)[0] == (1_900_001, 1_900_001)
+
+
+def _scanned(plan: str) -> int:
+    import json  # noqa: PLC0415
+
+    def largest(node: dict[str, Any]) -> int:
+        own = node.get("operator_rows_scanned", 0)
+        return max([own, *(largest(child) for child in node.get("children", []))])
+
+    return largest(json.loads(plan))

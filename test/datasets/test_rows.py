@@ -1,0 +1,267 @@
+"""Rows as JSON, NDJSON, CSV and Parquet under the documented mapping, and the time limit."""
+
+import base64
+import csv
+import json
+import math
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from datetime import time as clock
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gristmill.datasets import rows
+from gristmill.datasets.queries import Statement, Table
+from gristmill.errors import QueryLimitError, QueryValueError
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    kind: str
+
+
+COLUMNS = [
+    Column("i", "BIGINT", "integer"),
+    Column("x", "DOUBLE", "number"),
+    Column("d", "DECIMAL(18,3)", "decimal"),
+    Column("te\"xt, 'é", "VARCHAR", "text"),
+    Column("b", "BOOLEAN", "boolean"),
+    Column("day", "DATE", "date"),
+    Column("at", "TIME", "time"),
+    Column("t", "TIMESTAMP", "timestamp"),
+    Column("z", "TIMESTAMP WITH TIME ZONE", "timestamptz"),
+    Column("u", "UUID", "uuid"),
+    Column("raw", "BLOB", "binary"),
+    Column("n", 'STRUCT(a DOUBLE[], "b ""c" MAP(VARCHAR, BIGINT))', "nested"),
+]
+NAMES = [column.name for column in COLUMNS]
+NAIVE = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))  # noqa: DTZ001  the column has no zone
+ROW = st.tuples(
+    st.none() | st.integers(-(2**63), 2**63 - 1) | st.sampled_from([2**53, 2**53 + 1, -(2**53) - 1]),
+    st.none() | st.floats(),
+    st.none() | st.decimals(-(10**14), 10**14, places=3),
+    st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
+    st.none() | st.booleans(),
+    st.none() | st.dates(),
+    st.none() | st.times(),
+    st.none() | NAIVE,
+    st.none() | NAIVE.filter(lambda t: 1900 < t.year < 9990).map(lambda t: t.replace(tzinfo=UTC)),
+    st.none() | st.uuids(),
+    st.none() | st.binary(max_size=9),
+    st.none()
+    | st.fixed_dictionaries(
+        {
+            "a": st.none() | st.lists(st.none() | st.floats(), max_size=3),
+            'b "c': st.none() | st.dictionaries(st.sampled_from("kl"), st.integers(-(2**63), 2**63 - 1), max_size=2),
+        }
+    ),
+)
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        opened.execute("SET TimeZone = 'Asia/Tokyo'")
+        yield opened
+
+
+def table(connection: duckdb.DuckDBPyConnection, content: list[tuple[Any, ...]]) -> Table:
+    connection.execute(f"CREATE OR REPLACE TABLE data ({', '.join(f'{quoted(c.name)} {c.type}' for c in COLUMNS)})")
+    for row in content:
+        connection.execute(f"INSERT INTO data VALUES ({', '.join('?' * len(COLUMNS))})", row)
+    return Table("data", "v1", COLUMNS)
+
+
+def number(value: float | None) -> Any:
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def whole(value: int | None) -> Any:
+    return value if value is None or abs(value) <= 2**53 else str(value)
+
+
+def as_json(value: Any) -> Any:
+    """The documented mapping, in Python."""
+    match value:
+        case None | bool() | str():
+            return value
+        case int():
+            return whole(value)
+        case float():
+            return number(value)
+        case Decimal() | UUID():
+            return str(value)
+        case bytes():
+            return base64.b64encode(value).decode()
+        case datetime():
+            text = value.replace(tzinfo=None).isoformat()
+            return (text.rstrip("0") if value.microsecond else text) + ("Z" if value.tzinfo else "")
+        case date():
+            return value.isoformat()
+        case clock():
+            return value.isoformat().rstrip("0") if value.microsecond else value.isoformat()
+        case list():
+            return [as_json(item) for item in value]
+        case {"a": a, 'b "c': b}:
+            pairs = None if b is None else [{"key": k, "value": whole(v)} for k, v in b.items()]
+            return {"a": as_json(a), 'b "c': pairs}
+    raise AssertionError(value)
+
+
+PROPERTY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@PROPERTY
+@given(content=st.lists(ROW, max_size=5))
+def test_json_and_ndjson_give_the_table_back_under_the_mapping(
+    connection: duckdb.DuckDBPyConnection, content: list[tuple[Any, ...]]
+) -> None:
+    data = table(connection, content)
+    expected = [[as_json(value) for value in row] for row in content]
+    arrays = rows.read(connection, data.page(limit=10), seconds=30, shape="arrays")
+    objects = rows.read(connection, data.page(limit=10), seconds=30)
+    assert json.loads(arrays.json()) == expected
+    assert [json.loads(line) for line in objects.ndjson().split("\n")[:-1]] == [
+        dict(zip(NAMES, row, strict=True)) for row in expected
+    ]
+    assert (arrays.more, arrays.cursor) == (False, None)
+
+
+@PROPERTY
+@given(content=st.lists(ROW, max_size=5))
+def test_parquet_gives_the_table_back(
+    connection: duckdb.DuckDBPyConnection, content: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    data = table(connection, content)
+    path = tmp_path / "it's.parquet"
+    assert rows.write(connection, data.export(), path, "parquet", seconds=30) == len(content)
+    sql = "SELECT CAST(t AS VARCHAR) FROM {} AS t"
+    written = connection.execute(sql.format("read_parquet(?)"), [str(path)]).fetchall()
+    assert written == connection.execute(sql.format("data")).fetchall()
+
+
+@PROPERTY
+@given(content=st.lists(ROW, max_size=5))
+def test_csv_gives_the_table_back_under_the_mapping(
+    connection: duckdb.DuckDBPyConnection, content: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    data = table(connection, content)
+    path = tmp_path / "rows.csv"
+    rows.write(connection, data.export(), path, "csv", seconds=30)
+    with path.open(encoding="utf-8", newline="") as lines:
+        header, *found = list(csv.reader(lines))
+    assert header == NAMES
+    for row, read in zip(content, found, strict=True):
+        i, x, d, text, b, day, at, t, z, u, raw, nested = read
+        assert [i, d, text, u] == ["" if row[n] is None else str(row[n]) for n in (0, 2, 3, 9)]
+        assert x == "" if row[1] is None else number(float(x)) == number(row[1])
+        assert [b, day, at] == [
+            "" if row[n] is None else str(as_json(row[n])).replace("T", "t").lower() for n in (4, 5, 6)
+        ]
+        assert t == (as_json(row[7]) or "").replace("T", " ")
+        assert [z, raw] == [as_json(row[n]) or "" for n in (8, 10)]
+        assert nested == "" if row[11] is None else json.loads(nested) == as_json(row[11])
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("INTERVAL '14 months -3 days'", "P14M-3DT0.000000S"),
+        ("INTERVAL '26 hours 0.5 seconds'", "P0M0DT93600.500000S"),
+        ("INTERVAL '-1.5 seconds'", "P0M0DT-1.500000S"),
+        ("TIMESTAMP 'infinity'", "infinity"),
+        ("TIMESTAMPTZ 'infinity'", "infinity"),
+        ("TIMESTAMPTZ '2020-01-01 00:00:00+05'", "2019-12-31T19:00:00Z"),
+        ("DATE '20000-01-01'", "20000-01-01"),
+        ("TIMESTAMP '0044-01-01 (BC) 00:00:00'", "0044-01-01 (BC) 00:00:00"),
+        ("TIMESTAMP_NS '2020-01-01 00:00:00.123456789'", "2020-01-01T00:00:00.123456789"),
+        ("CAST(0.1 AS FLOAT)", 0.1),
+        ("170141183460469231731687303715884105727::HUGEINT", "170141183460469231731687303715884105727"),
+        ("[[1.5::DOUBLE, NULL], NULL, ['nan'::DOUBLE]]", [[1.5, None], None, ["NaN"]]),
+        ("MAP {1: '2020-01-01 00:00:00'::TIMESTAMP}", [{"key": 1, "value": "2020-01-01T00:00:00"}]),
+        ("[{'a': 'x'::BLOB}, NULL]", [{"a": "eA=="}, None]),
+        ("[INTERVAL '1 day']", ["P0M1DT0.000000S"]),
+        ("CAST('{\"a\": 1}' AS JSON)", '{"a": 1}'),
+        ("array_value(9007199254740993, 1)", ["9007199254740993", 1]),
+        ("-0.0::DOUBLE", -0.0),
+        ("-('nan'::DOUBLE)", "NaN"),
+        ("['inf'::FLOAT, '-inf'::FLOAT, NULL]", ["Infinity", "-Infinity", None]),
+    ],
+)
+def test_a_value_is_written_as_documented(connection: duckdb.DuckDBPyConnection, sql: str, expected: object) -> None:
+    statement = Statement(f"SELECT {sql}", (), ("value",))
+    assert json.loads(rows.read(connection, statement, seconds=30).json()) == [{"value": expected}]
+
+
+def test_a_page_knows_whether_there_is_another(connection: duckdb.DuckDBPyConnection) -> None:
+    blank: list[Any] = [None] * (len(COLUMNS) - 1)
+    data = table(connection, [(n, *blank) for n in range(4)])
+    first = rows.read(connection, data.page(properties="i", limit=2, sortby="-i"), seconds=30)
+    assert (first.texts, first.more) == (['{"i":3}', '{"i":2}'], True)
+    assert first.cursor is not None
+    rest = data.page(properties="i", limit=2, sortby="-i", cursor=first.cursor)
+    second = rows.read(connection, rest, seconds=30, shape="arrays")
+    assert second == rows.Rows(["[1]", "[0]"], more=False, cursor=None)
+    assert rows.number(connection, data.count(), seconds=30) == 4
+
+
+def test_a_group_statement_is_written_with_the_types_that_duckdb_gives(connection: duckdb.DuckDBPyConnection) -> None:
+    blank: list[Any] = [None] * (len(COLUMNS) - 1)
+    data = table(connection, [(2**62, *blank), (2**62, *blank)])
+    found = rows.read(connection, data.aggregate(metrics="sum(i),count()", limit=5), seconds=30)
+    assert json.loads(found.json()) == [{"sum(i)": "9223372036854775808", "count()": 2}]
+
+
+def test_a_page_as_a_file_has_its_rows_and_no_more(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    blank: list[Any] = [None] * (len(COLUMNS) - 1)
+    data = table(connection, [(n, *blank) for n in range(4)])
+    path = tmp_path / "page.csv"
+    assert rows.write(connection, data.page(properties="i", limit=2), path, "csv", seconds=30) == 2
+    assert path.read_text() == "i\n0\n1\n"
+
+
+SLOW = Statement(
+    "SELECT count(*) FROM range(1000000000) a, range(1000) b WHERE (a.range * b.range) % 7 = 3", (), ("n",)
+)
+
+
+def test_a_query_past_its_time_is_stopped_and_the_connection_goes_on(connection: duckdb.DuckDBPyConnection) -> None:
+    started = time.monotonic()
+    with pytest.raises(QueryLimitError, match=r"took longer than 0\.2 s") as caught:
+        rows.read(connection, SLOW, seconds=0.2)
+    assert caught.value.status == 422
+    assert time.monotonic() - started < 30
+    assert rows.number(connection, Statement("SELECT 1", (), ("n",)), seconds=30) == 1
+
+
+def test_the_watchdog_ends_with_its_statement(connection: duckdb.DuckDBPyConnection) -> None:
+    before = set(threading.enumerate())
+    with rows.limited(connection, 600):
+        (watchdog,) = set(threading.enumerate()) - before
+    watchdog.join(5)
+    assert not watchdog.is_alive()
+
+
+def test_a_value_that_does_not_fit_is_the_queries_error(connection: duckdb.DuckDBPyConnection) -> None:
+    blank: list[Any] = [None] * (len(COLUMNS) - 1)
+    data = table(connection, [(2**62, *blank)])
+    with pytest.raises(QueryValueError, match="Overflow"):
+        rows.read(connection, data.page(filter_text="i * i * i > 0", limit=1), seconds=30)

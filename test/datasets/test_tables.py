@@ -1,0 +1,92 @@
+"""Versions as tables: made once from what is stored, the same rows in the same order, let go when deleted."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gristmill.datasets import rows
+from gristmill.datasets.dataset import Version
+from gristmill.datasets.options import ReadingOptions
+from gristmill.datasets.shelf import Shelf
+from gristmill.errors import NoSuchVersionError
+from gristmill.settings import Settings
+from gristmill.store import connect
+
+CSV = b"n\n" + b"".join(b"%d\n" % (number * 7919 % 10_000) for number in range(10_000))
+
+
+@pytest.fixture
+def shelf(redis_url: str, make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Shelf]:
+    settings = make_settings(redis_url, data_folder=tmp_path / "data", dataset_free_bytes=0)
+    client = connect(settings)
+    made = Shelf.of(client, settings)
+    yield made
+    made.close()
+    client.close()
+
+
+def put(shelf: Shelf, name: str = "numbers", content: bytes = CSV) -> Version:
+    shelf.intake.put(name, iter([content[:1000], content[1000:]]), ReadingOptions("csv"), owner="ann")
+    return shelf.store.version(name)
+
+
+def numbers(shelf: Shelf, version: Version) -> list[str]:
+    with shelf.tables.use(version) as (connection, table):
+        return rows.read(connection, table.page(limit=20_000), seconds=30, shape="arrays").texts
+
+
+def test_a_table_has_the_rows_of_its_upload_in_their_order(shelf: Shelf) -> None:
+    version = put(shelf)
+    assert numbers(shelf, version) == [f"[{line}]" for line in CSV.decode().split()[1:]]
+
+
+def test_many_that_ask_first_have_it_made_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = put(shelf)
+    made: list[str] = []
+    build = shelf.tables._build
+    monkeypatch.setattr(
+        shelf.tables, "_build", lambda version, target: (made.append(str(target)), build(version, target))
+    )
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(len(numbers(shelf, version)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [10_000] * 8
+    assert len(made) == 1
+
+
+def test_a_deleted_data_set_leaves_the_cache_at_the_next_tidying(shelf: Shelf) -> None:
+    version = put(shelf)
+    shelf.tidy()
+    with shelf.tables.use(version) as (connection, table):
+        shelf.store.delete("numbers")
+        shelf.tidy()
+        assert rows.number(connection, table.count(), seconds=30) == 10_000  # in use, it stays
+    shelf.tables.tidy(0)
+    assert shelf.cache.versions() == frozenset()
+    with pytest.raises(NoSuchVersionError), shelf.tables.use(version):
+        pass
+
+
+def test_a_damaged_file_is_made_anew(shelf: Shelf) -> None:
+    version = put(shelf)
+    numbers(shelf, version)
+    shelf.tables.tidy(0)
+    (file,) = shelf.cache.folder.glob("*.db")
+    file.write_bytes(b"no database" * 1000)
+    assert len(numbers(shelf, version)) == 10_000
+
+
+def test_what_a_killed_process_left_of_its_uploads_is_removed(shelf: Shelf, tmp_path: Path) -> None:
+    left = tmp_path / "data" / "uploads" / "dead"
+    left.mkdir(parents=True)
+    (left / "lock").touch()
+    (left / "upload").write_bytes(b"x")
+    put(shelf)
+    assert shelf.intake.remove_dead() == 1
+    assert not left.exists()
+    put(shelf, "others")

@@ -1,0 +1,37 @@
+"""Files that the tests of data sets read, and what came of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from gristmill.datasets.facts import Facts
+from gristmill.datasets.inference import name
+from gristmill.datasets.options import ReadingLimits
+
+LIMITS = ReadingLimits(
+    rows=100_000,
+    columns=50,
+    cell_bytes=100_000,
+    column_name_bytes=40,
+    stored_bytes=2**24,
+    memory_bytes=2**29,
+    threads=2,
+    seconds=30,
+)
+
+
+def rows_of(path: Path) -> list[tuple[Any, ...]]:
+    """What stands in a Parquet file; times with zones as texts."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        relation = f"read_parquet('{path}')"
+        described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+        columns = [name(called) + "::VARCHAR" * ("ZONE" in kind) for called, kind, *_ in described]
+        return connection.execute(f"SELECT {', '.join(columns)} FROM {relation}").fetchall()
+
+
+def types_of(facts: Facts) -> Mapping[str, str]:
+    """The types of the columns by name."""
+    return {column.name: column.type for column in facts.columns}
