@@ -45,5 +45,6 @@ def _landing() -> dict[str, object]:
             links.link(links.url("conformance"), "conformance", title="Conformance classes"),
             links.link(links.url("processes"), OGC_REL + "processes", title="Processes"),
             links.link(links.url("jobs"), OGC_REL + "job-list", title="Jobs"),
+            links.link(links.url("datasets"), "data", title="Data sets"),
         ],
     }
