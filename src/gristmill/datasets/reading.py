@@ -243,9 +243,11 @@ def _cause_of_death(code: int, printed: str, limits: ReadingLimits) -> str:
     if code < 0:
         with contextlib.suppress(ValueError):
             name = signal.Signals(-code).name
-            why = " (the system may have had no memory left)" if name == "SIGKILL" else ""
+            # What has no memory left does not always say so: C++ may run into a null pointer.
+            most = f"{limits.memory_bytes // 2**20:,} MiB of memory (setting GRISTMILL_DATASET_READING_MEMORY_MB)"
             return (
-                f"The process that read the file was ended by {name}{why}. The file may be damaged; else send it again."
+                f"The process that read the file was ended by {name}. It may have needed more than its {most}, or the "
+                "file is damaged."
             )
     return f"The process that read the file ended with code {code} and said nothing. The file may be damaged."
 
