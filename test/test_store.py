@@ -29,6 +29,7 @@ UNAVAILABLE = [
     exceptions.AuthenticationError("WRONGPASS"),
     exceptions.ResponseError("MISCONF cannot persist"),
     exceptions.ResponseError("MASTERDOWN link is down"),
+    exceptions.ResponseError("UNBLOCKED force unblock from blocking operation, instance state changed"),
     exceptions.ResponseError("BUSY running a script"),
 ]
 

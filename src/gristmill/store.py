@@ -96,7 +96,7 @@ def translated(error: RedisError) -> Exception:
     if isinstance(error, RedisConnectionError | RedisTimeoutError | BusyLoadingError | ReadOnlyError):
         return UnavailableError("Redis does not answer; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
     if isinstance(error, ResponseError) and str(error).startswith(
-        ("MISCONF", "LOADING", "BUSY ", "MASTERDOWN", "READONLY")
+        ("MISCONF", "LOADING", "BUSY ", "MASTERDOWN", "READONLY", "UNBLOCKED")
     ):
         return UnavailableError(f"Redis cannot write now: {error}", retry_after_seconds=RETRY_AFTER_SECONDS)
     return error
