@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from bench.load import load
+from bench.load import GENERATOR, GET, Request, generate, load
 from bench.measure import Report, interleaved
 from bench.parts import FSYNC, Workers, wait_until
 from bench.rivals import drivers
@@ -17,14 +17,10 @@ CONNECTIONS = 8
 SLICE_SECONDS = 1.8
 
 
-def post(prefer: str = "") -> bytes:
+def post(*headers: tuple[str, str]) -> Request:
     """An execute request of the no-op process."""
-    body = json.dumps({"inputs": {}}).encode()
-    head = (
-        f"POST /processes/noop/execution HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"{prefer}Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    path = "/processes/noop/execution"
+    return Request(path, "POST", (("Content-Type", "application/json"), *headers), json.dumps({"inputs": {}}))
 
 
 def api(url: str, folder: Path) -> tuple[Workers, int]:
@@ -55,17 +51,17 @@ def measure(url: str, folder: Path) -> Report:
     """Async execution against a bare Flask route with one Redis call; POST and wait, one job in flight."""
     running, port = api(url, folder)
     bare = Candidate("gristmill", f"{url}/6", folder)
-    report = Report("Jobs through HTTP", f"appendfsync {FSYNC}, {CONNECTIONS} connections, medians of 5")
+    report = Report("Jobs through HTTP", f"appendfsync {FSYNC}, {CONNECTIONS} connections, {GENERATOR}, medians of 5")
     try:
-        execute = post("Prefer: respond-async\r\n")
+        execute = post(("Prefer", "respond-async"))
 
-        def rate(at: int, request: bytes) -> float:
-            return asyncio.run(load(at, CONNECTIONS, SLICE_SECONDS, request))["rate"]
+        def rate(at: int, request: Request) -> float:
+            return generate(at, CONNECTIONS, request)["rate"]
 
         rates = interleaved(
             {
                 "execution, respond-async": lambda: rate(port, execute),
-                "bare route": lambda: rate(bare.port, b"GET /get HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
+                "bare route": lambda: rate(bare.port, GET),
             }
         )
         share = rates["execution, respond-async"] / rates["bare route"]

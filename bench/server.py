@@ -7,10 +7,8 @@ It measures gunicorn too where that is installed, and loads with wrk, or with ``
 import importlib.util
 import json
 import re
-import shutil
 import socket
 import statistics
-import subprocess
 import sys
 import time
 import urllib.request
@@ -18,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.load import GENERATOR, generate
 from bench.measure import RESULTS, Report, machine, show
 from bench.parts import FSYNC, Workers, client, scratch, server, wait_until
 
@@ -82,23 +81,6 @@ class Candidate:
         return (time.perf_counter() - started) * 1000
 
 
-def load(port: int, connections: int) -> dict[str, float]:
-    """One slice of one second: rate, p50, p99 (ms); with wrk, or else with our own client."""
-    if shutil.which("wrk") is None:
-        command = [sys.executable, "-m", "bench.load", str(port), str(connections), "1"]
-        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    command = ["wrk", "-t1", f"-c{connections}", "-d1", "--latency", f"http://127.0.0.1:{port}/get"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert "Non-2xx" not in text, text
-    unit = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-    times = {
-        percent: float(value) * unit[name] for percent, value, name in re.findall(r"(\d+)%\s+([\d.]+)(us|ms|s)", text)
-    }
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    assert rate, text
-    return {"rate": float(rate[1]), "p50": times["50"], "p99": times["99"]}
-
-
 def medians(slices: list[dict[str, float]]) -> dict[str, float]:
     """The median of each figure."""
     return {name: statistics.median(part[name] for part in slices) for name in slices[0]}
@@ -106,8 +88,7 @@ def medians(slices: list[dict[str, float]]) -> dict[str, float]:
 
 def measure(url: str, folder: Path) -> Report:
     """Measure all candidates in turn, slice by slice."""
-    generator = "wrk" if shutil.which("wrk") else "bench.load"
-    note = f"keep-alive connections, {generator}, appendfsync {FSYNC}"
+    note = f"keep-alive connections, {GENERATOR}, appendfsync {FSYNC}"
     report = Report("HTTP server: a Flask route with one Redis call", note)
     with client(url) as redis:
         redis.set("bench:key", b"x" * 100)
@@ -117,16 +98,16 @@ def measure(url: str, folder: Path) -> Report:
         for name in dict.fromkeys(name for names in PLAN.values() for name in names):
             candidates[name] = Candidate(name, url, folder)
             stack.callback(candidates[name].workers.end)
-            load(candidates[name].port, 8)
+            generate(candidates[name].port, 8)
         found: dict[tuple[int, str], list[dict[str, float]]] = {}
         for _ in range(RUNS):
             for connections, names in PLAN.items():
                 for name in names:
-                    found.setdefault((connections, name), []).append(load(candidates[name].port, connections))
+                    found.setdefault((connections, name), []).append(generate(candidates[name].port, connections))
         for name in RIVALS:
             watched[name] = Candidate(name, url, folder)
             stack.callback(watched[name].workers.end)
-            load(watched[name].port, 8)
+            generate(watched[name].port, 8)
         costs = {}
         for name, candidate in watched.items():
             before = candidate.memory_mb()
@@ -135,7 +116,7 @@ def measure(url: str, folder: Path) -> Report:
         pairs: dict[str, list[tuple[float, float, float]]] = {}
         for _ in range(RUNS):
             for name in RIVALS:
-                alone, among = load(candidates[name].port, 8)["rate"], load(watched[name].port, 8)["rate"]
+                alone, among = generate(candidates[name].port, 8)["rate"], generate(watched[name].port, 8)["rate"]
                 pairs.setdefault(name, []).append((alone, among, watched[name].health_ms()))
     for (connections, name), slices in found.items():
         figures = medians(slices)

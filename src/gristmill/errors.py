@@ -69,7 +69,7 @@ class InvalidFilterError(InvalidRequestError):
 
 
 class QueryLimitError(GristmillError):
-    """The query needs more time than a request may take."""
+    """The query needs more time or memory than a request may take."""
 
     status = 422
     type = OURS + "query-limit"

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from gristmill.datasets import rows
 from gristmill.datasets.queries import Statement, Table
-from gristmill.errors import QueryLimitError, QueryValueError
+from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,12 @@ def test_a_page_as_a_file_has_its_rows_and_no_more(connection: duckdb.DuckDBPyCo
     assert path.read_text() == "i\n0\n1\n"
 
 
+def test_a_file_that_the_disk_does_not_take_is_refused(connection: duckdb.DuckDBPyConnection, small_disk: Path) -> None:
+    many = Statement("SELECT hash(range) FROM range(5000000)", (), ("h",))
+    with pytest.raises(StorageFullError, match="no room"):
+        rows.write(connection, many, small_disk / "rows.csv", "csv", seconds=60)
+
+
 SLOW = Statement(
     "SELECT count(*) FROM range(1000000000) a, range(1000) b WHERE (a.range * b.range) % 7 = 3", (), ("n",)
 )
@@ -249,6 +255,16 @@ def test_a_query_past_its_time_is_stopped_and_the_connection_goes_on(connection:
         rows.read(connection, SLOW, seconds=0.2)
     assert caught.value.status == 422
     assert time.monotonic() - started < 30
+    assert rows.number(connection, Statement("SELECT 1", (), ("n",)), seconds=30) == 1
+
+
+def test_a_query_that_needs_too_much_memory_is_refused_and_the_connection_goes_on(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("SET memory_limit = '64MiB'; SET temp_directory = ''")
+    many = Statement("SELECT range AS n, count(*) FROM range(20000000) GROUP BY n", (), ("n", "count()"))
+    with pytest.raises(QueryLimitError, match="GRISTMILL_DATASET_QUERY_MEMORY_MB"):
+        rows.read(connection, many, seconds=60)
     assert rows.number(connection, Statement("SELECT 1", (), ("n",)), seconds=30) == 1
 
 

@@ -3,6 +3,8 @@
 Times with a zone are written in UTC, whatever the connection's TimeZone. `mapping` says what each type becomes.
 """
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ import duckdb
 
 from gristmill.datasets.mapping import csv_of, json_of, quoted
 from gristmill.datasets.queries import Statement
-from gristmill.errors import QueryLimitError, QueryValueError
+from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
 
 Shape = Literal["objects", "arrays"]
 FileFormat = Literal["csv", "parquet"]
@@ -73,7 +75,10 @@ def number(connection: duckdb.DuckDBPyConnection, statement: Statement, *, secon
 def write(
     connection: duckdb.DuckDBPyConnection, statement: Statement, path: Path, kind: FileFormat, *, seconds: float
 ) -> int:
-    """Writes the rows of a statement to a file; gives how many. Raises QueryLimitError, QueryValueError."""
+    """Write the rows of a statement to a file; returns how many there are.
+
+    Raises QueryLimitError, QueryValueError, StorageFullError.
+    """
     with limited(connection, seconds):
         types = _types(connection, statement)
         names, inner = _inner(statement)
@@ -121,6 +126,17 @@ def limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[N
         raise QueryLimitError(
             f"The query took longer than {seconds:g} s, the limit of a request, and was stopped. Ask for fewer rows "
             "or groups, or for less of the table by a filter (setting GRISTMILL_DATASET_QUERY_SECONDS)."
+        ) from error
+    except duckdb.OutOfMemoryException as error:
+        raise QueryLimitError(
+            "The query needs more memory than there is for the queries of an API process (setting "
+            "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask for fewer groups or columns, or for less of the table by a filter."
+        ) from error
+    except duckdb.IOException as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise StorageFullError(
+            "The server's disk has no room for the rows as a file; ask for fewer, or try again later."
         ) from error
     except duckdb.DataError as error:
         first = str(error).partition("\n")[0]
