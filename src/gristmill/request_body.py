@@ -1,6 +1,7 @@
 """The body of a request: received whole ahead of the view, or as the view reads it."""
 
 import asyncio
+import contextlib
 import io
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
@@ -76,21 +77,25 @@ class Incoming:
         body: IO[bytes] = io.BytesIO()
         if self.length is None or self.length > _MEMORY_BYTES:
             body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
-        while not self.ended and self.size <= most:
-            piece = await self.next()
-            try:
-                body.write(piece)
-            except OSError as error:
-                body.close()
-                raise StorageFullError(
-                    f"The server has no room for the body: {error.strerror or error} in its temporary folder; try "
-                    "again later."
-                ) from error
+        try:
+            while not self.ended and self.size <= most:
+                body.write(await self.next())
+            body.seek(0)  # what is buffered goes to the disk now
+        except OSError as error:
+            _give_up(body)
+            raise StorageFullError(
+                f"The server has no room for the body: {error.strerror or error} in its temporary folder; try again "
+                "later."
+            ) from error
         if self.size > most:
-            body.close()
+            _give_up(body)
             return _RefusedBody(most)
-        body.seek(0)
         return body
+
+
+def _give_up(body: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # of the buffer that the disk does not take
+        body.close()
 
 
 async def _nothing() -> Mapping[str, Any]:
