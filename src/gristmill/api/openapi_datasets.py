@@ -19,7 +19,7 @@ from gristmill.api.openapi_operations import ASKING, READING, operation
 from gristmill.api.reading_query import MEDIA_TYPES
 from gristmill.api.rows import DEFAULT_ROWS, MOST_ROWS
 from gristmill.api.rows import MEDIA_TYPES as ROW_MEDIA_TYPES
-from gristmill.datasets.dataset import LONGEST_NAME
+from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
 from gristmill.datasets.descriptions import COLUMN_TEXTS, TEXTS
 from gristmill.datasets.options import ENCODINGS, FORMATS
 from gristmill.datasets.rows import Shape
@@ -127,7 +127,8 @@ def _condition(name: str, description: str) -> Part:
     return {"name": name, "in": "header", "required": False, "description": description, "schema": TEXT}
 
 
-_NAME = _path("datasetName", "Name of a data set.", {"type": "string", "maxLength": LONGEST_NAME})
+_NAME_SCHEMA: Part = {"type": "string", "maxLength": LONGEST_NAME, "pattern": f"^{NAME_PATTERN}$"}
+_NAME = _path("datasetName", "Name of a data set.", _NAME_SCHEMA)
 _VERSION = _path("versionID", "A version, as a data set lists it.", TEXT)
 _F, _UNLESS = ref("parameters", "f"), ref("parameters", "IfNoneMatch")
 _CONDITIONS = (

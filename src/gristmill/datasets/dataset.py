@@ -8,7 +8,8 @@ from gristmill.datasets.descriptions import Description
 from gristmill.errors import Fault, InvalidRequestError
 
 LONGEST_NAME = 64
-_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]|\.(?=[a-z0-9])){0,63}")
+NAME_PATTERN = r"[a-z0-9]([a-z0-9_-]|\.(?=[a-z0-9])){0,63}"
+_NAME = re.compile(NAME_PATTERN)
 
 
 def check_name(name: str) -> str:
