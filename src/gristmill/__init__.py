@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gristmill.errors import InvalidInputsError
     from gristmill.processes.authoring import MediaType, Output, Progress, process, wrong_input
+    from gristmill.processes.dataset import DataSet
     from gristmill.processes.table import Column, Table
     from gristmill.processes.types import BoundingBox
+    from gristmill.processes.workspace import DataColumn
 
 try:
     __version__ = version("gristmill")
@@ -23,6 +25,8 @@ except PackageNotFoundError:  # run from a source tree that was never installed
 __all__ = [
     "BoundingBox",
     "Column",
+    "DataColumn",
+    "DataSet",
     "InvalidInputsError",
     "MediaType",
     "Output",
@@ -36,6 +40,8 @@ __all__ = [
 _HOMES = {
     "BoundingBox": "gristmill.processes.types",
     "Column": "gristmill.processes.table",
+    "DataColumn": "gristmill.processes.workspace",
+    "DataSet": "gristmill.processes.dataset",
     "InvalidInputsError": "gristmill.errors",
     "MediaType": "gristmill.processes.authoring",
     "Output": "gristmill.processes.authoring",

@@ -5,15 +5,19 @@ Reading a request and writing a result do no I/O but fetching inputs given by re
 """
 
 from gristmill.processes.authoring import Limits, MediaType, Output, Progress, process, wrong_input
+from gristmill.processes.dataset import DataSet
 from gristmill.processes.loading import load_registry, preload
 from gristmill.processes.outputs import ProducedOutput
 from gristmill.processes.registry import Process, Registry, RunContext
 from gristmill.processes.table import Column, Table
 from gristmill.processes.types import BoundingBox
+from gristmill.processes.workspace import DataColumn
 
 __all__ = [
     "BoundingBox",
     "Column",
+    "DataColumn",
+    "DataSet",
     "Limits",
     "MediaType",
     "Output",

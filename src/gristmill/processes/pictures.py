@@ -1,23 +1,17 @@
-"""Draws the pictures of the built-in processes; imported when one runs, because it brings in Matplotlib.
+"""Bars, of bins or of categories, in one chart or a panel for each column."""
 
-Colours are of the palette of Okabe and Ito, which people with any colour vision can tell apart.
-"""
-
-import io
-import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-BLUE, GREY = "#0072B2", "#7F7F7F"
+from gristmill.processes.drawing import BLUE, GREY, STEPS, NumberFormatter, short, style, written
+
 SHOWN_CATEGORIES = 30
 PANEL_CATEGORIES = 6
 SHOWN_PANELS = 24
@@ -29,23 +23,6 @@ _PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
 _LARGEST_DRAWN = 1e300  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
 _OUTLINED_BINS = 60
 _LAST_DAY = 2_932_896.999  # of year 9999, the last that Matplotlib can label, in days since 1970
-_LARGEST_PLAIN = 1e16
-_MOST_DECIMALS = 4
-_SEPARATED = 10_000
-_STEPS = [1, 2, 2.5, 5, 10]
-_DOTS_PER_INCH = 144
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
-    "axes.titlesize": 11,
-    "text.parse_math": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "gristmill",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +43,24 @@ class Bars:
 
 def draw(bars: Bars) -> tuple[bytes, bytes]:
     """Return one chart as PNG and as SVG."""
-    with mpl.rc_context(_STYLE):
+    with style():
         shown = min(len(bars.categories), SHOWN_CATEGORIES)
         height = 4.5 if bars.edges is not None else max(2.4, 1.2 + 0.28 * shown)
         figure = Figure(figsize=(8, height), layout="constrained")
         axes = figure.add_subplot()
         _draw_bars(axes, bars, SHOWN_CATEGORIES, _LABEL_LETTERS)
-        axes.set_xlabel(_short(bars.name, 80) if bars.edges is not None else "rows")
+        axes.set_xlabel(short(bars.name, 80) if bars.edges is not None else "rows")
         axes.set_ylabel("rows" if bars.edges is not None else "")
         notes = [bars.note, _not_drawn(bars, SHOWN_CATEGORIES)]
         if any(notes):
             text = "not shown: " + ", ".join(filter(None, notes))
             figure.supxlabel(text, x=0.99, ha="right", fontsize="small", color=GREY)
-        return _written(figure)
+        return written(figure)
 
 
 def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
     """Return one picture with a small chart for each column, at most 24, as PNG and as SVG."""
-    with mpl.rc_context(_STYLE | {"font.size": 8, "axes.titlesize": 9}):
+    with style(font_size=8, axes_titlesize=9):
         shown = panels[:SHOWN_PANELS]
         across = min(3, max(1, len(shown)))
         down = max(1, -(-len(shown) // across))
@@ -98,11 +75,11 @@ def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
             _draw_bars(axes, bars, PANEL_CATEGORIES, _PANEL_LETTERS)
             axes.set_xlabel(_not_drawn(bars, PANEL_CATEGORIES), fontsize="small", color=GREY)
         figure.text(0.5, 0.05 / height, note, fontsize=8, color=GREY, ha="center")
-        return _written(figure)
+        return written(figure)
 
 
 def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
-    axes.set_title(_short(bars.title or bars.name, _TITLE_LETTERS if bars.title else _LABEL_LETTERS), loc="left")
+    axes.set_title(short(bars.title or bars.name, _TITLE_LETTERS if bars.title else _LABEL_LETTERS), loc="left")
     if not any(bars.counts):
         axes.text(0.5, 0.5, "no values", ha="center", va="center", color=GREY, transform=axes.transAxes)
         axes.set_xticks([])
@@ -110,7 +87,7 @@ def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
     elif bars.edges is not None:
         _draw_histogram(axes, bars.counts, bars.edges, ticks=6 if bars.title else 4, whole=bars.whole)
     else:
-        _draw_categories(axes, bars.counts[:most], [_short(one, letters) for one in bars.categories[:most]])
+        _draw_categories(axes, bars.counts[:most], [short(one, letters) for one in bars.categories[:most]])
 
 
 def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, ticks: int, whole: bool) -> None:
@@ -123,7 +100,7 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
     else:
         places = edges
         is_wide = not 1e-3 <= np.abs(edges).max() < 1e7
-        axes.xaxis.set_major_locator(MaxNLocator(3 if is_wide else ticks, steps=_STEPS, integer=whole))
+        axes.xaxis.set_major_locator(MaxNLocator(3 if is_wide else ticks, steps=STEPS, integer=whole))
         axes.xaxis.set_major_formatter(NumberFormatter())
         if np.abs(edges).max() > _LARGEST_DRAWN:
             places = edges / 1e10
@@ -135,7 +112,7 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
     else:
         axes.stairs(counts, places, fill=True, color=BLUE)
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=True))
     axes.yaxis.set_major_formatter(NumberFormatter())
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
 
@@ -148,48 +125,10 @@ def _draw_categories(axes: Axes, counts: Sequence[int], names: Sequence[str]) ->
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=True))
     axes.xaxis.set_major_formatter(NumberFormatter())
-
-
-class NumberFormatter(Formatter):
-    """Writes ticks with as many digits as tell them apart, and never with an offset to add in one's head."""
-
-    def __call__(self, value: float, pos: int | None = None) -> str:
-        """Write one number on its own."""
-        del pos
-        return f"{value:.10g}"
-
-    def format_ticks(self, values: Sequence[float]) -> list[str]:
-        """Write the numbers of one axis alike."""
-        largest = max(map(abs, values), default=0.0)
-        step = min(np.diff(sorted(values)), default=1.0) or 1.0
-        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-        if largest < _LARGEST_PLAIN and decimals <= _MOST_DECIMALS:
-            separator = "," if largest >= _SEPARATED else ""
-            return [f"{value:{separator}.{decimals}f}" for value in values]
-        digits = max(1, math.ceil(math.log10(largest / step)))
-        return [f"{value:.{digits}e}" for value in values]
 
 
 def _not_drawn(bars: Bars, most: int) -> str:
     rest = bars.counts[most:] if bars.categories else ()
     return f"{len(rest):,} more values in {sum(rest):,} rows" if rest else ""
-
-
-def _short(text: str, letters: int) -> str:
-    """Cut a text in its middle, because names that belong together often differ at the end."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in text).split()) or "(empty)"
-    if len(line) <= letters:
-        return line
-    return f"{line[: letters // 2]}…{line[-(letters - letters // 2 - 1) :]}"
-
-
-def _written(figure: Figure) -> tuple[bytes, bytes]:
-    png, svg = io.BytesIO(), io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # drawn as a box; SVG keeps the text
-        figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-        figure.set_layout_engine("none")  # the layout is made, and the slowest part
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-    return png.getvalue(), svg.getvalue()

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
@@ -104,6 +104,36 @@ class Column:
             raise TableError(f"column {name!r} does not hold values of type {found}: {error}") from error
         return cls(name, found, values, valid)
 
+    @classmethod
+    def of_arrays(cls, name: str, kind: Kind, values: Array, valid: npt.NDArray[np.bool_]) -> Self:
+        """Make a column of values of about the right dtype, whatever they are where null."""
+        filled = np.full(len(values), _FILLERS[kind], _DTYPES[kind])
+        filled[valid] = values[valid]
+        return cls(name, kind, filled, valid)
+
+
+class _Loaded(Mapping[str, Column]):
+    """Columns that are loaded when they are first asked for."""
+
+    def __init__(self, names: Sequence[str], load: Callable[[str], Column]) -> None:
+        self._columns: dict[str, Column | None] = dict.fromkeys(names)
+        self._load = load
+
+    def __getitem__(self, name: str) -> Column:
+        column = self._columns[name]
+        if column is None:
+            column = self._columns[name] = self._load(name)
+        return column
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
 
 class Table(Mapping[str, Array]):
     """Columns of equal length, by name: ``table["x"]`` is the array, ``table.column("x")`` knows nulls and type too."""
@@ -111,18 +141,29 @@ class Table(Mapping[str, Array]):
     __slots__ = ("_columns", "rows")
 
     def __init__(self, columns: Iterable[Column]) -> None:
-        self._columns: dict[str, Column] = {}
+        by_name: dict[str, Column] = {}
         for column in columns:
-            if column.name in self._columns:
+            if column.name in by_name:
                 raise TableError(f"there are two columns {column.name!r}")
-            self._columns[column.name] = column
-        lengths = {name: len(column) for name, column in self._columns.items()}
+            by_name[column.name] = column
+        lengths = {name: len(column) for name, column in by_name.items()}
         if len(set(lengths.values())) > 1:
             raise TableError(f"the columns are not equally long: {lengths}")
+        self._columns: Mapping[str, Column] = by_name
         self.rows: int = next(iter(lengths.values()), 0)
+
+    @classmethod
+    def loaded(cls, names: Sequence[str], rows: int, load: Callable[[str], Column]) -> Self:
+        """Make a table of so many rows whose columns are loaded when they are first asked for."""
+        table = cls(())
+        table._columns, table.rows = _Loaded(names, load), rows
+        return table
 
     def __getitem__(self, name: str) -> Array:
         return self.column(name).values
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -272,17 +313,8 @@ class Table(Mapping[str, Array]):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Let Pydantic read and write tables."""
         del source, handler
-
-        def read(value: object) -> Table:
-            try:
-                return value if isinstance(value, Table) else cls.from_json(value)
-            except TableError as error:
-                raise PydanticCustomError(
-                    "table", "{detail}", {"detail": str(error), "pointer": error.pointer}
-                ) from error
-
         return core_schema.no_info_plain_validator_function(
-            read, serialization=core_schema.plain_serializer_function_ser_schema(lambda table: table.to_json())
+            read_table, serialization=core_schema.plain_serializer_function_ser_schema(lambda table: table.to_json())
         )
 
     @classmethod
@@ -291,7 +323,20 @@ class Table(Mapping[str, Array]):
     ) -> dict[str, Any]:
         """Describe the JSON forms."""
         del schema
-        return dict(ROWS_SCHEMA) if handler.mode == "serialization" else {"anyOf": [ROWS_SCHEMA, *_OTHER_FORMS]}
+        return dict(ROWS_SCHEMA) if handler.mode == "serialization" else table_schema()
+
+
+def read_table(value: object) -> Table:
+    """Read any of the JSON forms, for Pydantic."""
+    try:
+        return value if isinstance(value, Table) else Table.from_json(value)
+    except TableError as error:
+        raise PydanticCustomError("table", "{detail}", {"detail": str(error), "pointer": error.pointer}) from error
+
+
+def table_schema() -> dict[str, Any]:
+    """The JSON forms of a table."""
+    return {"anyOf": [ROWS_SCHEMA, *_OTHER_FORMS]}
 
 
 ROWS_SCHEMA: dict[str, Any] = {

@@ -1,0 +1,84 @@
+"""What all pictures of the built-in processes have in common: style, colours, ticks, and how they are written.
+
+Colours are of the palette of Okabe and Ito, which people with any colour vision can tell apart. Imported when a process
+runs, because it brings in Matplotlib.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter
+
+BLUE, GREY = "#0072B2", "#7F7F7F"
+# In the order in which series take them.
+SERIES = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+STEPS = [1, 2, 2.5, 5, 10]
+_LARGEST_PLAIN = 1e16
+_MOST_DECIMALS = 4
+_SEPARATED = 10_000
+_DOTS_PER_INCH = 144
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.titlesize": 11,
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gristmill",
+}
+
+
+@contextmanager
+def style(**more: Any) -> Iterator[None]:
+    """What is drawn in the context looks like all our pictures; ``more``: rc settings, with ``_`` for dots."""
+    with mpl.rc_context(_STYLE | {name.replace("_", "."): value for name, value in more.items()}):
+        yield
+
+
+class NumberFormatter(Formatter):
+    """Writes ticks with as many digits as tell them apart, and never with an offset to add in one's head."""
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        """Write one number on its own."""
+        del pos
+        return f"{value:.10g}"
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Write the numbers of one axis alike."""
+        largest = max(map(abs, values), default=0.0)
+        step = min(np.diff(sorted(values)), default=1.0) or 1.0
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+        if largest < _LARGEST_PLAIN and decimals <= _MOST_DECIMALS:
+            separator = "," if largest >= _SEPARATED else ""
+            return [f"{value:{separator}.{decimals}f}" for value in values]
+        digits = max(1, math.ceil(math.log10(largest / step)))
+        return [f"{value:.{digits}e}" for value in values]
+
+
+def short(text: str, letters: int) -> str:
+    """Cut a text in its middle to so many letters, because names that belong together often differ at the end."""
+    line = " ".join("".join(one if one.isprintable() else " " for one in text).split()) or "(empty)"
+    if len(line) <= letters:
+        return line
+    return f"{line[: letters // 2]}…{line[-(letters - letters // 2 - 1) :]}"
+
+
+def written(figure: Figure) -> tuple[bytes, bytes]:
+    """Return a figure as PNG and as SVG."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # drawn as a box; SVG keeps the text
+        figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+        figure.set_layout_engine("none")  # the layout is made, and the slowest part
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    return png.getvalue(), svg.getvalue()

@@ -1,0 +1,109 @@
+"""The DuckDB instance of one run: its data sets are tables there, and its statements reach nothing else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from gristmill.datasets.columns import Kind, kind_of
+from gristmill.datasets.inference import literal
+from gristmill.datasets.mapping import quoted
+from gristmill.limits import MIB
+from gristmill.processes.table import Array, Table
+
+_DUCKDB_TYPES = {
+    "boolean": "BOOLEAN",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "datetime": "TIMESTAMP",
+    "string": "VARCHAR",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DataColumn:
+    """A column of a data set: its name, DuckDB's name of its type, and what its owner has said about it.
+
+    kind: boolean, integer, number, decimal, text, date, time, timestamp, timestamptz, interval, binary, uuid or nested.
+    """
+
+    name: str
+    type: str
+    kind: Kind
+    unit: str = ""
+    description: str = ""
+
+    @property
+    def sql(self) -> str:
+        """The name as SQL."""
+        return quoted(self.name)
+
+    @property
+    def label(self) -> str:
+        """The name, with the unit where it is known: for axes and headings."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the column is integer, number or decimal."""
+        return self.kind in {"integer", "number", "decimal"}
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the column is date, timestamp or timestamptz."""
+        return self.kind in {"date", "timestamp", "timestamptz"}
+
+
+class Workspace:
+    """The DuckDB instance of one run. memory_bytes: what it may use, 0 for DuckDB's own choice."""
+
+    def __init__(self, memory_bytes: int = 0, threads: int = 1) -> None:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        if memory_bytes:
+            config["memory_limit"] = f"{memory_bytes // MIB}MiB"
+        self.connection = duckdb.connect(":memory:", config=config)
+
+    def attach(self, name: str, file: Path, table: str) -> list[DataColumn]:
+        """Offer a table of a database file, read-only, under a name. Raises duckdb.Error."""
+        database = quoted(f"file {name}")
+        self.connection.execute(f"ATTACH {literal(str(file))} AS {database} (READ_ONLY)")
+        self.connection.execute(f"CREATE VIEW {quoted(name)} AS FROM {database}.{quoted(table)}")
+        return self._described(name)
+
+    def add(self, name: str, table: Table) -> list[DataColumn]:
+        """Offer a table that is in memory under a name."""
+        arrays: dict[str, Array] = {}
+        selected = []
+        for number, column in enumerate(table.columns):
+            arrays |= {f"c{number}": column.values, f"v{number}": column.valid}
+            value = f"c{number}"
+            if column.kind == "number":  # NaN in an array comes to DuckDB as NULL
+                value = f"coalesce(c{number}, 'NaN')"
+            selected.append(
+                f"CAST(CASE WHEN v{number} THEN {value} END AS {_DUCKDB_TYPES[column.kind]}) AS {quoted(column.name)}"
+            )
+        if not selected:
+            self.connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT 0 AS empty WHERE false")
+            return []
+        self.connection.register("given", arrays)
+        self.connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT {', '.join(selected)} FROM given")
+        self.connection.unregister("given")
+        return self._described(name)
+
+    def lock(self) -> None:
+        """Let statements reach nothing but the tables that are here now, and change no setting."""
+        self.connection.execute("SET enable_external_access = false")
+        self.connection.execute("SET lock_configuration = true")
+
+    def close(self) -> None:
+        """Let go of files and memory."""
+        self.connection.close()
+
+    def _described(self, name: str) -> list[DataColumn]:
+        described = self.connection.execute(f"DESCRIBE {quoted(name)}").fetchall()
+        return [DataColumn(column[0], column[1], kind_of(column[1]) or "nested") for column in described]
