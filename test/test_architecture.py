@@ -58,7 +58,10 @@ def test_processes_know_neither_redis_nor_flask_nor_the_engine() -> None:
 
     assert not {one for one in used if one.startswith(("flask", "redis"))}
     ours = {one.removeprefix("gristmill.") for one in used & PATHS.keys()}
-    assert {one for one in ours if not one.startswith("processes")} == {"errors", "fetch", "job"}
+    assert {one for one in ours if not one.startswith("processes")} == {
+        "errors", "fetch", "job", "limits",
+        "datasets.columns", "datasets.dataset", "datasets.descriptions", "datasets.inference", "datasets.mapping",
+    }  # fmt: skip
 
 
 def test_the_way_down_to_redis_is_one() -> None:

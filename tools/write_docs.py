@@ -19,7 +19,7 @@ MODULES_END = "<!-- modules end -->"
 # Every module outside api/ and processes/ stands in one of these parts; a new one is placed here.
 PARTS = {
     "The engine": "job jobs records library wire store hub rate",
-    "The worker": "worker children template child slots link watch limits workplace workfolder clearing",
+    "The worker": "worker children template child job_data slots link watch limits workplace workfolder clearing",
     "The server": "flask_api server prefork bridge exchange request_body threads streams",
     "Beside requests": "background callbacks readiness",
     "Shared": "errors settings settings_table logs fetch tokens",

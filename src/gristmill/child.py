@@ -14,17 +14,26 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
 
 from gristmill import logs
-from gristmill.errors import FetchError, InvalidInputsError, LostAttemptError, StorageFullError, UnavailableError
+from gristmill.errors import (
+    CacheUnusableError,
+    FetchError,
+    InvalidInputsError,
+    LostAttemptError,
+    StorageFullError,
+    UnavailableError,
+)
 from gristmill.fetch import Fetcher
 from gristmill.job import Attempt, End, Finish, Offer
+from gristmill.job_data import JobData
 from gristmill.jobs import Jobs
-from gristmill.limits import MIB, OwnMemory
+from gristmill.limits import MIB, OwnMemory, usable_cpus
 from gristmill.processes import Process as ProcessDefinition
 from gristmill.processes import ProducedOutput, Registry, RunContext, load_registry, preload
 from gristmill.settings import Settings
@@ -123,6 +132,7 @@ class Child:
         self._slot = plan.slots.slot(birth.slot)
         self._jobs = Jobs(connect(plan.settings), plan.settings, plan.release)
         self._fetcher = Fetcher(plan.settings)
+        self._data = JobData(self._jobs.client, plan.settings, place.unlimited)
         self._log = log.bind(worker=plan.worker, child=self.name)
         self._left = plan.settings.child_jobs
         self._pause = 0.0
@@ -213,7 +223,7 @@ class Child:
             inputs = json.loads(attempt.inputs.decode())
             if attempt.interface != process.interface:
                 process.check(inputs)
-            produced = process.run(inputs, self._new_context())
+            produced = process.run(inputs, self._new_context(process, attempt))
         except InvalidInputsError as error:
             end = End.PROCESS_CHANGED if changed else End.INVALID_INPUTS
             return [], Finish(end=end, detail=_one_line("; ".join(_faults(error))))
@@ -225,12 +235,18 @@ class Child:
             self._context = None
         return produced, self._check_sizes(produced)
 
-    def _new_context(self) -> RunContext:
+    def _new_context(self, process: ProcessDefinition, attempt: Attempt) -> RunContext:
         def progress(percent: int, message: str) -> None:
             if self._context is context:
                 self._slot.progress(percent, message)
 
-        context = RunContext(progress=progress, scratch=lambda: self._place.folder, fetcher=self._fetcher)
+        context = RunContext(
+            progress=progress,
+            scratch=lambda: self._place.folder,
+            fetcher=self._fetcher,
+            opener=partial(self._data.open, attempt.job_id, process.limits.seconds),
+            threads=max(1, usable_cpus() // self._plan.slots.count),
+        )
         self._context = context
         return context
 
@@ -240,6 +256,8 @@ class Child:
             self._place.is_worn = True
             most = process.limits.memory_mb
             return Finish(end=End.OUT_OF_MEMORY, detail=f"The process needed more than its {most} MiB of memory.")
+        if isinstance(error, CacheUnusableError):
+            return Finish(end=End.OUT_OF_DISK, detail=_one_line(error.detail))
         if isinstance(error, OSError) and error.errno in {errno.EFBIG, errno.ENOSPC, errno.EDQUOT}:
             if error.errno == errno.EFBIG:
                 most = process.limits.disk_mb

@@ -20,6 +20,7 @@ from gristmill import __version__
 from gristmill.children import Children
 from gristmill.errors import ConfigurationError
 from gristmill.job import Lost, Offer
+from gristmill.job_data import forget_deleted
 from gristmill.jobs import new_worker_id
 from gristmill.limits import MIB, OwnMemory, container_memory_bytes, usable_cpus
 from gristmill.link import Broken, Dead, Link, Registered
@@ -90,6 +91,9 @@ class Worker:
             stack.callback(self._children.close)
             adopt_orphans()
             threading.Thread(target=self._remove_dead_workers, name="cleaner", daemon=True).start()
+            stop = threading.Event()
+            stack.callback(stop.set)
+            threading.Thread(target=forget_deleted, args=(self._settings, stop), name="forgetter", daemon=True).start()
             self._log.info("worker starts", children=self._slots.count, folder=str(self._folder.path))
             self._children.start()
             while not self._stops_asked or len(self._children):

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,7 @@ class Workplace:
 
     def begin(self, bounds: Bounds) -> int:
         """Set the limits and new random seeds. Returns the most memory that the process group may have, in bytes."""
-        if bounds != self._limits:
-            limit_memory(self._base_bytes + bounds.memory_bytes if bounds.memory_bytes else None)
-            limit_files(max(bounds.disk_bytes, _LEAST_FILE_BYTES) if bounds.disk_bytes else None)
-            self._limits = bounds
+        self._set_limits(bounds)
         seed = os.urandom(8)
         random.seed(int.from_bytes(seed))
         numpy_random = sys.modules.get("numpy.random")
@@ -96,12 +93,25 @@ class Workplace:
         self._began = time.monotonic()
         return self._idle_bytes + bounds.memory_bytes if bounds.memory_bytes else 0
 
+    @contextlib.contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """Let the child's own code, in the middle of a run, work without the kernel's limits; the supervisor's hold."""
+        before = self._limits
+        self.lift_limits()
+        try:
+            yield
+        finally:
+            self._set_limits(before)
+
     def lift_limits(self) -> None:
         """Let the child's own code work on after a run that has used up its memory."""
-        if self._limits != Bounds():
-            limit_memory(None)
-            limit_files(None)
-            self._limits = Bounds()
+        self._set_limits(Bounds())
+
+    def _set_limits(self, bounds: Bounds) -> None:
+        if bounds != self._limits:
+            limit_memory(self._base_bytes + bounds.memory_bytes if bounds.memory_bytes else None)
+            limit_files(max(bounds.disk_bytes, _LEAST_FILE_BYTES) if bounds.disk_bytes else None)
+            self._limits = bounds
 
     def end(self) -> bytes:
         """Put everything back; returns the last bytes of what the run has printed.

@@ -148,9 +148,20 @@ def test_a_hold_is_never_shortened_by_a_late_call(shelf: Shelf) -> None:
 def test_what_is_not_there_cannot_be_held(shelf: Shelf) -> None:
     shelf.put("flights", A)
     shelf.put("other", B)
-    for name, content in (("flights", B), ("none", A)):
-        with pytest.raises(NoSuchVersionError):
+    for name, content, error in (("flights", B, NoSuchVersionError), ("none", A, NoSuchDataSetError)):
+        with pytest.raises(error):
             shelf.store.hold(name, version_of(content).id, "job", FAR)
+
+
+def test_the_newest_version_is_held_without_a_name_and_comes_with_what_is_said_about_it(shelf: Shelf) -> None:
+    shelf.put("flights", A)
+    shelf.put("flights", B)
+    shelf.store.describe("flights", {"columns": {"x": {"unit": "km"}}}, ["x"])
+
+    held = shelf.store.hold("flights", "", "job", FAR)
+
+    assert held.version == version_of(B).id
+    assert held.description.columns["x"].unit == "km"
 
 
 def test_a_deleted_data_set_leaves_nothing_not_even_versions_that_jobs_use(shelf: Shelf) -> None:

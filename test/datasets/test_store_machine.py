@@ -127,7 +127,7 @@ class Data(RuleBasedStateMachine):
     @rule(name=NAMES, content=CONTENTS, job=JOBS)
     def hold(self, name: str, content: bytes, job: str) -> None:
         if content not in self.contents.get(name, []):
-            with pytest.raises(NoSuchVersionError):
+            with pytest.raises((NoSuchDataSetError, NoSuchVersionError)):
                 self.shelf.store.hold(name, version_of(content).id, job, FAR)
             return
         self.shelf.store.hold(name, version_of(content).id, job, FAR)

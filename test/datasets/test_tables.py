@@ -45,9 +45,9 @@ def test_a_table_has_the_rows_of_its_upload_in_their_order(shelf: Shelf) -> None
 def test_many_that_ask_first_have_it_made_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     version = put(shelf)
     made: list[str] = []
-    build = shelf.tables._build
+    build = shelf.tables._files._build
     monkeypatch.setattr(
-        shelf.tables, "_build", lambda version, target: (made.append(str(target)), build(version, target))
+        shelf.tables._files, "_build", lambda version, target: (made.append(str(target)), build(version, target))
     )
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(len(numbers(shelf, version)))) for _ in range(8)]

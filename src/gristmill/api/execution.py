@@ -8,17 +8,25 @@ from hashlib import sha256
 from flask import Blueprint, Response, request
 from pydantic import ValidationError
 
-from gristmill.api import access, bodies, links, negotiation, preferences, processes
+from gristmill.api import access, bodies, dataset_inputs, links, negotiation, preferences, processes
+from gristmill.api.dataset_inputs import Holds
 from gristmill.api.execute_request import ExecuteRequest
 from gristmill.api.jobs import status_info
 from gristmill.api.offerings import Offering
 from gristmill.api.preferences import Preferences
 from gristmill.api.results import result_response
 from gristmill.api.services import Services, services
-from gristmill.errors import Fault, InvalidInputsError, InvalidRequestError, RefusedUrlError, UnavailableError
+from gristmill.errors import (
+    Fault,
+    GristmillError,
+    InvalidInputsError,
+    InvalidRequestError,
+    RefusedUrlError,
+    UnavailableError,
+)
 from gristmill.fetch import CALL_BACK_ALLOW, FETCH_ALLOW, check_url
 from gristmill.hub import Watch
-from gristmill.job import Idempotency, Job, NewJob, new_id
+from gristmill.job import Idempotency, Job, NewJob, Submitted, new_id
 from gristmill.processes.inputs import is_reference
 from gristmill.settings import Networks, Settings
 
@@ -40,13 +48,28 @@ def execute(process_id: str) -> Response:
     wishes = preferences.read_prefer(environ.get("HTTP_PREFER", ""))
     body = bodies.read_json(serving.settings)
     asked = _checked(body, offering, serving.settings)
-    new = _new_job(offering, asked, owner, preferences.read_urgency(environ.get("HTTP_PRIORITY", "")))
+    urgency = preferences.read_urgency(environ.get("HTTP_PRIORITY", ""))
     key = environ.get("HTTP_IDEMPOTENCY_KEY")
     idempotency = None if key is None else _idempotency(key, f"{owner} POST {request.path}", body)
+    holds = dataset_inputs.hold(serving.datasets.store, serving.settings, offering.process, asked.inputs, new_id())
+    new = _new_job(offering, asked, holds, owner, urgency)
     if not offering.sync or (wishes.respond_async and not wishes.wait):
-        submitted = serving.jobs.submit(new, idempotency=idempotency)
+        submitted = _submit(serving, new, idempotency, holds)
         return _accepted(submitted.job, submitted.how, "respond-async" if wishes.respond_async else "")
-    return _waited_for(serving, new, idempotency, wishes)
+    return _waited_for(serving, new, idempotency, holds, wishes)
+
+
+def _submit(serving: Services, new: NewJob, idempotency: Idempotency | None, holds: Holds) -> Submitted:
+    try:
+        submitted = serving.jobs.submit(new, idempotency=idempotency)
+    except UnavailableError:
+        raise  # nobody knows whether the job came to be
+    except GristmillError:
+        holds.let_go()
+        raise
+    if submitted.how == "replayed":
+        holds.let_go()
+    return submitted
 
 
 def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteRequest:
@@ -66,6 +89,8 @@ def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteReq
     if len(asked.inputs) > settings.inputs_per_job:
         most = f"at most {settings.inputs_per_job} inputs are allowed"
         raise InvalidInputsError(f"{len(asked.inputs)} inputs: {most}.", faults=[Fault("/inputs", most)])
+    inputs = dataset_inputs.localised(offering.process, asked.inputs, links.base_url())
+    asked = asked.model_copy(update={"inputs": inputs})
     faults = _refused_call_backs(asked, settings)
     try:
         offering.process.check(asked.inputs, asked.raw_outputs())
@@ -109,18 +134,18 @@ def _why_refused(url: str, allowed: Networks, setting: str) -> str:
     return ""
 
 
-def _new_job(offering: Offering, asked: ExecuteRequest, owner: str, priority: int) -> NewJob:
+def _new_job(offering: Offering, asked: ExecuteRequest, holds: Holds, owner: str, priority: int) -> NewJob:
     process = offering.process
     equal_work = ""
     # What lies at a reference may change, so work on it is never surely equal.
     if process.limits.deterministic and not any(map(is_reference, asked.inputs.values())):
-        work = f"{offering.version}\n{owner}\n".encode() + bodies.canonical(asked.inputs)
+        work = f"{offering.version}\n{owner}\n".encode() + bodies.canonical(holds.inputs) + holds.mark
         equal_work = sha256(work).hexdigest()
     return NewJob(
-        id=new_id(),
+        id=holds.job,
         process=process.id,
         owner=owner,
-        inputs=negotiation.json_bytes(asked.inputs),
+        inputs=negotiation.json_bytes(holds.inputs),
         interface=process.interface,
         process_version=offering.version,
         request=asked.result_text(),
@@ -138,13 +163,15 @@ def _idempotency(key: str, scope: str, body: object) -> Idempotency:
     return Idempotency(scope, key, sha256(bodies.canonical(body)).hexdigest())
 
 
-def _waited_for(serving: Services, new: NewJob, idempotency: Idempotency | None, wishes: Preferences) -> Response:
+def _waited_for(
+    serving: Services, new: NewJob, idempotency: Idempotency | None, holds: Holds, wishes: Preferences
+) -> Response:
     """Submit, wait, and answer with the result; or with 201 when the wait is over first."""
     longest = serving.settings.wait_seconds
     seconds = longest if wishes.wait is None else min(float(wishes.wait), longest)
     deadline = time.monotonic() + seconds
     with serving.places.take(new.owner), serving.hub.watch(new.id) as watch:
-        submitted = serving.jobs.submit(new, idempotency=idempotency)
+        submitted = _submit(serving, new, idempotency, holds)
         if submitted.job.id == new.id:
             job = _watched(serving, submitted.job, watch, deadline)
         else:

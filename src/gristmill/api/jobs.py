@@ -1,6 +1,7 @@
 """Jobs: the list, one job's status, its dismissal."""
 
 import dataclasses
+import json
 import time
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from gristmill.api.services import services
 from gristmill.api.status import Document, status_document
 from gristmill.errors import Fault, InvalidRequestError
 from gristmill.job import Job, JobPage, Status
+from gristmill.processes.references import references_in
 
 # A wait looks up at least so often, for the server may have begun to drain.
 _SLICE_SECONDS = 1.0
@@ -88,8 +90,19 @@ def dismiss(job_id: str) -> Response:
         job = jobs.dismiss(job_id)
         if job.status is Status.DISMISSED:
             return negotiation.json_response(status_info(job))
+    versions = _versions_used(job)
     jobs.delete(job_id)
+    for version in versions:
+        services().datasets.store.let_go(version, job_id)
     return negotiation.json_response(_deleted(job))
+
+
+def _versions_used(job: Job) -> list[str]:
+    """The versions of data sets that are kept for a job."""
+    offering = services().offerings.get(job.process)
+    if offering is not None and not offering.process.takes_data_sets:
+        return []
+    return [reference.version for reference in references_in(json.loads(services().jobs.inputs(job)))]
 
 
 def _deleted(job: Job) -> Document:

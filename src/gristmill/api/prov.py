@@ -6,10 +6,12 @@ import json
 from flask import Blueprint, Response
 
 from gristmill.api import access, links, negotiation
+from gristmill.api.dataset_documents import data_set_url
 from gristmill.api.jobs import etag, visible_job
 from gristmill.api.services import Services, services
 from gristmill.api.status import Document, job_url, rfc3339
 from gristmill.job import Job, Status
+from gristmill.processes.references import references_in
 
 # Inputs up to this size stand in the document; of larger ones it has the size and the hash.
 MOST_INLINE_BYTES = 64 * 1024
@@ -28,12 +30,17 @@ def provenance(job_id: str) -> Response:
 
 def _document(serving: Services, job: Job, base: str) -> Document:
     """The job as an activity, its inputs and outputs as entities, process and worker as agents."""
+    data = serving.jobs.inputs(job)
+    inputs, data_sets = _inputs(data), _data_sets(data, base)
     made: Document = {
         "prefix": {"prov": "http://www.w3.org/ns/prov#", "gristmill": "urn:gristmill:prov:", "job": f"{base}/jobs/"},
         "activity": {f"job:{job.id}": _activity(serving, job)},
-        "entity": {"gristmill:inputs": _inputs(serving, job)} | _outputs(job, base),
+        "entity": {"gristmill:inputs": inputs} | data_sets | _outputs(job, base),
         "agent": _agents(serving, job, base),
-        "used": {"_:used": {"prov:activity": f"job:{job.id}", "prov:entity": "gristmill:inputs"}},
+        "used": {
+            f"_:used{number}": {"prov:activity": f"job:{job.id}", "prov:entity": entity}
+            for number, entity in enumerate(["gristmill:inputs", *data_sets])
+        },
         "wasAssociatedWith": {
             "_:plan": {"prov:activity": f"job:{job.id}", "prov:agent": "gristmill:process"},
             "_:asked": {"prov:activity": f"job:{job.id}", "prov:agent": "gristmill:owner", "prov:role": "owner"},
@@ -70,8 +77,7 @@ def _activity(serving: Services, job: Job) -> Document:
     return {name: value for name, value in facts.items() if value not in {"", None}}
 
 
-def _inputs(serving: Services, job: Job) -> Document:
-    data = serving.jobs.inputs(job)
+def _inputs(data: bytes) -> Document:
     facts: Document = {
         "prov:type": "gristmill:Inputs",
         "gristmill:bytes": len(data),
@@ -80,6 +86,19 @@ def _inputs(serving: Services, job: Job) -> Document:
     if len(data) <= MOST_INLINE_BYTES:
         facts["prov:value"] = json.loads(data)
     return facts
+
+
+def _data_sets(data: bytes, base: str) -> dict[str, Document]:
+    """The versions of data sets that the inputs name."""
+    return {
+        f"gristmill:{reference.dataset}/{reference.version}": {
+            "prov:type": "gristmill:DataSetVersion",
+            "prov:label": reference.dataset,
+            "prov:location": data_set_url(base, reference.dataset, "versions", reference.version),
+            "gristmill:version": reference.version,
+        }
+        for reference in references_in(json.loads(data))
+    }
 
 
 def _outputs(job: Job, base: str) -> dict[str, Document]:

@@ -78,6 +78,14 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A version that is kept for a job, and what was said about its data set at that moment."""
+
+    version: str
+    description: Description
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """The end of an upload. ``how``: "new"; "same", as the newest version was already; "again", as an older one was."""
 

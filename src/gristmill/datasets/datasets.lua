@@ -316,13 +316,15 @@ end)
 
 -- Jobs that use a version
 
--- name, version, job, until when
+-- name, version ("" for the newest), job, until when; answers the version and the texts
 entry('hold', {'allow-oom'}, function(a)
-  local version, job = a[2], a[3]
-  if not place_of(load('d', a[1]), version) then return redis.error_reply('ABSENT ' .. a[1]) end
+  local rec, version, job = load('d', a[1]), a[2], a[3]
+  if not rec then return redis.error_reply('ABSENT ' .. a[1]) end
+  if version == '' then version = rec.V[1].i end
+  if not place_of(rec, version) then return redis.error_reply('NOVERSION ' .. version) end
   redis.call('SADD', P .. ':ds:h:' .. version, job)
   redis.call('ZADD', P .. ':ds:holds', 'GT', a[4], version .. ' ' .. job)
-  return 1
+  return {version, redis.call('HGETALL', P .. ':ds:t:' .. a[1])}
 end)
 
 local function let_go(version, job, most)

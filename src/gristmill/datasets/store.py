@@ -18,13 +18,14 @@ from gristmill.datasets.dataset import (
     Conditions,
     DataSet,
     Edition,
+    Held,
     NewVersion,
     Page,
     Stored,
     Version,
     check_name,
 )
-from gristmill.datasets.descriptions import TEXTS, changes_of, description_of
+from gristmill.datasets.descriptions import TEXTS, Description, changes_of, description_of
 from gristmill.errors import (
     GristmillError,
     NoSuchDataSetError,
@@ -237,17 +238,16 @@ class Store:
         """
         self._change("delete", _new_change(), name, _packed(conditions))
 
-    def hold(self, name: str, version: str, job: str, until: int) -> None:
-        """Keep a version for a job until then (us), or longer if that was said before.
+    def hold(self, name: str, version: str, job: str, until: int) -> Held:
+        """Keep a version, or the newest one for "", for a job until then (us), or longer if that was said before.
 
-        Raises NoSuchVersionError when the data set does not have it any more.
+        Raises NoSuchDataSetError, NoSuchVersionError.
         """
         try:
-            self._library.call("hold", name, version, job, until)
+            held, texts = self._library.call("hold", name, version, job, until)
         except ResponseError as error:
-            if str(error).startswith("ABSENT"):
-                raise NoSuchVersionError(f"Data set {name!r} has no version {version!r}.") from error
-            raise
+            raise self._refusal(error, name) from error
+        return Held(held.decode(), _description(zip(texts[::2], texts[1::2], strict=True)))
 
     def let_go(self, version: str, job: str) -> None:
         """The job is forgotten: it does not need the version any more."""
@@ -307,8 +307,12 @@ def _decode(name: str, packed: bytes, texts: Iterable[tuple[bytes, bytes]] = ())
         created=record[b"c"],
         revision=record[b"u"],
         editions=tuple(map(_edition, record[b"V"])),
-        description=description_of((key.decode(), text.decode()) for key, text in texts),
+        description=_description(texts),
     )
+
+
+def _description(texts: Iterable[tuple[bytes, bytes]]) -> Description:
+    return description_of((key.decode(), text.decode()) for key, text in texts)
 
 
 def _edition(it: dict[bytes, Any]) -> Edition:

@@ -1,4 +1,4 @@
-"""Versions as tables of one DuckDB instance: made from the stored Parquet once, attached while they are asked for.
+"""Versions as tables of one DuckDB instance, attached while they are asked for.
 
 A version's file is in the cache, and locked there as long as it is attached.
 """
@@ -8,22 +8,21 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import duckdb
 
 from gristmill.datasets.cache import Cache
 from gristmill.datasets.dataset import Version
+from gristmill.datasets.files import TABLE, Files, instance
 from gristmill.datasets.inference import literal
 from gristmill.datasets.intake import facts_of
 from gristmill.datasets.queries import Table
 from gristmill.datasets.store import Store
-from gristmill.limits import MIB, usable_cpus
+from gristmill.limits import MIB
 from gristmill.settings import Settings
 
 # A version that nobody has asked for so long is detached, so that the cache may let it go.
 IDLE_SECONDS = 30.0
-_TABLE = "data"
 
 
 @dataclass(slots=True)
@@ -48,9 +47,8 @@ class Tables:
     """Of one process. Safe for use by many threads; starts DuckDB with its first use, so not before a fork."""
 
     def __init__(self, store: Store, cache: Cache, settings: Settings) -> None:
-        self._store = store
-        self._cache = cache
         self._memory_bytes = settings.dataset_query_memory_mb * MIB
+        self._files = Files(store, cache, self._memory_bytes)
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
         self._instance: duckdb.DuckDBPyConnection | None = None
@@ -100,49 +98,17 @@ class Tables:
     def _connection(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
             if self._instance is None:
-                self._instance = _instance(self._memory_bytes)
+                self._instance = instance(self._memory_bytes)
             return self._instance
 
     def _attach(self, version: Version) -> _Attached:
-        try:
-            return self._attach_file(version)
-        except duckdb.Error:  # a damaged file, which is made anew now
-            return self._attach_file(version)
-
-    def _attach_file(self, version: Version) -> _Attached:
-        id_ = version.edition.version
-        with ExitStack() as stack:
-            path = stack.enter_context(self._cache.open(id_, lambda target: self._build(version, target)))
-            try:
-                self._connection().execute(f"ATTACH {literal(str(path))} AS {_alias(id_)} (READ_ONLY)")
-            except duckdb.Error:
-                self._cache.damaged(id_)
-                raise
-            table = Table(f"{_alias(id_)}.{_TABLE}", id_, facts_of(version.facts).columns)
-            return _Attached(table, stack.pop_all())
-
-    def _build(self, version: Version, target: Path) -> None:
-        """Make the database file of a version from its Parquet, with the rows in their order."""
-        parquet = target.with_suffix(".parquet")
-        with parquet.open("wb") as file:
-            for chunk in self._store.blobs.read(version.blob):
-                file.write(chunk)
-        with _instance(self._memory_bytes) as connection:
-            connection.execute(f"ATTACH {literal(str(target))} AS made")
-            connection.execute(f"CREATE TABLE made.{_TABLE} AS FROM read_parquet({literal(str(parquet))})")
-            connection.execute("DETACH made")
-        parquet.unlink()
-
-
-def _instance(memory_bytes: int) -> duckdb.DuckDBPyConnection:
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "threads": min(4, usable_cpus()),
-        "memory_limit": f"{memory_bytes // MIB}MiB",
-        "temp_directory": "",
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    return duckdb.connect(":memory:", config=config)
+        alias = _alias(version.edition.version)
+        _, file = self._files.attach(
+            version,
+            lambda path: self._connection().execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)"),
+        )
+        table = Table(f"{alias}.{TABLE}", version.edition.version, facts_of(version.facts).columns)
+        return _Attached(table, file)
 
 
 def _alias(version: str) -> str:

@@ -16,17 +16,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeGuard, get_args, get_origin
+from typing import Annotated, Any, Protocol, TypeGuard, cast, get_args, get_origin
 
 import pydantic_core
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
-from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
+from gristmill.errors import ConfigurationError, Fault, InvalidInputsError, NoSuchDataSetError, NoSuchVersionError
 from gristmill.fetch import Fetched, FetchError, check_url
 from gristmill.processes.authoring import Progress
+from gristmill.processes.dataset import DataSet
 from gristmill.processes.docstring import Docstring
+from gristmill.processes.references import SCHEMA, is_data_set, reference_of
+from gristmill.processes.run_data import RunData
 from gristmill.processes.schema import Schema, openapi_schema
 from gristmill.processes.table import Table, TableError
 
@@ -35,6 +38,8 @@ _QUALIFIED = {"value", "mediaType", "encoding", "schema"}
 _LINK = {"href", "type", "rel", "title", "hreflang", "length", "templated"}
 _FORMAT = {"mediaType", "encoding", "schema"}
 _ANYTHING = "application/octet-stream"
+_TABLE_FORMS = {"table", "data set", "data sets"}
+_TABLES = TypeAdapter(Table)
 _SHOWN_VALUE = 60
 _LISTED_FAULTS = 100
 _COUNTED_FAULTS = 10_000
@@ -44,7 +49,7 @@ CHECKED_VALUES = 20_000
 _LETTERS_A_VALUE = 16
 _USABLE = (
     "use int, float, str, bool, bytes, date, datetime, Literal, Enum, list, dict, a Pydantic model, "
-    "BoundingBox or Table"
+    "BoundingBox, Table or DataSet"
 )
 
 
@@ -56,9 +61,13 @@ class Fetch(Protocol):
         ...
 
 
+ChangeDataSet = Callable[[str, object], object]
+"""Gets the JSON pointer of a value that may be a reference to a data set, and the value; returns the new value."""
+
+
 @dataclass(frozen=True)
 class Input:
-    """One input. ``form`` says how bytes become its value: table, binary, text or json."""
+    """One input. ``form`` says how bytes become its value: table, data set, data sets (by name), binary, text, json."""
 
     name: str
     title: str
@@ -85,23 +94,70 @@ class Input:
         """The media type that a value must have, or ``application/octet-stream`` for any."""
         return str(self.schema.get("contentMediaType", _ANYTHING))
 
-    def read(self, raw: object, fetch: Fetch | None) -> Any:
+    def read(self, raw: object, fetch: Fetch | None, data: RunData | None = None) -> Any:
         """Return the Python value of what the request gave.
 
         Without ``fetch`` it is a check ahead of the run: a reference is checked in form only, and what is large not at
-        all. Raises InvalidInputsError with every fault.
+        all. data: makes the run's data sets. Raises InvalidInputsError with every fault.
         """
         if fetch is None and is_large(raw):
             return None
         at = "/inputs/" + _escape(self.name)
+        if self.form == "data sets":
+            return self._read_data_sets(raw, at, fetch, data)
+        if self.takes_data_sets:
+            return self._read_data_set(self.name, raw, at, fetch, data)
+        return self._read(raw, at, fetch)
+
+    def with_data_sets(self, raw: object, change: ChangeDataSet) -> object:
+        """Return a given value with what may be a reference to a data set changed."""
+        at = "/inputs/" + _escape(self.name)
+        if self.form == "data sets" and isinstance(raw, dict):
+            return {name: change(f"{at}/{_escape(name)}", value) for name, value in raw.items()}
+        return change(at, raw) if self.takes_data_sets else raw
+
+    def _read_data_sets(self, raw: object, at: str, fetch: Fetch | None, data: RunData | None) -> dict[str, Any]:
+        if not isinstance(raw, dict) or not raw:
+            raise _invalid(at, 'must be an object with a data set for each name, such as {"a": {"dataset": "flights"}}')
+        names = [name.casefold() for name in raw]
+        if twice := [name for name in raw if names.count(name.casefold()) > 1]:
+            raise _invalid(at, f"has the names {twice[0]!r} and {twice[1]!r}, which SQL does not tell apart")
+        return {
+            name: self._read_data_set(name, value, f"{at}/{_escape(name)}", fetch, data) for name, value in raw.items()
+        }
+
+    def _read_data_set(self, name: str, raw: object, at: str, fetch: Fetch | None, data: RunData | None) -> Any:
+        """A Table or DataSet, as the signature says; of references to data sets only the form, where there are none."""
+        try:
+            if is_data_set(raw):
+                reference = reference_of(cast("dict[str, object]", raw), at)
+                if data is None:
+                    return None
+                stored = data.stored(name, reference)
+                return stored.table() if self.form == "table" else stored
+            table = self._read(raw, at, fetch)
+            if self.form == "table" or data is None or table is None:
+                return table
+            return data.given(name, table)
+        except (NoSuchDataSetError, NoSuchVersionError) as error:
+            raise _invalid(f"{at}/dataset", error.detail) from error
+        except TableError as error:
+            raise _invalid(at, str(error)) from error
+
+    def _read(self, raw: object, at: str, fetch: Fetch | None) -> Any:
         if isinstance(raw, dict):
             if is_reference(raw) or not self.takes_objects:
                 raw = _without_format(raw)
-            if is_reference(raw) or ("href" in raw and (self.form == "table" or not self.takes_objects)):
+            if is_reference(raw) or ("href" in raw and (self.takes_data_sets or not self.takes_objects)):
                 return self._read_reference(raw, at, fetch)
             if "value" in raw and raw.keys() <= _QUALIFIED:
                 return self._read_qualified(raw, at)
         return self._validate(raw, at)
+
+    @property
+    def takes_data_sets(self) -> bool:
+        """Whether a data set of this API can be a value, or a part of one."""
+        return self.form in _TABLE_FORMS
 
     def _read_reference(self, link: dict[str, Any], at: str, fetch: Fetch | None) -> Any:
         if extra := sorted(link.keys() - _LINK):
@@ -148,7 +204,7 @@ class Input:
             return self._from_bytes(content, media_type, "", "", f"{at}/value")
         if not isinstance(encoding, str) or encoding.lower() not in {"", "base64", "binary", "utf-8", "utf8"}:
             raise _invalid(f"{at}/encoding", "must be base64 or utf-8")
-        if self.form == "table" and isinstance(value, str):
+        if self.takes_data_sets and isinstance(value, str):
             return self._from_bytes(value.encode(), media_type or "text/csv", "utf-8", "", f"{at}/value")
         return self._validate(value, f"{at}/value")
 
@@ -161,7 +217,7 @@ class Input:
         if self.form == "binary":
             return self._validate(base64.b64encode(content).decode(), at)
         try:
-            if self.form == "table":
+            if self.takes_data_sets:
                 return Table.from_bytes(content, media_type, charset=charset, name=url)
             text = content.decode(charset or "utf-8-sig")
             is_json = media_type.partition(";")[0].strip().endswith(("/json", "+json"))
@@ -173,8 +229,9 @@ class Input:
 
     def _validate(self, value: object, at: str) -> Any:
         try:
-            if self.form == "table":
-                return self.adapter.validate_python(value)
+            if self.takes_data_sets:
+                adapter = _TABLES if self.form == "data sets" else self.adapter
+                return adapter.validate_python(value)
             return self.adapter.validate_json(pydantic_core.to_json(value), strict=True)
         except ValidationError as error:
             faults = list(_faults(error, value, at))
@@ -195,8 +252,11 @@ class Inputs:
         self._by_name = {one.name: one for one in inputs}
         self._required = tuple(one.name for one in inputs if one.required)
 
-    def read(self, given: Mapping[str, object], fetch: Fetch | None) -> dict[str, Any]:
-        """Return the values that the function is called with; raises InvalidInputsError with every fault."""
+    def read(self, given: Mapping[str, object], fetch: Fetch | None, data: RunData | None = None) -> dict[str, Any]:
+        """Return the values that the function is called with; raises InvalidInputsError with every fault.
+
+        data: makes the run's data sets.
+        """
         values: dict[str, Any] = {}
         faults: list[Fault] = []
         for name, raw in given.items():
@@ -208,13 +268,20 @@ class Inputs:
                 )
                 continue
             try:
-                values[name] = one.read(raw, fetch)
+                values[name] = one.read(raw, fetch, data)
             except InvalidInputsError as error:
                 faults.extend(error.faults)
         faults += [Fault(f"/inputs/{_escape(name)}", "is required") for name in self._required if name not in given]
         if faults:
             raise InvalidInputsError(_sentence(faults), faults=faults)
         return values
+
+    def with_data_sets(self, given: Mapping[str, object], change: ChangeDataSet) -> dict[str, object]:
+        """Return given inputs with each value that may be a reference to a data set changed."""
+        return {
+            name: self._by_name[name].with_data_sets(raw, change) if name in self._by_name else raw
+            for name, raw in given.items()
+        }
 
 
 def is_large(value: object) -> bool:
@@ -345,7 +412,22 @@ def _declare(name: str, hint: Any, default: object, described: str) -> Input:
         schema = schema | {"default": _default(name, adapter, default)}
     elif default is None and not schema.get("nullable") and schema:
         raise ParameterError(name, "its default is None, which its type does not allow; write `| None`")
-    return Input(name, title, described, schema, required, adapter, _form(kind, schema))
+    form = _form(kind, schema)
+    return Input(name, title, described, _with_references(schema, form), required, adapter, form)
+
+
+def _is_data_sets(kind: Any) -> bool:
+    return get_origin(kind) is dict and get_args(kind) == (str, DataSet)
+
+
+def _with_references(schema: Schema, form: str) -> Schema:
+    """A schema of tables that takes references to data sets too."""
+    if form == "data sets":
+        return schema | {
+            "additionalProperties": _with_references(schema["additionalProperties"], "table"),
+            "minProperties": 1,
+        }
+    return schema | {"anyOf": [SCHEMA, *schema["anyOf"]]} if form in _TABLE_FORMS else schema
 
 
 def _default(name: str, adapter: TypeAdapter[Any], default: object) -> object:
@@ -359,6 +441,10 @@ def _default(name: str, adapter: TypeAdapter[Any], default: object) -> object:
 def _form(kind: Any, schema: Schema) -> str:
     if kind is Table:
         return "table"
+    if kind is DataSet:
+        return "data set"
+    if _is_data_sets(kind):
+        return "data sets"
     if schema.get("format") == "byte":
         return "binary"
     return "text" if schema.get("type") == "string" else "json"

@@ -11,22 +11,31 @@ from typing import Any, get_type_hints
 from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.job import Offer
+from gristmill.limits import MIB
 from gristmill.processes.authoring import DECLARATION, Declaration, Limits, Progress, where
 from gristmill.processes.docstring import parse_docstring
-from gristmill.processes.inputs import declare_inputs
+from gristmill.processes.inputs import ChangeDataSet, declare_inputs
 from gristmill.processes.outputs import TRANSMISSIONS, ProducedOutput, declare_outputs
+from gristmill.processes.run_data import Opener, RunData, no_data_sets
 
 EXECUTION_MODES = ("sync-execute", "async-execute")
 _HASH_LETTERS = 16
+# Of the memory that a run may use; the rest is for what the function makes of the answers, and for DuckDB's overshoot.
+_DUCKDB_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What a run may use: progress(percent, message), the scratch folder (made by the call), and the fetcher."""
+    """What a run may use: progress(percent, message), the scratch folder (made by the call), the fetcher, data sets.
+
+    threads: how many DuckDB may use.
+    """
 
     progress: Callable[[int, str], None]
     scratch: Callable[[], Path]
     fetcher: Fetcher
+    opener: Opener = no_data_sets
+    threads: int = 1
 
 
 class Process:
@@ -95,6 +104,11 @@ class Process:
         """The names of the inputs."""
         return frozenset(one.name for one in self._inputs.all)
 
+    @cached_property
+    def takes_data_sets(self) -> bool:
+        """Whether an input can be a data set of this API."""
+        return any(one.takes_data_sets for one in self._inputs.all)
+
     @property
     def media_types(self) -> dict[str, str]:
         """The media type of each output."""
@@ -120,12 +134,19 @@ class Process:
         Raises InvalidInputsError, TypeError where the function returned something else than it declares, and whatever
         the function raises.
         """
-        arguments = self._inputs.read(inputs, context.fetcher.get)
-        if self._inputs.progress:
-            arguments[self._inputs.progress] = Progress(context.progress)
-        if self._inputs.scratch:
-            arguments[self._inputs.scratch] = context.scratch()
-        return self._outputs.encode(self.function(**arguments))
+        memory_bytes = int(self.limits.memory_mb * MIB * _DUCKDB_SHARE)
+        with RunData(context.opener, memory_bytes=memory_bytes, threads=context.threads) as data:
+            arguments = self._inputs.read(inputs, context.fetcher.get, data)
+            data.lock()
+            if self._inputs.progress:
+                arguments[self._inputs.progress] = Progress(context.progress)
+            if self._inputs.scratch:
+                arguments[self._inputs.scratch] = context.scratch()
+            return self._outputs.encode(self.function(**arguments))
+
+    def with_data_sets(self, inputs: Mapping[str, object], change: ChangeDataSet) -> dict[str, object]:
+        """Return given inputs with each value that may be a reference to a data set changed."""
+        return self._inputs.with_data_sets(inputs, change)
 
 
 class Registry(Mapping[str, Process]):

@@ -1,0 +1,73 @@
+"""Versions as database files in the local cache, each made once from the stored Parquet, the rows in their order."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from gristmill.datasets.cache import Cache
+from gristmill.datasets.dataset import Version
+from gristmill.datasets.inference import literal
+from gristmill.datasets.store import Store
+from gristmill.limits import MIB, usable_cpus
+
+TABLE = "data"
+"""The one table of a file."""
+
+T = TypeVar("T")
+
+
+class Files:
+    """Safe for use by many threads and processes. memory_bytes: what the making of one file may use."""
+
+    def __init__(self, store: Store, cache: Cache, memory_bytes: int) -> None:
+        self._store = store
+        self._cache = cache
+        self._memory_bytes = memory_bytes
+
+    def attach(self, version: Version, attach: Callable[[Path], T]) -> tuple[T, ExitStack]:
+        """Call ``attach`` with a version's file; the file stays until the stack that is returned is closed.
+
+        A file that DuckDB refuses is damaged, and made anew. Raises NoSuchVersionError when the version's bytes are
+        gone, DamagedDataError, CacheBusyError, CacheUnusableError, and what ``attach`` raises.
+        """
+        try:
+            return self._attach(version, attach)
+        except duckdb.Error:
+            return self._attach(version, attach)
+
+    def _attach(self, version: Version, attach: Callable[[Path], T]) -> tuple[T, ExitStack]:
+        id_ = version.edition.version
+        with ExitStack() as stack:
+            path = stack.enter_context(self._cache.open(id_, lambda target: self._build(version, target)))
+            try:
+                made = attach(path)
+            except duckdb.Error:
+                self._cache.damaged(id_)
+                raise
+            return made, stack.pop_all()
+
+    def _build(self, version: Version, target: Path) -> None:
+        parquet = target.with_suffix(".parquet")
+        with parquet.open("wb") as file:
+            for chunk in self._store.blobs.read(version.blob):
+                file.write(chunk)
+        with instance(self._memory_bytes) as connection:
+            connection.execute(f"ATTACH {literal(str(target))} AS made")
+            connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
+            connection.execute("DETACH made")
+        parquet.unlink()
+
+
+def instance(memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    """A DuckDB instance that keeps to some bytes of memory, and loads nothing from elsewhere."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": min(4, usable_cpus()),
+        "memory_limit": f"{memory_bytes // MIB}MiB",
+        "temp_directory": "",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    return duckdb.connect(":memory:", config=config)

@@ -1,0 +1,73 @@
+"""Data sets in a worker: versions opened for runs and kept as long as their job is, and forgotten when deleted."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import structlog
+
+from gristmill.datasets.cache import cache_of
+from gristmill.datasets.files import TABLE, Files
+from gristmill.datasets.intake import facts_of
+from gristmill.datasets.store import Forgetter, Store
+from gristmill.errors import UnavailableError
+from gristmill.limits import MIB
+from gristmill.processes.references import Reference
+from gristmill.processes.run_data import OpenVersion
+from gristmill.processes.workspace import DataColumn
+from gristmill.settings import Settings
+from gristmill.store import Client, connect
+
+FORGET_SECONDS = 1.0
+_PAUSE_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+
+class JobData:
+    """Opens versions. unlimited: within it, files may be made that are larger than a run may write."""
+
+    def __init__(
+        self, client: Client, settings: Settings, unlimited: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._store = Store(client, settings)
+        self._files = Files(self._store, cache_of(settings), settings.dataset_query_memory_mb * MIB)
+        self._kept_us = settings.retention_seconds * 1_000_000
+        self._unlimited = unlimited
+
+    def open(
+        self, job: str, seconds: float, reference: Reference, attach: Callable[[Path, str], list[DataColumn]]
+    ) -> OpenVersion:
+        """Open a version for a job that may run for so long; waits while Redis is away, until the run's time is over.
+
+        Raises NoSuchDataSetError, NoSuchVersionError, CacheBusyError, CacheUnusableError, DamagedDataError.
+        """
+        until = time.time_ns() // 1000 + int(seconds * 1_000_000) + self._kept_us
+        while True:
+            try:
+                held = self._store.hold(reference.dataset, reference.version, job, until)
+                version = self._store.version(reference.dataset, held.version)
+                with self._unlimited():
+                    columns, file = self._files.attach(version, lambda path: attach(path, TABLE))
+            except UnavailableError:
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return OpenVersion(columns, facts_of(version.facts).rows, file, held.description.columns)
+
+
+def forget_deleted(settings: Settings, stop: threading.Event) -> None:
+    """Delete from the cache, within seconds, what has been deleted or is out of date, until told to stop."""
+    client = connect(settings)
+    store, cache = Store(client, settings), cache_of(settings)
+    forget = Forgetter(store, cache.versions, cache.drop)
+    while not stop.wait(FORGET_SECONDS):
+        try:
+            forget()
+        except UnavailableError:
+            continue
+        except Exception:
+            log.exception("deleted data sets could not be forgotten")
+    store.close()
+    client.close()

@@ -1,0 +1,73 @@
+"""References to data sets in the inputs of an execute request: ``{"dataset": "flights", "version": "..."}``."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
+from gristmill.errors import Fault, InvalidInputsError
+from gristmill.processes.schema import Schema
+
+_MEMBERS = {"dataset", "version"}
+_NAME = re.compile(NAME_PATTERN)
+_VERSION_PATTERN = "[0-9a-f]{64}"
+_VERSION = re.compile(_VERSION_PATTERN)
+
+SCHEMA: Schema = {
+    "title": "Data set",
+    "description": "A data set of this API: its newest version, or the one that is named.",
+    "type": "object",
+    "properties": {
+        "dataset": {"type": "string", "pattern": f"^{NAME_PATTERN}$", "maxLength": LONGEST_NAME},
+        "version": {"type": "string", "pattern": f"^{_VERSION_PATTERN}$"},
+    },
+    "required": ["dataset"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A data set, and its version; "" for the newest, which an accepted job never has."""
+
+    dataset: str
+    version: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """As it stands in an execute request."""
+        return {"dataset": self.dataset} | ({"version": self.version} if self.version else {})
+
+
+def is_data_set(value: object) -> bool:
+    """Return whether a given value is a reference to a data set, right or wrong; column arrays are none."""
+    return isinstance(value, dict) and "dataset" in value and not isinstance(value["dataset"], list)
+
+
+def reference_of(value: Mapping[str, object], at: str) -> Reference:
+    """Read a reference that stands at a JSON pointer. Raises InvalidInputsError."""
+    if extra := sorted(value.keys() - _MEMBERS):
+        raise _invalid(f"{at}/{extra[0]}", "is not part of a reference to a data set; it has dataset and version")
+    name, version = value["dataset"], value.get("version", "")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+        raise _invalid(f"{at}/dataset", "must be the name of a data set, such as penguins")
+    if "version" in value and not (isinstance(version, str) and _VERSION.fullmatch(version)):
+        raise _invalid(f"{at}/version", "must be the id of a version: 64 digits and letters from a to f")
+    return Reference(name, str(version))
+
+
+def references_in(inputs: object) -> Iterator[Reference]:
+    """The references in the inputs of an accepted job, at any place where an input may have them."""
+    values = inputs.values() if isinstance(inputs, dict) else ()
+    for value in values:
+        inner: list[Any] = list(value.values()) if isinstance(value, dict) and not is_data_set(value) else [value]
+        for one in inner:
+            if is_data_set(one) and one.keys() <= _MEMBERS:
+                try:
+                    yield reference_of(one, "")
+                except InvalidInputsError:
+                    continue
+
+
+def _invalid(pointer: str, detail: str) -> InvalidInputsError:
+    return InvalidInputsError(f"{pointer} {detail}", faults=[Fault(pointer, detail)])
