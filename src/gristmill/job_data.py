@@ -1,29 +1,23 @@
-"""Data sets in a worker: versions opened for runs and kept as long as their job is, and forgotten when deleted."""
+"""Data sets for the runs of one child: versions opened from the cache, and kept in Redis as long as their job is."""
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import structlog
-
 from gristmill.datasets.cache import cache_of
 from gristmill.datasets.files import TABLE, Files
 from gristmill.datasets.intake import facts_of
-from gristmill.datasets.store import Forgetter, Store
+from gristmill.datasets.store import Store
 from gristmill.errors import UnavailableError
 from gristmill.limits import MIB
 from gristmill.processes.references import Reference
 from gristmill.processes.run_data import OpenVersion
 from gristmill.processes.workspace import DataColumn
 from gristmill.settings import Settings
-from gristmill.store import Client, connect
+from gristmill.store import Client
 
-FORGET_SECONDS = 1.0
 _PAUSE_SECONDS = 0.2
-
-log = structlog.get_logger()
 
 
 class JobData:
@@ -55,19 +49,3 @@ class JobData:
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return OpenVersion(columns, facts_of(version.facts).rows, file, held.description.columns)
-
-
-def forget_deleted(settings: Settings, stop: threading.Event) -> None:
-    """Delete from the cache, within seconds, what has been deleted or is out of date, until told to stop."""
-    client = connect(settings)
-    store, cache = Store(client, settings), cache_of(settings)
-    forget = Forgetter(store, cache.versions, cache.drop)
-    while not stop.wait(FORGET_SECONDS):
-        try:
-            forget()
-        except UnavailableError:
-            continue
-        except Exception:
-            log.exception("deleted data sets could not be forgotten")
-    store.close()
-    client.close()

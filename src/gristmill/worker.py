@@ -18,9 +18,9 @@ import structlog
 
 from gristmill import __version__
 from gristmill.children import Children
+from gristmill.datasets.forgetter import forget_deleted
 from gristmill.errors import ConfigurationError
 from gristmill.job import Lost, Offer
-from gristmill.job_data import forget_deleted
 from gristmill.jobs import new_worker_id
 from gristmill.limits import MIB, OwnMemory, container_memory_bytes, usable_cpus
 from gristmill.link import Broken, Dead, Link, Registered

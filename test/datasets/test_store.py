@@ -14,7 +14,8 @@ from support.proxy import LossyProxy
 
 from gristmill.datasets.blobs import LIBRARY
 from gristmill.datasets.dataset import Conditions
-from gristmill.datasets.store import Forgetter, Store
+from gristmill.datasets.forgetter import Forgetter
+from gristmill.datasets.store import Store
 from gristmill.errors import (
     GristmillError,
     InvalidRequestError,

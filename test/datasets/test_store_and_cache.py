@@ -8,7 +8,8 @@ import pytest
 
 from gristmill.datasets.cache import Cache
 from gristmill.datasets.dataset import NewVersion
-from gristmill.datasets.store import Forgetter, Store
+from gristmill.datasets.forgetter import Forgetter
+from gristmill.datasets.store import Store
 from gristmill.errors import NoSuchDataSetError
 from gristmill.settings import Settings
 from gristmill.store import connect

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from gristmill.datasets.cache import Cache, cache_of
+from gristmill.datasets.forgetter import Forgetter
 from gristmill.datasets.intake import Intake
-from gristmill.datasets.store import Forgetter, Store
+from gristmill.datasets.store import Store
 from gristmill.datasets.tables import Tables
 from gristmill.settings import Settings
 from gristmill.store import Client

@@ -6,7 +6,7 @@ The table of all keys, and the fields of a record, stand at the top of ``dataset
 import io
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -268,26 +268,6 @@ class Store:
     def missing(self, versions: Iterable[str]) -> frozenset[str]:
         """Those of the versions that no data set has."""
         return frozenset(version.decode() for version in self._library.call("missing", *versions))
-
-
-class Forgetter:
-    """Tells a cache which versions are gone; call it every second or so: it costs one small read."""
-
-    def __init__(self, store: Store, cached: Callable[[], Iterable[str]], drop: Callable[[str], None]) -> None:
-        self._store = store
-        self._cached = cached
-        self._drop = drop
-        self._epoch = -1
-
-    def __call__(self) -> bool:
-        """Drop what is gone; returns whether anything may have gone since the last call."""
-        epoch = self._store.epoch()
-        if epoch == self._epoch:
-            return False
-        for version in self._store.missing(self._cached()):
-            self._drop(version)
-        self._epoch = epoch
-        return True
 
 
 def _new_change() -> str:

@@ -1,0 +1,247 @@
+"""Data sets as inputs: described, read by reference or value, asked in SQL, as tables of arrays."""
+
+import datetime
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gristmill.datasets.columns import kind_of
+from gristmill.datasets.descriptions import ColumnText
+from gristmill.errors import InvalidInputsError, NoSuchDataSetError
+from gristmill.fetch import Fetcher
+from gristmill.processes import DataColumn, DataSet, Process, RunContext, Table, process
+from gristmill.processes.references import Reference, is_data_set, reference_of, references_in
+from gristmill.processes.run_data import OpenVersion, RunData
+from gristmill.settings import Settings
+
+VERSION = "ab" * 32
+
+
+@process
+def whole(table: DataSet) -> list[list[int | float | str | None]]:
+    """All rows."""
+    return [list(row) for row in table.query(f"SELECT * FROM {table.sql}").fetchall()]
+
+
+@process
+def heads(tables: dict[str, DataSet], more: Table | None = None) -> list[str]:
+    """Columns of each."""
+    assert more is None or more.rows
+    return [f"{name}.{column.label}" for name, one in tables.items() for column in one.columns]
+
+
+def opener(folder: Path) -> Any:
+    """Opens the version ``abab...`` of ``birds`` from a database file."""
+
+    def open_version(reference: Reference, attach: Any) -> OpenVersion:
+        if reference.dataset != "birds":
+            raise NoSuchDataSetError(f"There is no data set {reference.dataset!r}.")
+        file = folder / "birds.db"
+        if not file.exists():
+            with duckdb.connect(str(file)) as made:
+                made.execute("CREATE TABLE data AS SELECT 3.5 AS mass, 'Adélie' AS \"the species\"")
+        return OpenVersion(attach(file, "data"), 1, ExitStack(), {"mass": ColumnText("Body mass.", "kg")})
+
+    return open_version
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> RunContext:
+    return RunContext(lambda *_: None, lambda: tmp_path, Fetcher(Settings()), opener(tmp_path))
+
+
+def run(function: Any, context: RunContext, **inputs: Any) -> str:
+    (output,) = Process(function, "source").run(inputs, context)
+    return output.data.decode()
+
+
+def test_an_input_of_data_sets_says_so_in_the_description() -> None:
+    described = Process(whole, "source").describe()["inputs"]["table"]["schema"]["anyOf"]  # type: ignore[index]
+
+    assert [form["title"] for form in described] == [
+        "Data set", "Columns and rows", "Row objects", "Column arrays", "CSV",
+    ]  # fmt: skip
+    assert described[0]["required"] == ["dataset"]
+    tables = Process(heads, "source").describe()["inputs"]["tables"]["schema"]  # type: ignore[index]
+    assert tables["additionalProperties"]["anyOf"][0]["title"] == "Data set"
+    assert tables["minProperties"] == 1
+
+
+def test_a_stored_version_is_asked_where_it_lies(context: RunContext) -> None:
+    assert run(whole, context, table={"dataset": "birds", "version": VERSION}) == '[[3.5,"Adélie"]]'
+
+
+def test_what_is_said_about_columns_comes_with_them(context: RunContext) -> None:
+    inputs = {"one": {"dataset": "birds", "version": VERSION}, "two": {"x": [1]}}
+
+    assert run(heads, context, tables=inputs) == '["one.mass (kg)","one.the species","two.x"]'
+
+
+def test_a_table_that_came_with_the_request_is_asked_in_the_same_way(context: RunContext) -> None:
+    rows = [[1, "a", 1.5], [None, None, "NaN"]]
+
+    answer = run(whole, context, table={"columns": ["x", "select", "😀"], "rows": rows})
+
+    assert answer == '[[1,"a",1.5],[null,null,"NaN"]]'
+
+
+@pytest.mark.parametrize(
+    ("table", "pointer", "said"),
+    [
+        ({"dataset": "absent"}, "/inputs/table/dataset", "no data set 'absent'"),
+        ({"dataset": 7}, "/inputs/table/dataset", "such as penguins"),
+        ({"dataset": "../x"}, "/inputs/table/dataset", "such as penguins"),
+        ({"dataset": "birds", "version": "latest"}, "/inputs/table/version", "64"),
+        ({"dataset": "birds", "versoin": VERSION}, "/inputs/table/versoin", "dataset and version"),
+        ({"a": [1], "A": [2]}, "/inputs/table", "does not tell apart"),
+        ({"a": [1, 2], "b": [1]}, "/inputs/table", "equally long"),
+    ],
+)
+def test_what_cannot_be_read_says_where_and_why(context: RunContext, table: Any, pointer: str, said: str) -> None:
+    with pytest.raises(InvalidInputsError) as caught:
+        run(whole, context, table=table)
+
+    (fault,) = caught.value.faults
+    assert fault.pointer == pointer
+    assert said in fault.detail
+
+
+@pytest.mark.parametrize("tables", [{}, [], "x", {"a": {"x": [1]}, "A": {"x": [1]}}])
+def test_several_data_sets_need_names_that_sql_tells_apart(context: RunContext, tables: Any) -> None:
+    with pytest.raises(InvalidInputsError, match="/inputs/tables"):
+        run(heads, context, tables=tables)
+
+
+def test_references_are_checked_in_form_before_the_run() -> None:
+    whole_process = Process(whole, "source")
+
+    whole_process.check({"table": {"dataset": "birds"}})
+    with pytest.raises(InvalidInputsError, match="/inputs/table/dataset"):
+        whole_process.check({"table": {"dataset": "No"}})
+
+
+def test_column_arrays_may_have_a_column_called_dataset(context: RunContext) -> None:
+    assert run(whole, context, table={"dataset": ["x"], "version": [1]}) == '[["x",1]]'
+
+
+def test_the_references_of_a_job_are_found_where_inputs_have_them() -> None:
+    one, two = {"dataset": "a", "version": VERSION}, {"dataset": "b", "version": VERSION}
+
+    found = list(references_in({"table": one, "tables": {"x": two, "y": {"v": [1]}}, "n": 1, "t": {"dataset": ["z"]}}))
+
+    assert found == [Reference("a", VERSION), Reference("b", VERSION)]
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_any_value_is_a_reference_or_none_or_a_fault(value: Any) -> None:
+    if is_data_set(value):
+        with pytest.raises(InvalidInputsError) if set(value) - {"dataset", "version"} else ExitStack():
+            assert reference_of(value, "")
+    list(references_in(value))
+
+
+def test_statements_of_a_run_reach_nothing_but_its_tables(context: RunContext, tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+
+    @process
+    def reaches(table: DataSet) -> str:
+        """Read a file."""
+        return str(table.query(f"FROM read_csv('{tmp_path}/secret.csv')").fetchall())
+
+    with pytest.raises(duckdb.PermissionException):
+        run(reaches, context, table={"x": [1]})
+
+
+def test_all_types_come_as_arrays_with_their_nulls() -> None:
+    with RunData() as data:
+        made = data.given("t", Table.from_columns({"x": [1]}))
+        made.query("""CREATE TABLE types AS SELECT * FROM (VALUES
+            (true, 1::UTINYINT, 18446744073709551615::UBIGINT, 1.5::FLOAT, 12.25::DECIMAL(9, 2), 'a', DATE '2020-01-02',
+             TIMESTAMP '2020-01-02 03:04:05', TIMESTAMPTZ '2020-01-02 03:04:05+02', TIME '01:02:03',
+             INTERVAL 90 MINUTE, 'ab'::BLOB, 'c0ffee00-0000-0000-0000-000000000000'::UUID, [1, 2], {'k': 1}),
+            (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL))
+            types(bo, ti, ub, fl, de, te, da, ts, tz, tm, iv, bl, uu, li, st)""")
+        columns = [DataColumn(*row) for row in _described(made)]
+        table = DataSet(made._connection, "types", columns, 2).table()
+
+        found = {column.name: (column.kind, column.cells()) for column in table.columns}
+
+    assert found == {
+        "bo": ("boolean", [True, None]),
+        "ti": ("integer", [1, None]),
+        "ub": ("number", [18446744073709551615.0, None]),
+        "fl": ("number", [1.5, None]),
+        "de": ("number", [12.25, None]),
+        "te": ("string", ["a", None]),
+        "da": ("datetime", ["2020-01-02T00:00:00.000000Z", None]),
+        "ts": ("datetime", ["2020-01-02T03:04:05.000000Z", None]),
+        "tz": ("datetime", ["2020-01-02T01:04:05.000000Z", None]),
+        "tm": ("string", ["01:02:03", None]),
+        "iv": ("string", ["01:30:00", None]),
+        "bl": ("string", ["YWI=", None]),
+        "uu": ("string", ["c0ffee00-0000-0000-0000-000000000000", None]),
+        "li": ("string", ["[1,2]", None]),
+        "st": ("string", ['{"k":1}', None]),
+    }
+
+
+def _described(data: DataSet) -> list[tuple[str, str, Any]]:
+    return [(row[0], row[1], kind_of(row[1])) for row in data.query("DESCRIBE types").fetchall()]
+
+
+def test_a_column_is_loaded_when_it_is_first_asked_for() -> None:
+    loaded: list[str] = []
+    whole_table = Table.from_columns({"a": [1, 2], "b": [3, 4]})
+
+    def load(name: str) -> Any:
+        loaded.append(name)
+        return whole_table.column(name)
+
+    table = Table.loaded(("a", "b"), 2, load)
+
+    assert ("a" in table, "c" in table, list(table), len(table), table.rows) == (True, False, ["a", "b"], 2, 2)
+    assert loaded == []
+    assert table["b"].tolist() == [3, 4]
+    assert table["b"].tolist() == [3, 4]
+    assert loaded == ["b"]
+    assert table == whole_table
+
+
+CELLS = {
+    "integer": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "number": st.none() | st.floats(),
+    "boolean": st.none() | st.booleans(),
+    "string": st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+    "datetime": st.none() | st.datetimes().map(datetime.datetime.isoformat),
+}
+
+
+@given(st.data())
+def test_any_table_that_is_given_comes_back_from_the_database_the_same(data: st.DataObject) -> None:
+    rows = data.draw(st.integers(0, 4))
+    kinds = data.draw(st.lists(st.sampled_from(list(CELLS)), min_size=1, max_size=4))
+    cells = [data.draw(st.lists(CELLS[kind], min_size=rows, max_size=rows)) for kind in kinds]
+    given_table = Table.from_json(
+        {
+            "columns": [{"name": f"{kind} {number}", "type": kind} for number, kind in enumerate(kinds)],
+            "rows": [[_json(column[row]) for column in cells] for row in range(rows)],
+        }
+    )
+
+    assert DataSet.of(given_table).table() == given_table
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, float) and not np.isfinite(value):
+        return "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
