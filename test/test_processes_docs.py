@@ -32,7 +32,7 @@ def offered(tmp_path: Path) -> dict[str, Process]:
 
 
 def test_every_example_is_a_process(offered: dict[str, Process]) -> None:
-    assert {"celsius", "frost_days", "straight_line", "longest_word"} <= set(offered)
+    assert {"celsius", "frost_days", "mean_by", "straight_line", "longest_word"} <= set(offered)
 
 
 def test_the_first_example_is_described_as_the_page_says(offered: dict[str, Process]) -> None:
@@ -48,6 +48,21 @@ def test_the_example_of_several_outputs_gives_them(offered: dict[str, Process]) 
     assert [one.name for one in outputs] == ["slope", "offset", "residuals", "plot"]
     assert json.loads(outputs[0].data) == pytest.approx(2)
     assert outputs[3].media_type == "image/svg+xml"
+
+
+def test_the_example_that_asks_a_data_set_answers(offered: dict[str, Process]) -> None:
+    (output,) = offered["mean_by"].run(
+        {"table": {"x": [1, 2, 6], "g": ["a", "a", "b"]}, "column": "x", "by": "g"}, CONTEXT
+    )
+
+    assert json.loads(output.data)["rows"] == [["a", 1.5], ["b", 6.0]]
+
+
+def test_every_way_to_name_a_data_set_on_the_page_is_one(offered: dict[str, Process]) -> None:
+    forms = re.search(r"or by reference:\n\n```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert forms
+    for line in forms[1].splitlines():
+        offered["mean_by"].check({"column": "x", "by": "g"} | json.loads(line))
 
 
 def test_every_form_of_a_table_on_the_page_is_one() -> None:

@@ -1,9 +1,10 @@
-"""The sample job of ``gristmill up --demo``: a histogram of a real table, by the public API alone."""
+"""The sample of ``gristmill up --demo``: a real table uploaded, and two jobs on it, by the public API alone."""
 
 import json
 import shlex
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +17,71 @@ from rich.table import Table
 from gristmill.errors import GristmillError
 from gristmill.samples import penguins
 
-COLUMN, BINS = "body_mass_g", 12
+NAME, COLUMN, BINS = "penguins", "body_mass_g", 12
+PICTURE = "gristmill-histogram.png"
 JOB_SECONDS = 120
 BAR_WIDTH = 40
-SUMMARY_REQUEST = "gristmill-summary.json"
+# What is said about the sample: it makes labels and lists readable.
+DESCRIPTION = {
+    "title": "Palmer penguins",
+    "source": "Palmer Station LTER, by A. Horst, A. Hill and K. Gorman (palmerpenguins)",
+    "licence": "CC0-1.0",
+    "columns": {
+        "bill_length_mm": {"unit": "mm"},
+        "bill_depth_mm": {"unit": "mm"},
+        "flipper_length_mm": {"unit": "mm"},
+        "body_mass_g": {"unit": "g"},
+    },
+}
 
 
 class DemoError(GristmillError):
-    """The sample job did not end as it should."""
+    """The sample jobs did not end as they should."""
 
 
 def run_demo(url: str, console: Console, folder: Path | None = None) -> None:
-    """Submit the job, show its progress, print its result, write its picture to ``folder`` (default: the current one).
+    """Upload the table, run two jobs on it, show their results, write a picture to ``folder`` (default: this one).
 
     Raises DemoError, httpx.HTTPError, OSError when the folder is not writable.
     """
     folder = folder or Path.cwd()
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-        job = _submit(client, console)
+        _upload(client, console)
+        job = _submit(client, console, "summary", {})
         _follow(client, job, console)
-        document = _ok(client.get(f"/jobs/{job}/results", params={"f": "json"})).json()
-        _print_histogram(document, console)
+        _print_summary(_document(client, job), console)
+        job = _submit(client, console, "histogram", {"column": COLUMN, "bins": BINS})
+        _follow(client, job, console)
+        _print_histogram(_document(client, job), console)
         picture = _save_picture(client, job, folder)
     console.print(f"Picture: {_near(picture)}")
-    (folder / SUMMARY_REQUEST).write_text(
-        json.dumps({"inputs": {"table": penguins()}, "response": "document"}), encoding="utf-8"
+    _print_next(url, job, console)
+
+
+def _upload(client: httpx.Client, console: Console) -> None:
+    console.print("\nSample data: 344 penguins of three species (Palmer Station LTER, CC0).")
+    headers = {"Content-Type": "text/csv"}
+    answer = _ok(client.put(f"/datasets/{NAME}", params={"null": ["NA", ""]}, content=penguins(), headers=headers))
+    _ok(client.patch(f"/datasets/{NAME}", json=DESCRIPTION))
+    told = answer.json()
+    how = "a new version" if answer.status_code == HTTPStatus.CREATED else "the version that is there"
+    console.print(
+        f"PUT /datasets/{NAME} -> {answer.status_code}, {how}: "
+        f"{told['rows']} rows, {len(told['columns'])} columns, version {told['version'][:12]}…"
     )
-    _print_next(url, job, folder / SUMMARY_REQUEST, console)
 
 
-def _submit(client: httpx.Client, console: Console) -> str:
-    console.print(f"\nSample job: a histogram of {COLUMN} of 344 penguins (Palmer Station LTER, CC0).")
-    body = {"inputs": {"table": penguins(), "column": COLUMN, "bins": BINS}, "response": "document"}
-    answer = _ok(client.post("/processes/histogram/execution", json=body, headers={"Prefer": "respond-async"}))
+def _submit(client: httpx.Client, console: Console, process: str, inputs: dict[str, Any]) -> str:
+    body = {"inputs": {"table": {"dataset": NAME}} | inputs}
+    answer = _ok(client.post(f"/processes/{process}/execution", json=body, headers={"Prefer": "respond-async"}))
     job = str(answer.json()["jobID"])
-    console.print(f"POST /processes/histogram/execution -> {answer.status_code}, job {job}")
+    console.print(f"\nPOST /processes/{process}/execution -> {answer.status_code}, job {job}")
     return job
+
+
+def _document(client: httpx.Client, job: str) -> dict[str, Any]:
+    document: dict[str, Any] = _ok(client.get(f"/jobs/{job}/results", params={"f": "json"})).json()
+    return document
 
 
 def _follow(client: httpx.Client, job: str, console: Console) -> None:
@@ -74,6 +104,20 @@ def _follow(client: httpx.Client, job: str, console: Console) -> None:
         raise DemoError(f"job {job} {status}: {state.get('message', '')}")
 
 
+def _print_summary(document: dict[str, Any], console: Console) -> None:
+    made = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for head in ("column", "type", "nulls", "distinct", "least", "mean", "greatest"):
+        made.add_column(head, justify="left" if head in {"column", "type"} else "right")
+    for column in document["columns"]:
+        numbers = (_short(column[name]) for name in ("minimum", "mean", "maximum"))
+        made.add_row(column["name"], column["type"], str(column["nulls"]), str(column["distinct"]), *numbers)
+    console.print(made)
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
 def _print_histogram(document: dict[str, Any], console: Console) -> None:
     histogram = document["histogram"]
     histogram = histogram.get("value", histogram)
@@ -90,22 +134,22 @@ def _print_histogram(document: dict[str, Any], console: Console) -> None:
 
 def _save_picture(client: httpx.Client, job: str, folder: Path) -> Path:
     answer = _ok(client.get(f"/jobs/{job}/results/plot"))
-    path = folder / "gristmill-histogram.png"
+    path = folder / PICTURE
     path.write_bytes(answer.content)
     return path
 
 
-def _print_next(url: str, job: str, request: Path, console: Console) -> None:
+def _print_next(url: str, job: str, console: Console) -> None:
     command = shlex.quote(_near(Path(sys.argv[0]))) if Path(sys.argv[0]).name == "gristmill" else "gristmill"
-    post = f"curl -s {url}/processes/summary/execution -H 'Content-Type: application/json'"
+    rows = f"curl -sG {url}/datasets/{NAME}/rows"
+    post = f"curl -s {url}/processes/histogram/execution -H 'Content-Type: application/json'"
+    ask = json.dumps({"inputs": {"table": {"dataset": NAME}, "column": "species"}, "response": "document"})
     tries = (
-        ("what is offered", f"curl -s {url}/processes"),
-        ("the summary of all columns", f"{post} -d @{shlex.quote(str(request))}"),
-        (
-            "the same of a table of your own",
-            post + """ -d '{"inputs": {"table": "x,y\\n1,4\\n2,9"}, "response": "document"}'""",
-        ),
-        ("the job's state", f"curl -s {url}/jobs/{job}"),
+        ("the data set: its columns, its versions", f"curl -s {url}/datasets/{NAME}"),
+        ("the heaviest birds", f"{rows} --data-urlencode 'filter={COLUMN} > 6000' -d sortby=-{COLUMN}"),
+        ("a histogram of another column", f"{post} -d '{ask}'"),
+        ("where the last result came from", f"curl -s {url}/jobs/{job}/prov"),
+        ("what else is offered", f"curl -s {url}/processes"),
         ("the latest jobs", f"{command} jobs list"),
     )
     console.print("\nTry next, in another terminal:")

@@ -151,11 +151,13 @@ def _works(url: str, text: str) -> bool:
 
 
 @pytest.mark.slow
-def test_the_demo_does_a_real_job_shows_its_result_and_leaves_no_process(start: Start) -> None:
+def test_the_demo_uploads_a_table_runs_jobs_on_it_shows_their_results_and_leaves_no_process(start: Start) -> None:
     up = start("--demo", "--exit-after-demo", "--port", "0")
 
     assert up.wait() == 0, up.output
-    assert "successful" in up.output
+    assert "PUT /datasets/penguins -> 201, a new version: 344 rows, 8 columns" in up.output
+    assert up.output.count("successful") >= 2
+    assert re.search(r"body_mass_g +integer +2 +94 +2700 +4,202 +6300", up.output), up.output
     assert re.search(r"2,700 to 3,000 +9 +█+", up.output), up.output
     assert (up.folder / "gristmill-histogram.png").read_bytes().startswith(b"\x89PNG")
     assert "curl -s http://127.0.0.1:" in up.output
