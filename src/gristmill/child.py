@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import structlog
 
 from gristmill import logs
+from gristmill.datasets.cache import Cache, cache_of
 from gristmill.errors import (
     CacheUnusableError,
     FetchError,
@@ -63,6 +64,7 @@ class Plan:
     slots: Slots
     registry: Registry
     offers: tuple[Offer, ...]
+    cache: Cache
 
 
 def prepare(text: str) -> tuple[Facts, Run]:
@@ -80,6 +82,7 @@ def prepare(text: str) -> tuple[Facts, Run]:
         slots=Slots(*told["slots"]),
         registry=registry,
         offers=registry.offers(told["release"]),
+        cache=cache_of(settings),  # here, for a child's working directory is another one
     )
     largest = max(registry.values(), key=lambda process: process.limits.memory_mb)
     facts = {
@@ -132,7 +135,7 @@ class Child:
         self._slot = plan.slots.slot(birth.slot)
         self._jobs = Jobs(connect(plan.settings), plan.settings, plan.release)
         self._fetcher = Fetcher(plan.settings)
-        self._data = JobData(self._jobs.client, plan.settings, place.unlimited)
+        self._data = JobData(self._jobs.client, plan.settings, plan.cache, place.unlimited)
         self._log = log.bind(worker=plan.worker, child=self.name)
         self._left = plan.settings.child_jobs
         self._pause = 0.0

@@ -18,7 +18,12 @@ PROCESSES = Path(__file__).parent / "data_set_processes"
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    settings = {"PROCESSES": str(PROCESSES), "DATASET_FREE_BYTES": "0", "DATASET_VERSIONS": "1"}
+    settings = {
+        "PROCESSES": str(PROCESSES),
+        "DATASET_FREE_BYTES": "0",
+        "DATASET_VERSIONS": "1",
+        "DATA_FOLDER": "data",  # relative, as by default: a child runs in another folder
+    }
     with RunningSystem(tmp_path_factory.mktemp("system"), settings=settings) as running:
         yield running
 
