@@ -52,7 +52,8 @@ class Result:
 def select(tables: Mapping[str, DataSet], query: str, limit: int, name: str = "query") -> Result:
     """Run a user's SELECT over the data sets of a run, and keep at most ``limit`` of its rows.
 
-    Raises InvalidInputsError that names the input where the statement is not allowed, or fails.
+    Raises InvalidInputsError that names the input where the statement is not allowed, or fails; and duckdb.Error where
+    that is not the statement's fault, as with too little memory.
     """
     data = next(iter(tables.values()))
     text = _checked(data, query, name)
@@ -61,9 +62,7 @@ def select(tables: Mapping[str, DataSet], query: str, limit: int, name: str = "q
     except _NOT_THE_QUERYS:
         raise
     except duckdb.PermissionException as error:
-        raise wrong_input(
-            name, f"can read the tables {', '.join(tables)}, and no files, network or settings"
-        ) from error
+        raise wrong_input(name, f"can read the tables {', '.join(tables)}, and no files and no network") from error
     except duckdb.Error as error:
         said = explained(error, text, lines_before=1)
         if isinstance(error, duckdb.CatalogException):
@@ -78,6 +77,8 @@ def _checked(data: DataSet, query: str, name: str) -> str:
     """The query without the semicolon at its end; raises InvalidInputsError where it is not what is allowed."""
     try:
         statements = data.statements(query)
+    except _NOT_THE_QUERYS:
+        raise
     except duckdb.Error as error:
         raise wrong_input(name, explained(error, query)) from error
     if len(statements) != 1:
@@ -90,7 +91,7 @@ def _checked(data: DataSet, query: str, name: str) -> str:
     text = _without_end(query)
     try:
         wrapped = data.statements(f"FROM (\n{text}\n)")
-    except duckdb.Error as error:
+    except duckdb.ParserException as error:
         raise _refused(name, "is not a statement that only reads") from error
     if len(wrapped) != 1 or wrapped[0].type not in _READING:
         raise _refused(name, "is not a statement that only reads")
