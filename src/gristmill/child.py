@@ -37,6 +37,7 @@ from gristmill.jobs import Jobs
 from gristmill.limits import MIB, OwnMemory, usable_cpus
 from gristmill.processes import Process as ProcessDefinition
 from gristmill.processes import ProducedOutput, Registry, RunContext, load_registry, preload
+from gristmill.processes.workspace import Spare
 from gristmill.settings import Settings
 from gristmill.slots import Slots
 from gristmill.store import connect
@@ -137,6 +138,7 @@ class Child:
         self._fetcher = Fetcher(plan.settings)
         self._data = JobData(self._jobs.client, plan.settings, plan.cache, place.unlimited)
         self._log = log.bind(worker=plan.worker, child=self.name)
+        self._spare = Spare()
         self._left = plan.settings.child_jobs
         self._pause = 0.0
         self._is_settled = False
@@ -218,6 +220,7 @@ class Child:
             )
         if following is None:
             self._slot.idle()
+            self._spare.renew()
         return following
 
     def _run(self, process: ProcessDefinition, attempt: Attempt) -> tuple[list[ProducedOutput], Finish]:
@@ -249,6 +252,7 @@ class Child:
             fetcher=self._fetcher,
             opener=partial(self._data.open, attempt.job_id, process.limits.seconds),
             threads=max(1, usable_cpus() // self._plan.slots.count),
+            workspace=self._spare.take,
         )
         self._context = context
         return context

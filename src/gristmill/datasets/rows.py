@@ -124,13 +124,15 @@ def limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[N
         yield
     except duckdb.InterruptException as error:
         raise QueryLimitError(
-            f"The query took longer than {seconds:g} s, the limit of a request, and was stopped. Ask for fewer rows "
-            "or groups, or for less of the table by a filter (setting GRISTMILL_DATASET_QUERY_SECONDS)."
+            f"The query took longer than {seconds:g} s, the limit of a request, and was stopped (setting "
+            "GRISTMILL_DATASET_QUERY_SECONDS). Ask for fewer rows or groups, for less of the table by a filter, or run "
+            "it as a job of the process sql or groupby."
         ) from error
     except duckdb.OutOfMemoryException as error:
         raise QueryLimitError(
             "The query needs more memory than there is for the queries of an API process (setting "
-            "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask for fewer groups or columns, or for less of the table by a filter."
+            "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask for fewer groups or columns, for less of the table by a filter, "
+            "or run it as a job of the process sql or groupby."
         ) from error
     except duckdb.IOException as error:
         if os.strerror(errno.ENOSPC) not in str(error):
