@@ -103,9 +103,9 @@ def test_files_are_made_without_the_limits_of_the_run(shelf: Shelf, client: Clie
 
     @contextlib.contextmanager
     def unlimited() -> Iterator[None]:
-        before = set(cache.glob("*.db"))
+        before = set(cache.glob("*.data"))
         yield
-        made_within.append(bool(set(cache.glob("*.db")) - before))
+        made_within.append(bool(set(cache.glob("*.data")) - before))
 
     total(JobData(client, settings, cache_of(settings), unlimited), put(shelf, 5))
 

@@ -73,9 +73,15 @@ def number(connection: duckdb.DuckDBPyConnection, statement: Statement, *, secon
 
 
 def write(
-    connection: duckdb.DuckDBPyConnection, statement: Statement, path: Path, kind: FileFormat, *, seconds: float
+    connection: duckdb.DuckDBPyConnection,
+    statement: Statement,
+    path: Path,
+    kind: FileFormat,
+    *,
+    seconds: float,
+    coding: str = "",
 ) -> int:
-    """Write the rows of a statement to a file; returns how many there are.
+    """Write the rows of a statement to a file; returns how many there are. coding: of CSV, "zstd" or "gzip".
 
     Raises QueryLimitError, QueryValueError, StorageFullError.
     """
@@ -88,8 +94,9 @@ def write(
         ]
         at_most = "" if statement.limit is None else f" LIMIT {statement.limit}"
         target = str(path).replace("'", "''")
+        options = f"{_OPTIONS[kind]}, COMPRESSION {coding}" if coding else _OPTIONS[kind]
         (row,) = connection.execute(
-            f"COPY (SELECT {', '.join(shown)} FROM {inner}{at_most}) TO '{target}' ({_OPTIONS[kind]})", statement.values
+            f"COPY (SELECT {', '.join(shown)} FROM {inner}{at_most}) TO '{target}' ({options})", statement.values
         ).fetchall()
     return int(row[0])
 
