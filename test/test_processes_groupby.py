@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gristmill.errors import InvalidInputsError
 from gristmill.processes import DataSet, Progress
 from gristmill.processes.groupby import MOST_GROUPS, GroupOutputs, groupby
-from gristmill.processes.table import Column, Table
+from gristmill.processes.table import Column, Kind, Table
 from gristmill.processes.workspace import Workspace
 
 
@@ -35,6 +35,7 @@ def picture(outputs: GroupOutputs) -> str:
     return outputs["plot_svg"].decode()
 
 
+KINDS: dict[str, Kind] = {"g": "string", "h": "integer", "x": "number"}
 CELLS = st.one_of(st.none(), st.sampled_from([math.nan, math.inf]), st.floats(-1e6, 1e6))
 
 
@@ -46,7 +47,7 @@ def test_metrics_are_those_of_the_finite_values_of_each_group(given: list[tuple[
         by_group[text, number] += [value] if value is not None and math.isfinite(value) else []
     table = Table(
         Column.of(name, [one[place] for one in given], kind)
-        for place, (name, kind) in enumerate({"g": "string", "h": "integer", "x": "number"}.items())
+        for place, (name, kind) in enumerate(KINDS.items())
     )
 
     found = rows(run(table, ["g", "h"], "mean(x), count(x), median(x), stddev(x), max(x)", sort="g"))

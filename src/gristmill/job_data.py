@@ -9,7 +9,7 @@ from gristmill.datasets.cache import cache_of
 from gristmill.datasets.files import TABLE, Files
 from gristmill.datasets.intake import facts_of
 from gristmill.datasets.store import Store
-from gristmill.errors import UnavailableError
+from gristmill.errors import CacheBusyError, UnavailableError
 from gristmill.limits import MIB
 from gristmill.processes.references import Reference
 from gristmill.processes.run_data import OpenVersion
@@ -34,9 +34,10 @@ class JobData:
     def open(
         self, job: str, seconds: float, reference: Reference, attach: Callable[[Path, str], list[DataColumn]]
     ) -> OpenVersion:
-        """Open a version for a job that may run for so long; waits while Redis is away, until the run's time is over.
+        """Open a version for a job that may run for so long.
 
-        Raises NoSuchDataSetError, NoSuchVersionError, CacheBusyError, CacheUnusableError, DamagedDataError.
+        Waits while Redis is away or the cache is full of what others use: the run's time limit ends it. Raises
+        NoSuchDataSetError, NoSuchVersionError, CacheUnusableError, DamagedDataError.
         """
         until = time.time_ns() // 1000 + int(seconds * 1_000_000) + self._kept_us
         while True:
@@ -45,7 +46,7 @@ class JobData:
                 version = self._store.version(reference.dataset, held.version)
                 with self._unlimited():
                     columns, file = self._files.attach(version, lambda path: attach(path, TABLE))
-            except UnavailableError:
+            except (UnavailableError, CacheBusyError):
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return OpenVersion(columns, facts_of(version.facts).rows, file, held.description.columns)

@@ -78,6 +78,12 @@ class Cache:
         if locks.mark(self._lock(version), _DROP):
             self._evict(version)
 
+    def is_unwanted(self, version: str) -> bool:
+        """Whether a version's file is to go as soon as nobody uses it: who has it only for later should let it go."""
+        with suppress(OSError):
+            return Path(self._lock(version)).stat().st_size > 0
+        return False
+
     def versions(self) -> frozenset[str]:
         """The versions that have a file here."""
         return frozenset(path.stem for path in self.folder.glob("*.db"))
@@ -203,15 +209,20 @@ class Cache:
                 "GRISTMILL_DATASET_CACHE_BYTES."
             )
         tries = _tries(deadline, "The cache is full of data that is in use (GRISTMILL_DATASET_CACHE_BYTES)")
+        is_asked_for = False
         while True:
             next(tries)
             with self._alone(deadline):
-                if self._evict_until(most) <= most:
+                if self._evict_until(most, ask=not is_asked_for) <= most:
                     yield
                     return
+            is_asked_for = True
 
-    def _evict_until(self, most_bytes: int) -> int:
-        """Delete files that nobody uses, the longest not asked for first; returns the bytes that are left."""
+    def _evict_until(self, most_bytes: int, *, ask: bool = False) -> int:
+        """Delete files that nobody uses, the longest not asked for first; returns the bytes that are left.
+
+        ask: where these are too few, those who use others are to let go of as many as they can.
+        """
         asked: dict[str, int] = {}
         sizes: dict[str, int] = {}
         waste: set[str] = set()
@@ -225,12 +236,20 @@ class Cache:
                 if lock.st_size:
                     waste.add(version)
         total = sum(sizes.values())
+        in_use = []
         for version in sorted(asked, key=asked.__getitem__):
             if version in waste or version not in sizes or total > most_bytes:
                 if self._evict(version):
                     total -= sizes.get(version, 0)
+                else:
+                    in_use.append(version)
             elif self._making(version).exists():
                 self._evict(version, and_file=False)
+        too_much = total - most_bytes
+        for version in in_use if ask else ():
+            if too_much > 0 and version not in waste:
+                locks.mark(self._lock(version), _DROP)
+            too_much -= sizes.get(version, 0)
         return total
 
     def _evict(self, version: str, *, and_file: bool = True) -> bool:

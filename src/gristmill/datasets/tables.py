@@ -48,6 +48,7 @@ class Tables:
 
     def __init__(self, store: Store, cache: Cache, settings: Settings) -> None:
         self._memory_bytes = settings.dataset_query_memory_mb * MIB
+        self._cache = cache
         self._files = Files(store, cache, self._memory_bytes)
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
@@ -76,16 +77,24 @@ class Tables:
                 attached.used = time.monotonic()
 
     def tidy(self, idle_seconds: float = IDLE_SECONDS) -> None:
-        """Detach what has not been used for so long."""
+        """Detach what has not been used for so long, and what is not in use and has to leave the cache."""
         with self._lock:
             places = list(self._places.items())
         for id_, place in places:
-            with place.lock:
+            # Whoever attaches a version now may be waiting for the room that others are to give.
+            if not place.lock.acquire(blocking=False):
+                continue
+            try:
                 attached = place.attached
-                if attached and not attached.users and time.monotonic() - attached.used >= idle_seconds:
+                if attached and not attached.users and self._is_to_go(id_, attached, idle_seconds):
                     place.attached = None
                     self._connection().execute(f"DETACH {_alias(id_)}")
                     attached.file.close()
+            finally:
+                place.lock.release()
+
+    def _is_to_go(self, version: str, attached: _Attached, idle_seconds: float) -> bool:
+        return time.monotonic() - attached.used >= idle_seconds or self._cache.is_unwanted(version)
 
     def close(self) -> None:
         """Detach everything."""

@@ -85,6 +85,10 @@ class DataSet:
         """
         return self._connection.execute(sql, values)
 
+    def statements(self, sql: str) -> list[duckdb.Statement]:
+        """Parse SQL, run none of it, and return its statements. Raises duckdb.Error."""
+        return self._connection.extract_statements(sql)
+
     def table(self) -> Table:
         """Return it as a table of NumPy arrays, each loaded when it is first asked for; rows in their order."""
         return Table.loaded(tuple(self._columns), self.rows, self._load)

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import duckdb
+
 from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.job import Offer
@@ -131,8 +133,8 @@ class Process:
     def run(self, inputs: Mapping[str, object], context: RunContext) -> list[ProducedOutput]:
         """Read the inputs, fetch references, call the function and write what it returns.
 
-        Raises InvalidInputsError, TypeError where the function returned something else than it declares, and whatever
-        the function raises.
+        Raises InvalidInputsError, TypeError where the function returned something else than it declares, MemoryError
+        where DuckDB has no more memory, and whatever the function raises.
         """
         memory_bytes = int(self.limits.memory_mb * MIB * _DUCKDB_SHARE)
         with RunData(context.opener, memory_bytes=memory_bytes, threads=context.threads) as data:
@@ -142,7 +144,10 @@ class Process:
                 arguments[self._inputs.progress] = Progress(context.progress)
             if self._inputs.scratch:
                 arguments[self._inputs.scratch] = context.scratch()
-            return self._outputs.encode(self.function(**arguments))
+            try:
+                return self._outputs.encode(self.function(**arguments))
+            except duckdb.OutOfMemoryException as error:
+                raise MemoryError(str(error)) from error
 
     def with_data_sets(self, inputs: Mapping[str, object], change: ChangeDataSet) -> dict[str, object]:
         """Return given inputs with each value that may be a reference to a data set changed."""

@@ -8,6 +8,7 @@ import duckdb
 from gristmill.datasets.columns import Kind, kind_of
 from gristmill.datasets.inference import literal
 from gristmill.datasets.mapping import quoted
+from gristmill.datasets.nameless import nameless
 from gristmill.limits import MIB
 from gristmill.processes.table import Array, Table
 
@@ -61,8 +62,12 @@ class Workspace:
         config: dict[str, str | bool | int | float | list[str]] = {
             "threads": threads,
             "temp_directory": "",
+            "secret_directory": "none",  # else its path, in the home folder, can be asked for
+            "allow_persistent_secrets": False,
+            "allow_community_extensions": False,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "python_enable_replacements": False,  # else a table's name could be that of a variable of ours
         }
         if memory_bytes:
             config["memory_limit"] = f"{memory_bytes // MIB}MiB"
@@ -71,7 +76,8 @@ class Workspace:
     def attach(self, name: str, file: Path, table: str) -> list[DataColumn]:
         """Offer a table of a database file, read-only, under a name. Raises duckdb.Error."""
         database = quoted(f"file {name}")
-        self.connection.execute(f"ATTACH {literal(str(file))} AS {database} (READ_ONLY)")
+        with nameless(file) as path:
+            self.connection.execute(f"ATTACH {literal(str(path))} AS {database} (READ_ONLY)")
         self.connection.execute(f"CREATE VIEW {quoted(name)} AS FROM {database}.{quoted(table)}")
         return self._described(name)
 
@@ -98,6 +104,8 @@ class Workspace:
     def lock(self) -> None:
         """Let statements reach nothing but the tables that are here now, and change no setting."""
         self.connection.execute("SET enable_external_access = false")
+        # Without it, an attached file may still be opened by its path, and its write-ahead log written.
+        self.connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
         self.connection.execute("SET lock_configuration = true")
 
     def close(self) -> None:

@@ -1,0 +1,268 @@
+"""The process ``sql``: what may be asked, how it is answered, and what is said of a wrong query."""
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gristmill import Progress, Table
+from gristmill.errors import InvalidInputsError
+from gristmill.processes.dataset import DataSet
+from gristmill.processes.run_data import RunData
+from gristmill.processes.sql import SqlOutputs, sql
+
+SHOPS = {"city": ["Bern", "Chur", "Thun"], "staff": [4, 2, None]}
+SALES = {"city": ["Bern", "Bern", "Chur"], "amount": [1.5, 2.5, float("nan")]}
+
+
+@contextmanager
+def tables(**given: Any) -> Iterator[dict[str, DataSet]]:
+    """Data sets as a run has them."""
+    with RunData() as data:
+        made = {name: data.given(name, Table.from_columns(columns)) for name, columns in given.items()}
+        data.lock()
+        yield made
+
+
+def ask(query: str, limit: int = 10_000) -> SqlOutputs:
+    with tables(shops=SHOPS, sales=SALES) as made:
+        return sql(query, made, limit, progress=Progress())
+
+
+def refused(query: str) -> str:
+    with pytest.raises(InvalidInputsError) as caught:
+        ask(query)
+    assert [fault.pointer for fault in caught.value.faults] == ["/inputs/query"]
+    assert "\n" not in caught.value.detail
+    return caught.value.faults[0].detail
+
+
+def rows(answer: SqlOutputs) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(answer["table"])))
+
+
+def test_data_sets_are_joined_under_their_names() -> None:
+    answer = ask("SELECT city, sum(amount) AS total FROM sales JOIN shops USING (city) GROUP BY city ORDER BY city")
+
+    assert answer["table"] == "city,total\nBern,4.0\nChur,nan\n"
+    assert [(one.name, one.type) for one in answer["sql"].columns] == [("city", "VARCHAR"), ("total", "DOUBLE")]
+    assert (answer["sql"].rows, answer["sql"].cut) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("FROM shops SELECT count(*) AS n", "n\n3\n"),
+        ("WITH a AS (SELECT 1 AS x) SELECT * FROM a", "x\n1\n"),
+        ("WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 3) FROM r", "i\n1\n2\n3\n"),
+        ("VALUES (1, 'a'), (2, NULL)", "col0,col1\n1,a\n2,\n"),
+        ("TABLE shops LIMIT 1", "city,staff\nBern,4\n"),
+        ("(SELECT 1 AS x)", "x\n1\n"),
+        ("PIVOT sales ON city USING count(*)", "amount,Bern,Chur\n1.5,1,0\n2.5,1,0\nnan,0,1\n"),
+        ("PIVOT sales ON city IN ('Bern') USING sum(amount)", "Bern\n4.0\n"),
+        ("UNPIVOT shops ON staff", "city,name,value\nBern,staff,4\nChur,staff,2\n"),
+        ("SELECT column_name FROM (DESCRIBE shops)", "column_name\ncity\nstaff\n"),
+        ("SELECT column_name, count FROM (SUMMARIZE shops)", "column_name,count\ncity,3\nstaff,3\n"),
+        ("SELECT 1 AS x;", "x\n1\n"),
+        ("SELECT 1 AS x ; ; -- done; \n/* really; */ ", "x\n1\n"),
+        ("-- first\nSELECT ';' AS x -- ;", "x\n;\n"),
+        ("SELECT 1 AS é; -- é", "é\n1\n"),
+        ("SELECT 1 AS x WHERE false", "x\n"),
+    ],
+)
+def test_each_reading_statement_is_answered(query: str, expected: str) -> None:
+    assert ask(query)["table"] == expected
+
+
+def test_describe_and_summarize_work_alone() -> None:
+    assert [row[0] for row in rows(ask("DESCRIBE shops"))] == ["column_name", "city", "staff"]
+    assert [row[0] for row in rows(ask("SUMMARIZE SELECT staff FROM shops"))] == ["column_name", "staff"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "CREATE TABLE x AS SELECT 1",
+        "CREATE TABLE x AS PIVOT sales ON city",
+        "INSERT INTO shops VALUES ('Biel', 1)",
+        "UPDATE shops SET staff = 1",
+        "DELETE FROM shops",
+        "MERGE INTO shops USING sales USING (city) WHEN MATCHED THEN DELETE",
+        "DROP VIEW shops",
+        "ALTER TABLE shops RENAME TO x",
+        "COPY shops TO 'x.csv'",
+        "COPY (SELECT 1) TO '/dev/stdout'",
+        "EXPORT DATABASE 'x'",
+        "IMPORT DATABASE 'x'",
+        "ATTACH 'x.db'",
+        "DETACH memory",
+        "USE memory",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET threads = 4",
+        "RESET lock_configuration",
+        "SET VARIABLE x = 1",
+        "PRAGMA database_list",
+        "PRAGMA profile_output = 'x'",
+        "CALL duckdb_databases()",
+        "CALL enable_logging(storage := 'file', storage_path := 'x')",
+        "CHECKPOINT",
+        "FORCE CHECKPOINT",
+        "VACUUM",
+        "ANALYZE",
+        "BEGIN",
+        "COMMIT",
+        "PREPARE x AS SELECT 1",
+        "EXECUTE x",
+        "DEALLOCATE x",
+        "EXPLAIN SELECT 1",
+        "EXPLAIN ANALYZE SELECT 1",
+        "CREATE SECRET x (TYPE http)",
+        "CREATE MACRO x() AS 1",
+        "CREATE TYPE x AS INTEGER",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DROP VIEW shops",
+        "",
+        " ;; ",
+        "-- nothing",
+    ],
+)
+def test_whatever_is_not_one_reading_statement_is_refused(query: str) -> None:
+    assert "it must be one statement that reads: SELECT" in refused(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WITH x AS (INSERT INTO shops VALUES ('Biel', 1) RETURNING *) SELECT * FROM x",
+        "WITH x AS (DELETE FROM sales RETURNING *) SELECT * FROM x",
+        "WITH x AS (UPDATE sales SET amount = 0 RETURNING *) PIVOT x ON city",
+        "WITH x AS (COPY (SELECT 1) TO 'x.csv') SELECT 1",
+        "WITH x AS (COPY (SELECT 1) TO 'x.csv') PIVOT sales ON city",
+        "SELECT * FROM (WITH x AS (DELETE FROM sales RETURNING *) FROM x)",
+        "FROM query('DELETE FROM sales')",
+        "FROM query('SELECT 1; DROP TABLE sales')",
+        "SELECT 1) x; DROP TABLE sales; SELECT * FROM (SELECT 1",
+        "SELECT 1) UNION ALL (SELECT 2",
+    ],
+)
+def test_a_change_hidden_in_a_select_is_refused(query: str) -> None:
+    with tables(shops=SHOPS, sales=SALES) as made:
+        with pytest.raises(InvalidInputsError, match="/inputs/query"):
+            sql(query, made, progress=Progress())
+
+        assert sql("FROM sales", made, progress=Progress())["sql"].rows == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELECT nope FROM shops", ["nope", 'Candidate bindings: "city"', "(line 1, character 8, at 'nope')"]),
+        ("SELECT city\nFROM shops\nWHERE x = 1", ['"x"', "(line 3, character 7, at 'x')"]),
+        ("SELECT city\n" * 9 + "FROM", ["Parser Error", "(line 2,"]),
+        ("FROM shops WHERE " + "staff > 1 AND " * 50 + "bad", ['"bad"', "(line 1, character 718, at 'bad')"]),
+        ("SELECT * FROM nope", ["nope does not exist", "the tables are: shops, sales"]),
+        ("SELECT city::INTEGER FROM shops", ["Conversion Error", "'Bern'", "line 1"]),
+        ("SELECT sum(city) FROM shops", ["sum(VARCHAR)", "line 1"]),
+        ("SELECT nope()", ["nope does not exist"]),
+        ("SELECT 1 / 0 + 'x'", ["Conversion Error"]),
+        ("SELECT error('my words')", ["my words"]),
+        ("SELECT ?", ["parameters"]),
+        ("SELECT $name", ["parameters"]),
+        ("SELECT 127::TINYINT + 1::TINYINT", ["Out of Range"]),
+        ("SELECT 'open", ["Parser Error"]),
+        ("SELECT 1 /* open", ["Parser Error"]),
+        ("FROM 'x.csv'", ["can read the tables shops, sales, and no files"]),
+    ],
+)
+def test_an_error_of_the_query_says_what_and_where(query: str, words: list[str]) -> None:
+    said = refused(query)
+    for word in words:
+        assert word in said
+
+
+def test_a_result_is_cut_at_the_limit_and_says_so() -> None:
+    answer = ask("SELECT * FROM range(100) ORDER BY range DESC", limit=3)
+
+    assert answer["table"] == "range\n99\n98\n97\n"
+    assert (answer["sql"].rows, answer["sql"].cut) == (3, True)
+    assert not ask("FROM range(3)", limit=3)["sql"].cut
+
+
+def test_a_cut_result_costs_only_its_rows() -> None:
+    assert ask("SELECT * FROM range(1_000_000_000_000)", limit=2)["sql"].cut
+
+
+def test_each_type_is_written_as_the_mapping_says() -> None:
+    answer = ask(
+        "SELECT 9007199254740993 AS big, 1.10::DECIMAL(9, 2) AS exact, 'NaN'::DOUBLE AS n, '-inf'::DOUBLE AS i,"
+        " sqrt(-1) AS m, [1, NULL] AS list, {'k': 'v'} AS one, MAP {'a': 1} AS map, 'ab'::BLOB AS bytes,"
+        " TIMESTAMPTZ '2026-01-02 03:04:05+01' AS moment, INTERVAL 1 DAY AS span, '' AS empty, NULL AS none,"
+        " DATE '2026-01-02' AS day, true AS yes, 1e300::DOUBLE AS huge, 170141183460469231731687303715884105727 AS most"
+    )
+    (header, row) = rows(answer)
+    assert dict(zip(header, row, strict=True)) == {
+        "big": "9007199254740993",
+        "exact": "1.10",
+        "n": "nan",
+        "i": "-inf",
+        "m": "nan",
+        "list": "[1,null]",
+        "one": '{"k":"v"}',
+        "map": '[{"key":"a","value":1}]',
+        "bytes": "YWI=",
+        "moment": "2026-01-02T02:04:05Z",
+        "span": "P0M1DT0.000000S",
+        "empty": "",
+        "none": "",
+        "day": "2026-01-02",
+        "yes": "true",
+        "huge": "1e+300",
+        "most": "170141183460469231731687303715884105727",
+    }
+    assert ',"",,2026' in answer["table"]
+
+
+def test_columns_of_one_name_are_told_apart() -> None:
+    assert ask("SELECT 1 AS a, 2 AS a, 3 AS A")["table"].startswith("a,a_1,A_2\n")
+
+
+def test_odd_names_of_tables_and_columns_are_only_names() -> None:
+    names = ['a"b', "%", "x; DROP", "الاسم", "🙂", "select", "result of the query", "a" * 80]
+    for name in names:
+        with tables(**{other: {other: [1, 2]} for other in names}) as made:
+            quoted = '"' + name.replace('"', '""') + '"'
+            answer = sql(f"SELECT {quoted} FROM {quoted}", made, progress=Progress())
+
+        assert rows(answer) == [[name], ["1"], ["2"]]
+
+
+@settings(max_examples=25, deadline=None)
+@example([("#", 'a"b'), ("a,b", "\r"), (" ", "\n"), ("", None), ("\0", "NULL")])
+@given(st.lists(st.tuples(*[st.none() | st.text(st.characters(exclude_categories=["Cs"]))] * 2), max_size=20))
+def test_csv_is_what_duckdb_itself_writes(tmp_path_factory: pytest.TempPathFactory, given: list[Any]) -> None:
+    columns = {"a": [first for first, _ in given], "b": [second for _, second in given]}
+    with tables(t=columns) as made:
+        answer = sql("SELECT a, b FROM t", made, progress=Progress())
+    path = tmp_path_factory.getbasetemp() / "expected.csv"
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t (a VARCHAR, b VARCHAR)")
+        if given:
+            connection.executemany("INSERT INTO t VALUES (?, ?)", given)
+        connection.execute(f"COPY t TO '{path}' (HEADER)")
+    assert answer["table"] == Path(path).read_bytes().decode()
+
+
+def test_python_variables_are_no_tables() -> None:
+    frame = Table.from_columns({"x": [1]})
+    arrays = {"x": [1]}
+    del frame, arrays
+    for name in ("frame", "arrays", "given", "made", "tables"):
+        assert "does not exist" in refused(f"FROM {name}")
