@@ -46,8 +46,7 @@ def test_metrics_are_those_of_the_finite_values_of_each_group(given: list[tuple[
     for text, number, value in given:
         by_group[text, number] += [value] if value is not None and math.isfinite(value) else []
     table = Table(
-        Column.of(name, [one[place] for one in given], kind)
-        for place, (name, kind) in enumerate(KINDS.items())
+        Column.of(name, [one[place] for one in given], kind) for place, (name, kind) in enumerate(KINDS.items())
     )
 
     found = rows(run(table, ["g", "h"], "mean(x), count(x), median(x), stddev(x), max(x)", sort="g"))
