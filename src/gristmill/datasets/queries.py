@@ -51,6 +51,17 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Metric:
+    """A number to compute for each group. name: as it is called in the result. column: None for the rows themselves."""
+
+    name: str
+    function: str
+    column: FilterColumn | None
+    sql: str
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """SQL with its values, and the names of what it gives.
 
@@ -125,11 +136,10 @@ class Table:
         """One row a group, in the order of the groups. Raises InvalidRequestError."""
         groups = [quoted(column.name) for column in self._named(groupby, "groupby", _UNORDERED)] if groupby else []
         names = [column.name for column in self._named(groupby, "groupby", _UNORDERED)] if groupby else []
-        selected, selected_values = list(groups), []
-        for name, sql, values in self._metrics(metrics):
-            names.append(name)
-            selected.append(sql)
-            selected_values += values
+        found = self.metrics(metrics)
+        names += [metric.name for metric in found]
+        selected = [*groups, *(metric.sql for metric in found)]
+        selected_values = [value for metric in found for value in metric.values]
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
             raise _fault("metrics", f"{repeated!r} is asked for twice.")
@@ -180,8 +190,9 @@ class Table:
             raise _fault(parameter, f"Column {name!r} is {column.kind}, and has no order.")
         return column
 
-    def _metrics(self, text: str) -> list[tuple[str, str, list[Any]]]:
-        found: list[tuple[str, str, list[Any]]] = []
+    def metrics(self, text: str) -> list[Metric]:
+        """The metrics of a list such as `count(), mean(x), quantile(x, 0.9), p90(x)`. Raises InvalidRequestError."""
+        found: list[Metric] = []
         for part in _parts(_METRIC, text, "metrics"):
             written, name, share = part[1].lower(), part[2], part[3]
             metric = written
@@ -193,17 +204,17 @@ class Table:
                     "metrics", f"{part[0].strip(' ,')!r} is none of {known}, quantile(column, 0.9), p90(column)."
                 )
             if name is None:
-                found.append(("count()", "count(*)", []))
+                found.append(Metric("count()", metric, None, "count(*)"))
                 continue
             refused = frozenset() if metric == "count" else _UNORDERED
             column = self._column(name, "metrics", refused)
             if metric in _OF_NUMBERS and column.kind not in NUMERIC:
                 raise _fault("metrics", f"{metric} takes numbers, and column {column.name!r} is {column.kind}.")
-            values = [_share(share)] if share else []
+            values = (_share(share),) if share else ()
             label = (
                 f"{written}({column.name}, {share})" if metric == written == "quantile" else f"{written}({column.name})"
             )
-            found.append((label, _METRICS[metric].format(quoted(column.name)), values))
+            found.append(Metric(label, metric, column, _METRICS[metric].format(quoted(column.name)), values))
         if len(found) > MOST_METRICS:
             raise _fault("metrics", f"At most {MOST_METRICS} are allowed.")
         return found

@@ -95,7 +95,7 @@ class DataSet:
 
     def _load(self, name: str) -> Column:
         column = self.column(name)
-        kind, sql = _as_table_has_it(column)
+        kind, sql = as_table_has_it(column)
         (values,) = self.query(f"SELECT {sql} FROM {self.sql}").fetchnumpy().values()
         valid = ~np.ma.getmaskarray(values)
         return Column.of_arrays(name, kind, np.ma.getdata(values), valid)
@@ -123,7 +123,7 @@ class DataSet:
         return table_schema()
 
 
-def _as_table_has_it(column: DataColumn) -> tuple[TableKind, str]:
+def as_table_has_it(column: DataColumn) -> tuple[TableKind, str]:
     """The kind that a column has in a Table, and the SQL that gives such values."""
     kind, sql = _TABLE_KINDS.get("number" if column.type == "UBIGINT" else column.kind, _AS_TEXT)
     return kind, sql.format(column.sql)

@@ -57,11 +57,13 @@ class NumberFormatter(Formatter):
         """Write the numbers of one axis alike."""
         largest = max(map(abs, values), default=0.0)
         step = min(np.diff(sorted(values)), default=1.0) or 1.0
-        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+        leading, _, power = f"{step:.6e}".partition("e")
+        last_power = int(power) - (not float(leading).is_integer())  # steps of 2.5 need a digit more
+        decimals = max(0, -last_power)
         if largest < _LARGEST_PLAIN and decimals <= _MOST_DECIMALS:
             separator = "," if largest >= _SEPARATED else ""
             return [f"{value:{separator}.{decimals}f}" for value in values]
-        digits = max(1, math.ceil(math.log10(largest / step)))
+        digits = max(1, math.floor(math.log10(largest)) - last_power)
         return [f"{value:.{digits}e}" for value in values]
 
 

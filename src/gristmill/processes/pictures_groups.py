@@ -1,0 +1,104 @@
+"""Bars for the metrics of groups: a panel for each metric, beside each other, with the groups named on the left."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, short, style, written
+
+SHOWN_METRICS = 4
+_LABEL_LETTERS = 40
+_LARGEST_DRAWN = 1e300  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
+_PANEL_LETTERS = 34
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One metric. values: None where a group has none. whole: whether they are integers."""
+
+    name: str
+    values: Sequence[float | None]
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """What to draw.
+
+    by: what the groups are made by. labels: of the groups that are drawn, of ``total``. notes: what is not drawn.
+    """
+
+    by: str
+    labels: Sequence[str]
+    panels: Sequence[Panel]
+    notes: Sequence[str]
+    total: int
+
+
+def draw(groups: Groups) -> tuple[bytes, bytes]:
+    """Return the chart as PNG and as SVG."""
+    shown = groups.panels[:SHOWN_METRICS]
+    notes = [*groups.notes]
+    if len(groups.panels) > SHOWN_METRICS:
+        more = len(groups.panels) - SHOWN_METRICS
+        notes.append(f"{more} more {'metric' if more == 1 else 'metrics'}")
+    with style():
+        width = {0: 8.0, 1: 8.0, 2: 10.0}.get(len(shown), 3.6 * len(shown) + 2)
+        figure = Figure(figsize=(width, max(2.6, 1.5 + 0.27 * len(groups.labels))), layout="constrained")
+        every = figure.subplots(1, max(1, len(shown)), sharey=True, squeeze=False)[0]
+        if not shown or not groups.labels:
+            _empty(every[0], "no groups" if not groups.labels else "no metric is a number")
+        for axes, panel in zip(every, shown, strict=False):
+            if groups.labels:
+                _bars(axes, panel, [short(label, _LABEL_LETTERS) for label in groups.labels])
+        title = f"{groups.total:,} {'group' if groups.total == 1 else 'groups'} by {groups.by}"
+        figure.suptitle(short(title, int(width * 9)), x=0.01, ha="left", fontsize=11)
+        if notes:
+            text = "not shown: " + ", ".join(notes)
+            figure.supxlabel(short(text, int(width * 16)), x=0.99, ha="right", fontsize="small", color=GREY)
+        return written(figure)
+
+
+def _bars(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
+    places = np.arange(len(labels))
+    values = np.array([math.nan if one is None else one for one in panel.values])
+    drawable = np.abs(values) <= _LARGEST_DRAWN
+    lengths = np.where(drawable, values, 0.0)
+    bars = axes.barh(places, lengths, height=0.74, color=SERIES[0])
+    axes.bar_label(bars, [_written(value, panel.whole) for value in panel.values], padding=3, fontsize="small")
+    axes.set_yticks(places, labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_xlabel(short(panel.name, _PANEL_LETTERS))
+    low, high = min(0.0, lengths.min()), max(0.0, lengths.max())
+    room = (high - low or 1.0) * 0.2
+    axes.set_xlim(low - room if low < 0 else 0, high + room if high > 0 or not low else 0)
+    if low < 0:
+        axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, integer=panel.whole))
+    axes.xaxis.set_major_formatter(NumberFormatter())
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+
+
+def _written(value: float | None, whole: bool) -> str:
+    if value is None:
+        return "none"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{value:+}"
+    if whole and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    if value == 0 or 1e-3 <= abs(value) < 1e9:
+        digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
+        return f"{value:,.{min(digits, 6)}f}"
+    return f"{value:.3e}"
+
+
+def _empty(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=GREY, transform=axes.transAxes)
+    axes.set_xticks([])
+    axes.set_yticks([])
