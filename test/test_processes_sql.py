@@ -182,6 +182,8 @@ def test_a_change_hidden_in_a_select_is_refused(query: str) -> None:
         ("SELECT 127::TINYINT + 1::TINYINT", ["Out of Range"]),
         ("SELECT 'open", ["Parser Error"]),
         ("SELECT 1 /* open", ["Parser Error"]),
+        ("SELECT 'é101'::BIT", ["Conversion Error"]),
+        ("SELECT " + "'é' || " * 60 + "nope", ["nope", "line 1, character 428"]),
         ("FROM 'x.csv'", ["can read the tables shops, sales, and no files"]),
     ],
 )
@@ -341,3 +343,58 @@ def test_bars_keep_the_order_of_the_query() -> None:
         chart = chart_of(select(made, LETTERS.format(3) + " ORDER BY tens DESC", 10))
     assert chart is not None
     assert (chart.axis.names, chart.panels[0][1].tolist()) == (["C", "B", "A"], [20, 10, 0])
+
+
+PIECES = [
+    *(
+        "SELECT ",
+        "FROM t ",
+        "WHERE ",
+        "a",
+        "s",
+        "*",
+        "(",
+        ")",
+        ";",
+        "'",
+        '"',
+        "--",
+        "/*",
+        "*/",
+        "$$",
+        "\n",
+        "1",
+        "::INT",
+    ),
+    *(
+        ",",
+        "[",
+        "]",
+        "NULL",
+        "🙂",
+        "\0",
+        "é",
+        "?",
+        "$1",
+        "UNION ALL SELECT ",
+        "WITH x AS (",
+        "PIVOT t ON a ",
+        "\\",
+        "%",
+    ),
+    *("DESCRIBE ", "read_csv('x')", "SET ", "INSERT INTO t ", "CREATE ", "COPY ", "count(*)", "GROUP BY ", "=", "' '"),
+]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), min_size=20, max_size=20))
+def test_any_text_is_answered_or_refused_as_a_wrong_query(queries: list[str]) -> None:
+    with tables(t={"a": [1, None], "s": ["é", ""]}) as made:
+        for query in queries:
+            try:
+                result = select(made, query, 100)
+                result.csv()
+                chart_of(result)
+            except InvalidInputsError as error:
+                assert "\n" not in error.detail
+        assert made["t"].query("SELECT count(*) FROM t").fetchall() == [(2,)]
