@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from gristmill.datasets.cache import Cache
 from gristmill.datasets.nameless import nameless
 from gristmill.limits import IS_LINUX
 from gristmill.processes.table import Table
@@ -386,3 +387,38 @@ def test_many_may_attach_one_file_at_once(tmp_path: Path) -> None:
         thread.join()
     assert found == [3] * 8
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.db"]
+
+
+def test_a_name_that_a_killed_process_has_left_is_cleared_by_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, version = Cache(tmp_path, 2**30), "a" * 64
+    with cache.open(version, lambda target: _database(target, "a")) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr("gristmill.datasets.nameless.remove", lambda _folder: None)
+            with nameless(file):
+                pass
+        assert len(list(tmp_path.glob("*.making"))) == 1
+
+        cache.tidy()
+
+        assert not list(tmp_path.glob("*.making"))
+        assert file.exists()
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="there is no /proc")
+def test_a_name_that_the_cache_clears_too_early_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = _database(tmp_path / "a.db", "a")
+    real = os.link
+    calls: list[Path] = []
+
+    def late(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 1:
+            target.parent.rmdir()
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with nameless(file) as path:
+        assert path != file
+    assert len(calls) == 2
