@@ -68,7 +68,7 @@ def test_another_data_set_in_the_cache_is_out_of_reach(api: httpx.Client, system
     table = {"tables": {"t": {"dataset": "private"}}}
     assert SECRET in ask(api, "FROM t", **table).text
     cache = system.folder / "data" / "cache"
-    files = sorted(cache.glob("*.db"))
+    files = sorted(cache.glob("*.data"))
     assert files
     told = ask(api, "SELECT * FROM duckdb_databases()")
     assert told.status_code == 200, told.text
