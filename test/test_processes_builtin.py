@@ -152,6 +152,15 @@ def test_a_histogram_counts_numbers_in_bins() -> None:
     assert is_picture(result["plot"], result["plot_svg"])
 
 
+def test_bins_of_whole_numbers_hold_as_many_of_them_each() -> None:
+    days = [day for day in range(1, 32) for _ in range(10)]
+
+    counted = run("histogram", {"table": {"day": days}, "column": "day"})["histogram"]
+
+    assert counted["edges"] == [0.5 + 2 * number for number in range(17)]
+    assert counted["counts"] == [20] * 15 + [10]
+
+
 def test_a_histogram_counts_only_what_is_within_its_limits() -> None:
     limits = {"minimum": 2, "maximum": 4, "bins": 2}
     result = run("histogram", {"table": {"a": [1, 2, 3, 4, 5]}, "column": "a"} | limits)["histogram"]

@@ -13,6 +13,8 @@ from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Column
 from gristmill.processes.workspace import DataColumn
 
+BINS = 20
+_LARGEST_HALF = 2**51  # up to here, floating-point numbers have halves
 _DAY = 24 * 3600 * 10**6
 _FIRST_TIME, _LAST_TIME = (
     int(np.datetime64(one, "us").astype("i8")) for one in ("0001-01-01", "9999-12-31T23:59:59.999999")
@@ -89,6 +91,20 @@ def bin_counts(
     except ValueError as error:
         raise RangeError(f"the range from {start} to {stop} is too narrow for {bins} bins") from error
     return counts, edges.round().astype("M8[us]") if is_time else edges
+
+
+def own_bins(values: npt.NDArray[Any], *, is_whole: bool) -> tuple[Counts, npt.NDArray[Any]]:
+    """Count numbers or times in some 20 bins that suit them; return the counts and the edges, as ``bin_counts``.
+
+    is_whole: the values are integers: then a bin has as many of them as the next, or some bins would be twice as full.
+    """
+    if is_whole and len(values):
+        low, high = int(values.min()), int(values.max())
+        width = -(-(high - low + 1) // BINS)
+        bins = -(-(high - low + 1) // width)
+        if max(abs(low), abs(high)) < _LARGEST_HALF:
+            return bin_counts(values, bins, low - 0.5, low - 0.5 + bins * width)
+    return bin_counts(values, BINS)
 
 
 def edges_as_json(edges: npt.NDArray[Any]) -> list[float | str]:

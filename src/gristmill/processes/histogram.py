@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
 from gristmill.processes.counting import (
+    BINS,
     Frequencies,
     RangeError,
     as_text,
@@ -14,6 +15,7 @@ from gristmill.processes.counting import (
     edges_as_json,
     finite,
     frequencies,
+    own_bins,
 )
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Column, Kind, Table
@@ -72,7 +74,7 @@ class HistogramOutputs(TypedDict):
 def histogram(
     table: DataSet,
     column: str,
-    bins: Annotated[int, Field(ge=1, le=1000, description="Number of bins of equal width.")] = 20,
+    bins: Annotated[int, Field(ge=1, le=1000)] | None = None,
     minimum: Annotated[float, Field(allow_inf_nan=False)] | None = None,
     maximum: Annotated[float, Field(allow_inf_nan=False)] | None = None,
     *,
@@ -86,6 +88,7 @@ def histogram(
     Args:
         table: The data set.
         column: Name of the column.
+        bins: Number of bins of equal width; by default 20, or somewhat fewer that suit whole numbers.
         minimum: Lower edge of the first bin, for numbers; by default the smallest value.
         maximum: Upper edge of the last bin, for numbers; by default the largest value.
     """
@@ -125,11 +128,16 @@ def _categories(table: DataSet, column: DataColumn, found: Frequencies) -> Count
     )
 
 
-def _bins(table: DataSet, column: DataColumn, bins: int, low: float | None, high: float | None) -> tuple[Counts, Any]:
+def _bins(
+    table: DataSet, column: DataColumn, bins: int | None, low: float | None, high: float | None
+) -> tuple[Counts, Any]:
     loaded = table.table().column(column.name)
     values = finite(loaded)
     try:
-        counts, edges = bin_counts(values, bins, *(() if column.is_time else (low, high)))
+        if bins is None and low is None and high is None:
+            counts, edges = own_bins(values, is_whole=column.kind == "integer")
+        else:
+            counts, edges = bin_counts(values, bins or BINS, *(() if column.is_time else (low, high)))
     except RangeError as error:
         raise wrong_input("bins", str(error)) from error
     made = _counts(

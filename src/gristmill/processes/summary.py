@@ -11,16 +11,14 @@ from gristmill.processes.counting import (
     Frequencies,
     RangeError,
     as_text,
-    bin_counts,
     edges_as_json,
     finite,
     frequencies,
+    own_bins,
 )
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Column, Table
 from gristmill.processes.workspace import DataColumn
-
-_BINS = 20
 
 
 class Frequent(BaseModel):
@@ -130,11 +128,7 @@ def _of_values(
     statistics["not_finite"] = len(loaded.present) - len(values)
     is_whole = column.kind == "integer"
     try:
-        if is_whole and len(values) and int(values.max()) - int(values.min()) < _BINS:
-            low, high = values.min() - 0.5, values.max() + 0.5
-            counts, edges = bin_counts(values, round(high - low), low, high)
-        else:
-            counts, edges = bin_counts(values, _BINS)
+        counts, edges = own_bins(values, is_whole=is_whole)
     except RangeError as error:
         panel = pictures.Bars(f"{column.name}: {error}", [])
     else:
