@@ -313,19 +313,42 @@ def test_no_function_of_values_reads_settings_that_tell_a_path_or_variables_of_t
         assert not [secret for secret in attacked.secrets() if secret in said], (statement, said)
 
 
-def test_no_object_of_python_can_be_named(attacked: Attacked) -> None:
-    secret = np.arange(3)
-    given = {"a": secret}
-    assert len(given) == 1
-    for name in ("secret", "given", "SECRET", "attacked", "self", "arrays", "np"):
-        for statement in ("FROM {}", "SELECT * FROM query_table('{}')", "FROM query('FROM {}')", "SELECT {}()"):
-            with pytest.raises(duckdb.Error, match=r"does not exist|not found"):
-                attacked.ask(statement.format(name))
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_no_object_of_python_can_be_named(is_locked: bool) -> None:
+    workspace = Workspace()
+    workspace.add("inline", Table.from_columns({"y": [1, 2]}))
+    if is_locked:
+        workspace.lock()
+    secret = {"x": np.arange(3)}
+    with duckdb.connect() as other:
+        assert other.execute("SELECT sum(x) FROM secret").fetchall() == [(3,)]  # what DuckDB does by itself
+    assert len(secret) == 1
+    for statement in ("FROM secret", "FROM query_table('secret')", "FROM query('FROM secret')", "SELECT secret()"):
+        with pytest.raises(duckdb.Error, match=r"secret does not exist"):
+            workspace.connection.execute(statement)
     for statement in ("FROM pandas_scan(1)", "FROM arrow_scan(1, 2, 3)", "FROM python_map_function((FROM inline))"):
         with pytest.raises(duckdb.Error):
-            attacked.ask(statement)
+            workspace.connection.execute(statement)
     with pytest.raises(duckdb.Error, match="POINTER does not exist"):
-        attacked.ask("SELECT 1::POINTER")
+        workspace.connection.execute("SELECT 1::POINTER")
+
+
+def test_each_setting_that_keeps_something_out_is_in_force(attacked: Attacked) -> None:
+    on = {"lock_configuration"}
+    off = {
+        "enable_external_access",
+        "allow_persistent_secrets",
+        "allow_community_extensions",
+        "allow_unsigned_extensions",
+        "autoinstall_known_extensions",
+        "autoload_known_extensions",
+        "python_enable_replacements",
+        "python_scan_all_frames",
+    }
+    found = dict(attacked.ask("SELECT name, value FROM duckdb_settings()"))
+    assert {name: found[name] for name in on | off} == dict.fromkeys(on, "true") | dict.fromkeys(off, "false")
+    assert found["disabled_filesystems"] == "LocalFileSystem"
+    assert found["temp_directory"] == ""
 
 
 def test_time_zones_need_no_file(attacked: Attacked) -> None:
