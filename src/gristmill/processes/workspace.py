@@ -143,4 +143,6 @@ def _connected() -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
         "python_enable_replacements": False,  # else a table's name could be that of a variable of ours
     }
-    return duckdb.connect(":memory:", config=config)
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET TimeZone = 'UTC'")  # else days and hours of moments are those of the server
+    return connection
