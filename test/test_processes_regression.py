@@ -85,7 +85,10 @@ def _same_quality(found: Regression, peer: Any) -> None:
 @pytest.mark.parametrize(("x", "formula"), [(["mass"], "mass"), (["mass", "male"], "mass + I(male*1.0)")])
 def test_a_fit_without_an_intercept_is_that_of_statsmodels(x: list[str], formula: str) -> None:
     columns = measured()
-    found, peer = fit(columns, "length", x, intercept=False), smf.ols(f"length ~ 0 + {formula}", DataFrame(columns)).fit()
+    found, peer = (
+        fit(columns, "length", x, intercept=False),
+        smf.ols(f"length ~ 0 + {formula}", DataFrame(columns)).fit(),
+    )
 
     np.testing.assert_allclose([one.estimate for one in found.coefficients], peer.params, rtol=1e-9)
     np.testing.assert_allclose([one.standard_error for one in found.coefficients], peer.bse, rtol=1e-9)

@@ -139,16 +139,17 @@ class Design:
         )
         (row,) = self._table.query(f"SELECT {asked} FROM {self._table.sql} WHERE {self._complete}").fetchall()
         found = {
-            one.name: _shift_and_size(*row[4 * place : 4 * place + 4], intercept=intercept)
+            one.name: shift_and_size(*row[4 * place : 4 * place + 4], intercept=intercept)
             for place, one in enumerate(numbers)
         }
         pairs = [found.get(name, (0.0, 1.0)) for name in (*(term.column for term in self.terms), self._y.name)]
         return Scale(np.array([shift for shift, _ in pairs]), np.array([size for _, size in pairs]))
 
 
-def _shift_and_size(
+def shift_and_size(
     mean: float | None, deviation: float | None, low: float | None, high: float | None, *, intercept: bool
 ) -> tuple[float, float]:
+    """By what to shift (0 without an intercept) and to divide a column with these statistics."""
     if mean is None or low is None or high is None:
         return 0.0, 1.0
     if not intercept:
