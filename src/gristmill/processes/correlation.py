@@ -139,14 +139,11 @@ def _pearson(table: DataSet, columns: list[DataColumn]) -> Correlations:
 
 def _scales(table: DataSet, columns: list[DataColumn]) -> list[tuple[float, float] | None]:
     """Shift and size of each column; None for one that is constant."""
-    asked = ", ".join(
-        f"avg({value}) FILTER ({there}), stddev_samp({value}) FILTER ({there}), min({value}) FILTER ({there}), "
-        f"max({value}) FILTER ({there})"
-        for value, there in ((_double(one), f"isfinite({_double(one)})") for one in columns)
-    )
-    (row,) = table.query(f"SELECT {asked} FROM {table.sql}").fetchall()
-    every = [row[4 * place : 4 * place + 4] for place in range(len(columns))]
-    return [None if one[2] == one[3] else shift_and_size(*one, intercept=True) for one in every]
+    inner = ", ".join(f"{_finite(one)} AS c{place}" for place, one in enumerate(columns))
+    asked = ", ".join(f"avg(c{place}), min(c{place}), max(c{place})" for place in range(len(columns)))
+    (row,) = table.query(f"SELECT {asked} FROM (SELECT {inner} FROM {table.sql})").fetchall()
+    every = [row[3 * place : 3 * place + 3] for place in range(len(columns))]
+    return [None if one[1] == one[2] else shift_and_size(*one, intercept=True) for one in every]
 
 
 def _blocks(
@@ -156,15 +153,15 @@ def _blocks(
     selected = ", ".join(f"{_double(one)} AS c{place}" for place, one in enumerate(columns))
     for start in range(0, table.rows, size):
         arrays = table.query(f"SELECT {selected} FROM {table.sql} LIMIT {size} OFFSET {start}").fetchnumpy()
-        values = np.empty((len(arrays["c0"]), len(columns)))
+        values = np.zeros((len(columns), len(arrays["c0"])))
         there = np.empty(values.shape, bool)
         for place, scale in enumerate(scales):
             column = arrays[f"c{place}"]
             data = np.ma.getdata(column)
-            there[:, place] = np.isfinite(data) & ~np.ma.getmaskarray(column)
-            shift, divisor = scale or (0.0, 1.0)
-            with np.errstate(over="ignore", invalid="ignore"):
-                values[:, place] = 0.0 if scale is None else (data - shift) / divisor
+            there[place] = np.isfinite(data) & ~np.ma.getmaskarray(column)
+            if scale is not None:
+                np.subtract(data, scale[0], out=values[place], where=there[place])
+                values[place] /= scale[1]
         yield values, there
 
 
@@ -191,6 +188,11 @@ def _values(table: DataSet, column: DataColumn) -> tuple[Array, Bools]:
     (array,) = table.query(f"SELECT {sql} FROM {table.sql}").fetchnumpy().values()
     values = np.ma.getdata(array)
     return values, np.isfinite(values) & ~np.ma.getmaskarray(array)
+
+
+def _finite(column: DataColumn) -> str:
+    double = _double(column)
+    return f"CASE WHEN isfinite({double}) THEN {double} END" if column.kind == "number" else double
 
 
 def _double(column: DataColumn) -> str:

@@ -23,21 +23,22 @@ class Correlations:
 
 
 def pearson(blocks: Iterable[tuple[Floats, Bools]], width: int) -> Correlations:
-    """Pearson's correlations. blocks: rows, shifted and scaled to about mean 0 and deviation 1, and which are there."""
+    """Pearson's correlations. blocks: an array a column, shifted and scaled to about mean 0 and deviation 1 (0 where
+    there is no value), and which values are there.
+    """
     products, sums, squares = (np.zeros((width, width)) for _ in range(3))
     counts = np.zeros((width, width))
     for values, there in blocks:
+        products += values @ values.T
         if there.all():
-            products += values.T @ values
-            sums += values.sum(axis=0)[:, None]
-            squares += np.square(values).sum(axis=0)[:, None]
-            counts += len(values)
+            sums += values.sum(axis=1)[:, None]
+            squares += np.square(values).sum(axis=1)[:, None]
+            counts += values.shape[1]
             continue
-        filled, mask = np.where(there, values, 0.0), there.astype(float)
-        products += filled.T @ filled
-        sums += filled.T @ mask
-        squares += np.square(filled).T @ mask
-        counts += mask.T @ mask
+        mask = there.astype(float)
+        sums += values @ mask.T
+        squares += np.square(values) @ mask.T
+        counts += mask @ mask.T
     n = np.maximum(counts, 1)
     covariance = products - sums * sums.T / n
     variance = squares - np.square(sums) / n
