@@ -9,7 +9,7 @@ import pytest
 from gristmill.errors import ConfigurationError
 from gristmill.processes import load_registry
 
-BUILT_IN = {"echo", "groupby", "summary", "histogram", "regression", "sql"}
+BUILT_IN = {"correlation", "echo", "groupby", "summary", "histogram", "regression", "sql"}
 GOOD = '''
 from gristmill import process
 

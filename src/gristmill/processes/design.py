@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,10 +58,10 @@ class Design:
         self._complete = " AND ".join(
             f"isfinite({one.sql})" if one.kind == "number" else f"{one.sql} IS NOT NULL" for one in every
         )
-        absent = " OR ".join(f"{one.sql} IS NULL" for one in every)
-        ((self.missing, self.rows),) = table.query(
-            f"SELECT count(*) FILTER ({absent}), count(*) FILTER ({self._complete}) FROM {table.sql}"
-        ).fetchall()
+        self._numbers = [one for one in every if one.kind != "text"]
+        statistics = self._statistics()
+        self.rows: int = statistics[0]
+        self.missing = 0 if self.rows == table.rows else self._missing(every)
         self.not_finite = table.rows - self.missing - self.rows
         self.levels: dict[str, Levels] = {}
         for column in x:
@@ -70,7 +71,7 @@ class Design:
         self.terms = tuple(term for column in x for term in self._terms(column))
         if len(self.terms) > MOST_TERMS:
             raise wrong_input("x", f"gives {len(self.terms)} terms with all levels, and at most {MOST_TERMS} are taken")
-        self.scale = self._scale(intercept=intercept)
+        self.scale = self._scale(statistics[1:], intercept=intercept)
         self._only: Floats | None = None
 
     def blocks(self) -> Iterator[Floats]:
@@ -131,30 +132,35 @@ class Design:
             return [Term(column.name, level) for level in self.levels[column.name].coded]
         return [Term(column.name, "true" if column.kind == "boolean" else None)]
 
-    def _scale(self, *, intercept: bool) -> Scale:
-        numbers = [one for one in (*self._x, self._y) if one.name not in self.levels]
-        asked = ", ".join(
-            f"avg({value}), stddev_samp({value}), min({value}), max({value})"
-            for value in (f"CAST({one.sql} AS DOUBLE)" for one in numbers)
-        )
-        (row,) = self._table.query(f"SELECT {asked} FROM {self._table.sql} WHERE {self._complete}").fetchall()
+    def _statistics(self) -> list[Any]:
+        """The number of complete rows, and mean, minimum and maximum of each column of numbers in them."""
+        values = (f"CAST({one.sql} AS DOUBLE)" for one in self._numbers)
+        asked = ", ".join(f"avg({value}), min({value}), max({value})" for value in values)
+        sql = f"SELECT count(*), {asked} FROM {self._table.sql} WHERE {self._complete}"
+        return list(self._table.query(sql).fetchall()[0])
+
+    def _missing(self, columns: Sequence[DataColumn]) -> int:
+        absent = " OR ".join(f"{one.sql} IS NULL" for one in columns)
+        ((count,),) = self._table.query(f"SELECT count(*) FROM {self._table.sql} WHERE {absent}").fetchall()
+        return int(count)
+
+    def _scale(self, statistics: Sequence[float | None], *, intercept: bool) -> Scale:
         found = {
-            one.name: _shift_and_size(*row[4 * place : 4 * place + 4], intercept=intercept)
-            for place, one in enumerate(numbers)
+            one.name: shift_and_size(*statistics[3 * place : 3 * place + 3], intercept=intercept)
+            for place, one in enumerate(self._numbers)
         }
         pairs = [found.get(name, (0.0, 1.0)) for name in (*(term.column for term in self.terms), self._y.name)]
         return Scale(np.array([shift for shift, _ in pairs]), np.array([size for _, size in pairs]))
 
 
-def _shift_and_size(
-    mean: float | None, deviation: float | None, low: float | None, high: float | None, *, intercept: bool
+def shift_and_size(
+    mean: float | None, low: float | None, high: float | None, *, intercept: bool
 ) -> tuple[float, float]:
+    """By what to shift (0 without an intercept) and to divide a column with these statistics."""
     if mean is None or low is None or high is None:
         return 0.0, 1.0
     if not intercept:
         return 0.0, max(abs(low), abs(high)) or 1.0
     if low == high:
         return low, 1.0
-    if deviation and math.isfinite(mean) and math.isfinite(deviation):
-        return mean, deviation
-    return low / 2 + high / 2, high / 2 - low / 2 or 1.0
+    return mean if math.isfinite(mean) else low / 2 + high / 2, high / 2 - low / 2 or 1.0

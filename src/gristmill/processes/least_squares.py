@@ -73,7 +73,7 @@ def fit(blocks: Iterable[Floats], scale: Scale, *, intercept: bool) -> Fit:
             part = scale.applied(block[start : start + max(_FEW_ROWS, 4 * width)])
             if intercept:
                 part = np.concatenate([np.ones((len(part), 1)), part], axis=1)
-            triangle = np.linalg.qr(np.concatenate([triangle, part]), mode="r")
+            triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, part]), mode="r"))
     terms = width - 1
     upper, aim = triangle[:terms, :terms], triangle[:terms, terms]
     _refuse_collinear(upper, scale)

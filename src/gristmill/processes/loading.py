@@ -18,12 +18,12 @@ from types import ModuleType
 from typing import Any
 
 from gristmill.errors import ConfigurationError
-from gristmill.processes import echo, groupby, histogram, regression, sql, summary
+from gristmill.processes import correlation, echo, groupby, histogram, regression, sql, summary
 from gristmill.processes.authoring import DECLARATION, where
 from gristmill.processes.inputs import ParameterError
 from gristmill.processes.registry import Process, Registry
 
-BUILT_IN: tuple[ModuleType, ...] = (echo, groupby, histogram, regression, sql, summary)
+BUILT_IN: tuple[ModuleType, ...] = (correlation, echo, groupby, histogram, regression, sql, summary)
 _PACKAGE_PREFIX = "gristmill_team_"
 _log = logging.getLogger(__name__)
 

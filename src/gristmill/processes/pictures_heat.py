@@ -1,0 +1,58 @@
+"""A heat map of correlations: blue below 0, white at 0, red above; numbers in the cells while they can be read."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gristmill.processes.drawing import GREY, short, style, written
+from gristmill.processes.pictures_points import Floats
+
+_WITH_NUMBERS = 25  # columns
+_UNDEFINED = "#E4E4E4"
+_LABEL_LETTERS = 24
+
+
+def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> tuple[bytes, bytes]:
+    """Return the map as PNG and as SVG. r: the correlations, NaN where they are not defined."""
+    count = len(names)
+    cell = min(0.62, max(0.075, 11 / count))  # inches
+    with style():
+        side = cell * count
+        margin = 0.35 + 0.075 * max(len(short(name, _LABEL_LETTERS)) for name in names) * min(1.0, cell / 0.2)
+        figure = Figure(figsize=(max(5.2, side + margin + 1.2), side + margin + 0.55), layout="constrained")
+        axes = figure.add_subplot()
+        drawn = axes.imshow(np.ma.masked_invalid(r), cmap="RdBu_r", vmin=-1, vmax=1)
+        axes.set_facecolor(_UNDEFINED)
+        _label(axes, names, min(9.5, cell * 72 * 0.8))
+        if count <= _WITH_NUMBERS:
+            _write_numbers(axes, r, min(9.0, cell * 72 * 0.26))
+        bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, shrink=0.9, ticks=[-1, -0.5, 0, 0.5, 1])
+        bar.outline.set_visible(False)
+        figure.suptitle(short(title, 110), x=0.01, ha="left", fontsize=11)
+        shown = [f"not shown: {', '.join(notes)}"] if notes else []
+        if np.isnan(r).any():
+            shown.append("grey: not defined")
+        if shown:
+            figure.supxlabel("; ".join(shown), x=0.99, ha="right", fontsize="small", color=GREY)
+        return written(figure)
+
+
+def _label(axes: Axes, names: Sequence[str], size: float) -> None:
+    labels = [short(name, _LABEL_LETTERS) for name in names]
+    places = range(len(names))
+    axes.set_xticks(places, labels, rotation=90, fontsize=size)
+    axes.set_yticks(places, labels, fontsize=size)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _write_numbers(axes: Axes, r: Floats, size: float) -> None:
+    for (row, column), value in np.ndenumerate(r):
+        if np.isnan(value):
+            continue
+        text = f"{value:.2f}".replace("-0.00", "0.00")
+        color = "white" if abs(value) > 0.6 else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
