@@ -115,7 +115,7 @@ def test_a_server_that_does_not_answer_is_named_without_its_password_and_with_th
 def test_a_process_that_is_nowhere_is_refused_and_those_that_are_there_named(run: Run, jobs: Jobs, command) -> None:
     result = run(*command, "typo")
     assert result.returncode == 1
-    assert result.stderr.startswith("gristmill: There is no process 'typo'; there are echo, groupby,")
+    assert result.stderr.startswith("gristmill: There is no process 'typo'; there are correlation, echo, ")
     assert not any(queue.paused for queue in jobs.queues())
 
 
