@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.datasets import cursors
+from gristmill.datasets.columns import Column
 from gristmill.datasets.cursors import Cursor
 from gristmill.datasets.filters import (
     NUMERIC,
@@ -69,6 +70,7 @@ class Statement:
     check: what the cursor after the last row is tied to.
     types: DuckDB's types of the named columns; empty where only DuckDB knows them.
     limit: how many rows are wanted; one more is asked for, and tells whether there are more.
+    plain: of each named column, whether its numbers are known to be plain ones in JSON; empty where none are.
     """
 
     sql: str
@@ -78,6 +80,7 @@ class Statement:
     check: str = ""
     types: tuple[str, ...] = ()
     limit: int | None = None
+    plain: tuple[bool, ...] = ()
 
     def cursor_after(self, row: Sequence[Any]) -> str:
         """The cursor after a row of the result."""
@@ -116,7 +119,8 @@ class Table:
             inner = f"SELECT rowid FROM {self.sql}{where} ORDER BY {order} LIMIT ?"
             sql = f"SELECT {select} FROM {self.sql} WHERE rowid IN ({inner}) ORDER BY {order}"
         types = tuple(column.type for column in shown)
-        return Statement(sql, (*values, limit + 1), names, 1 + len(keys), check, types, limit)
+        plain = tuple(map(_is_plain, shown))
+        return Statement(sql, (*values, limit + 1), names, 1 + len(keys), check, types, limit, plain)
 
     def count(self, *, filter_text: str = "") -> Statement:
         """How many rows there are."""
@@ -276,6 +280,13 @@ def _bound(key: Key) -> str:
     if key.column.kind == "timestamptz":
         return "timezone('UTC', CAST(? AS TIMESTAMP))"
     return f"CAST(? AS {key.column.type})"
+
+
+def _is_plain(column: FilterColumn) -> bool:
+    """Whether the ends of a column say that none of its numbers is a string in JSON (NaN is above infinity)."""
+    if not isinstance(column, Column):
+        return False
+    return all(isinstance(end, int | float) for end in (column.minimum, column.maximum))
 
 
 def _after(table: str, keys: Sequence[Key], cursor: Cursor) -> Condition:

@@ -50,7 +50,11 @@ def read(
     with limited(connection, seconds):
         types = _types(connection, statement)
         names, inner = _inner(statement)
-        values = [json_of(name, type_text) for name, type_text in zip(names, types, strict=False)]
+        plain = statement.plain or (False,) * len(types)
+        values = [
+            json_of(name, type_text, is_plain=is_plain)
+            for name, type_text, is_plain in zip(names, types, plain, strict=False)
+        ]
         if shape == "arrays":
             row = f"json_array({', '.join(values)})"
         else:

@@ -1,0 +1,74 @@
+"""What makes pages fast: numbers known to be plain are written as they are, and a deep page reads only its place."""
+
+import json
+import math
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gristmill.datasets import rows
+from gristmill.datasets.columns import Column
+from gristmill.datasets.cursors import Cursor, check_of, encode
+from gristmill.datasets.facts import columns_of
+from gristmill.datasets.options import ReadingLimits
+from gristmill.datasets.queries import Table
+from gristmill.settings import Settings
+
+LIMITS = ReadingLimits.of(Settings())
+NUMBERS = st.lists(
+    st.tuples(
+        st.none() | st.integers(-100, 100) | st.sampled_from([2**53, 2**53 + 1, -(2**53), -(2**53) - 1, 2**63 - 1]),
+        st.none() | st.floats(width=64) | st.sampled_from([0.0, -0.0, 1e300, math.inf, -math.inf, math.nan]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(NUMBERS)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_json_is_the_same_with_and_without_the_facts_of_a_column(
+    tmp_path: Path, values: list[tuple[int | None, float | None]]
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t(i BIGINT, x DOUBLE)")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", values)
+        connection.execute(f"COPY t TO '{tmp_path}/t.parquet' (FORMAT parquet)")
+        known = columns_of(tmp_path / "t.parquet", len(values), LIMITS, connection)
+        unknown = [Column(column.name, column.type, 0, None, None) for column in known]
+        texts = [
+            rows.read(connection, Table("t", "v", columns).page(limit=10), seconds=30).texts
+            for columns in (known, unknown)
+        ]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "is_plain"),
+    [(1, 2**53, True), (-1.5, 2.0, True), (1, str(2**53 + 1), False), (1.0, "NaN", False), ("-Infinity", 1.0, False),
+     (None, None, False)],
+)  # fmt: skip
+def test_a_column_is_plain_only_if_both_its_ends_are_numbers(minimum: object, maximum: object, is_plain: bool) -> None:
+    column = Column("x", "DOUBLE", 0, minimum, maximum)
+    assert Table("t", "v", [column]).page(limit=10).plain == (is_plain,)
+
+
+def test_an_unsorted_deep_page_does_not_scan_the_table() -> None:
+    count = 1_000_000
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE t AS SELECT range AS n FROM range({count})")
+        cursor = encode(Cursor(count - 1000), check_of("v", []))
+        page = Table("t", "v", [Column("n", "BIGINT", 0, 0, count)]).page(limit=100, cursor=cursor)
+        assert rows.read(connection, page, seconds=30).texts[0] == json.dumps({"n": count - 999}, separators=(",", ":"))
+        (row,) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {page.sql}", page.values).fetchall()
+    assert scanned(json.loads(row[1])) <= 200_000
+
+
+def scanned(node: dict[str, object]) -> int:
+    """Rows that the scans below a node have looked at."""
+    below = node.get("children", [])
+    assert isinstance(below, list)
+    return int(str(node.get("operator_rows_scanned", 0))) + sum(map(scanned, below))
