@@ -179,6 +179,16 @@ def test_a_table_of_more_groups_than_the_limit_has_the_first_and_the_number_of_a
     assert rows(outputs)[0] == [MOST_GROUPS + 4, 1]
 
 
+def test_a_table_of_many_metrics_has_fewer_groups_so_that_it_fits_an_output() -> None:
+    data = stored("SELECT range AS g, random() AS x FROM range(20_000)")
+    metrics = ", ".join(f"quantile(x, 0.{place:02})" for place in range(1, 60))
+
+    outputs = run(data, ["g"], metrics)
+
+    assert outputs["groupby"].in_table == outputs["table"].rows == 10_000
+    assert len(outputs["table"].to_csv()) < 16_000_000
+
+
 @pytest.mark.parametrize(
     "columns",
     [

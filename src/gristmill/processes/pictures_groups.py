@@ -70,7 +70,7 @@ def _bars(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
     drawable = np.abs(values) <= _LARGEST_DRAWN
     lengths = np.where(drawable, values, 0.0)
     bars = axes.barh(places, lengths, height=0.74, color=SERIES[0])
-    axes.bar_label(bars, [_written(value, panel.whole) for value in panel.values], padding=3, fontsize="small")
+    axes.bar_label(bars, _written(panel.values, whole=panel.whole), padding=3, fontsize="small")
     axes.set_yticks(places, labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -79,23 +79,27 @@ def _bars(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
     room = (high - low or 1.0) * 0.2
     axes.set_xlim(low - room if low < 0 else 0, high + room if high > 0 or not low else 0)
     if low < 0:
-        axes.axvline(0, color=GREY, linewidth=0.8)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, integer=panel.whole))
     axes.xaxis.set_major_formatter(NumberFormatter())
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
 
 
-def _written(value: float | None, whole: bool) -> str:
+def _written(values: Sequence[float | None], *, whole: bool) -> list[str]:
+    """The numbers at the ends of the bars, all with as many decimals as the largest needs for four digits."""
+    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    if not 1e-3 <= largest < 1e12:
+        return [_special(value) or (f"{value:.3e}" if value else "0") for value in values]
+    decimals = 0 if whole or all(value.is_integer() for value in finite) else 3 - math.floor(math.log10(largest))
+    return [_special(value) or f"{value:,.{max(0, decimals)}f}" for value in values]
+
+
+def _special(value: float | None) -> str:
     if value is None:
         return "none"
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else f"{value:+}"
-    if whole and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    if value == 0 or 1e-3 <= abs(value) < 1e9:
-        digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
-        return f"{value:,.{min(digits, 6)}f}"
-    return f"{value:.3e}"
+    return "" if math.isfinite(value) else "NaN" if math.isnan(value) else f"{value:+}"
 
 
 def _empty(axes: Axes, text: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gristmill.processes.drawing import GREY, short, style, written
+from gristmill.processes.drawing import GREY, NumberFormatter, short, style, written
 from gristmill.processes.pictures_points import Floats
 
 _WITH_NUMBERS = 25  # columns
@@ -30,6 +30,7 @@ def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> t
             _write_numbers(axes, r, min(9.0, cell * 72 * 0.26))
         bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, shrink=0.9, ticks=[-1, -0.5, 0, 0.5, 1])
         bar.outline.set_visible(False)
+        bar.ax.yaxis.set_major_formatter(NumberFormatter())
         figure.suptitle(short(title, 110), x=0.01, ha="left", fontsize=11)
         shown = [f"not shown: {', '.join(notes)}"] if notes else []
         if np.isnan(r).any():
