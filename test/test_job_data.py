@@ -10,6 +10,7 @@ from support import why_missing
 from support.servers import RedisServer
 
 from gristmill import job_data
+from gristmill.datasets.cache import cache_of
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.shelf import Shelf
 from gristmill.errors import NoSuchDataSetError
@@ -65,7 +66,7 @@ def test_a_version_stays_as_long_as_the_job_that_has_opened_it_may_live(
 ) -> None:
     first = put(shelf, 1, 2)
 
-    assert total(JobData(client, settings, contextlib.nullcontext), first) == 3
+    assert total(JobData(client, settings, cache_of(settings), contextlib.nullcontext), first) == 3
     second = put(shelf, 3)
 
     assert [one.version for one in shelf.store.get("numbers").editions] == [second, first]
@@ -79,7 +80,9 @@ def test_while_redis_is_away_a_run_waits(
     monkeypatch.setattr(job_data.time, "sleep", lambda _: waits.set())
     found: list[int] = []
     run = threading.Thread(
-        target=lambda: found.append(total(JobData(client, settings, contextlib.nullcontext), version))
+        target=lambda: found.append(
+            total(JobData(client, settings, cache_of(settings), contextlib.nullcontext), version)
+        )
     )
 
     server.pause()
@@ -100,11 +103,11 @@ def test_files_are_made_without_the_limits_of_the_run(shelf: Shelf, client: Clie
 
     @contextlib.contextmanager
     def unlimited() -> Iterator[None]:
-        before = set(cache.glob("*.db"))
+        before = set(cache.glob("*.data"))
         yield
-        made_within.append(bool(set(cache.glob("*.db")) - before))
+        made_within.append(bool(set(cache.glob("*.data")) - before))
 
-    total(JobData(client, settings, unlimited), put(shelf, 5))
+    total(JobData(client, settings, cache_of(settings), unlimited), put(shelf, 5))
 
     assert made_within == [True]
 
@@ -114,4 +117,4 @@ def test_a_data_set_that_is_gone_is_named(shelf: Shelf, client: Client, settings
     shelf.store.delete("numbers")
 
     with pytest.raises(NoSuchDataSetError, match="numbers"):
-        total(JobData(client, settings, contextlib.nullcontext), version)
+        total(JobData(client, settings, cache_of(settings), contextlib.nullcontext), version)

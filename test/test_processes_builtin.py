@@ -138,15 +138,27 @@ def test_a_histogram_counts_numbers_in_bins() -> None:
     assert result["histogram"] == {
         "column": "a",
         "type": "number",
+        "unit": "",
         "counts": [3, 1],
         "edges": [1.0, 3.0, 5.0],
         "categories": [],
+        "distinct": None,
         "rows": 7,
         "nulls": 1,
         "not_finite": 2,
         "outside": 0,
     }
+    assert result["table"] == b"from,to,count\r\n1.0,3.0,3\r\n3.0,5.0,1\r\n"
     assert is_picture(result["plot"], result["plot_svg"])
+
+
+def test_bins_of_whole_numbers_hold_as_many_of_them_each() -> None:
+    days = [day for day in range(1, 32) for _ in range(10)]
+
+    counted = run("histogram", {"table": {"day": days}, "column": "day"})["histogram"]
+
+    assert counted["edges"] == [0.5 + 2 * number for number in range(17)]
+    assert counted["counts"] == [20] * 15 + [10]
 
 
 def test_a_histogram_counts_only_what_is_within_its_limits() -> None:
@@ -160,6 +172,16 @@ def test_a_histogram_of_text_counts_values_the_most_frequent_first() -> None:
     result = run("histogram", {"table": {"a": ["y", "x", "y", "z", "x", "y", None]}, "column": "a"})["histogram"]
 
     assert (result["categories"], result["counts"], result["nulls"]) == (["y", "x", "z"], [3, 2, 1], 1)
+
+
+def test_of_many_categories_the_most_frequent_are_listed_and_the_others_counted() -> None:
+    cells = ["often", *(f"category {number:05}" for number in range(10_050)), "often"]
+    result = run("histogram", {"table": {"a": cells}, "column": "a"})
+
+    counted = result["histogram"]
+    assert (counted["categories"][:2], counted["counts"][:2]) == (["often", "category 00000"], [2, 1])
+    assert (len(counted["categories"]), counted["distinct"], counted["outside"]) == (10_000, 10_051, 51)
+    assert "10,021 more values in 10,021 rows" in result["plot_svg"].decode()
 
 
 def test_a_histogram_of_times_has_times_for_edges() -> None:
@@ -233,7 +255,8 @@ def test_a_summary_describes_each_column_of_a_real_table() -> None:
 
     assert result["rows"] == 344
     assert columns["species"] == {
-        "type": "string",
+        "type": "text",
+        "unit": "",
         "rows": 344,
         "nulls": 0,
         "not_finite": 0,
@@ -243,6 +266,7 @@ def test_a_summary_describes_each_column_of_a_real_table() -> None:
         "mean": None,
         "standard_deviation": None,
         "quartiles": None,
+        "histogram": None,
         "frequent": [{"value": "Adelie", "count": 152}, {"value": "Gentoo", "count": 124}],
     }
     mass = columns["body_mass_g"]
@@ -250,6 +274,11 @@ def test_a_summary_describes_each_column_of_a_real_table() -> None:
     assert mass["mean"] == pytest.approx(4201.754386)
     assert mass["standard_deviation"] == pytest.approx(801.954536)
     assert mass["quartiles"] == [3550, 4050, 4750]
+    assert sum(mass["histogram"]["counts"]) == 342
+    assert len(mass["histogram"]["edges"]) == len(mass["histogram"]["counts"]) + 1
+    rows = list(csv.DictReader(io.StringIO(result["table"].decode())))
+    assert [row["column"] for row in rows] == list(columns)
+    assert (rows[0]["most_frequent"], rows[0]["most_frequent_rows"], rows[5]["median"]) == ("Adelie", "152", "4050.0")
     assert is_picture(result["plot"], result["plot_svg"])
 
 

@@ -2,8 +2,9 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 from gristmill import Progress, Table
 from gristmill.errors import InvalidInputsError
+from gristmill.processes.charts import chart_of
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.run_data import RunData
+from gristmill.processes.selects import select
 from gristmill.processes.sql import SqlOutputs, sql
 
 SHOPS = {"city": ["Bern", "Chur", "Thun"], "staff": [4, 2, None]}
@@ -179,6 +182,8 @@ def test_a_change_hidden_in_a_select_is_refused(query: str) -> None:
         ("SELECT 127::TINYINT + 1::TINYINT", ["Out of Range"]),
         ("SELECT 'open", ["Parser Error"]),
         ("SELECT 1 /* open", ["Parser Error"]),
+        ("SELECT 'é101'::BIT", ["Conversion Error"]),
+        ("SELECT " + "'é' || " * 60 + "nope", ["nope", "line 1, character 428"]),
         ("FROM 'x.csv'", ["can read the tables shops, sales, and no files"]),
     ],
 )
@@ -266,3 +271,128 @@ def test_python_variables_are_no_tables() -> None:
     del frame, arrays
     for name in ("frame", "arrays", "given", "made", "tables"):
         assert "does not exist" in refused(f"FROM {name}")
+
+
+LETTERS = "SELECT chr(65 + i::INTEGER) AS letter, i * 10 AS tens FROM range({}) t(i)"
+DAYS = "SELECT DATE '2026-01-01' + i::INTEGER AS day, sin(i) AS height FROM range({}) t(i) ORDER BY hash(i)"
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (LETTERS.format(3), ["letter", "tens", "A", "B", "C", "20"]),
+        (LETTERS.format(30), ["letter"]),
+        (DAYS.format(2), ["day", "height"]),
+        (DAYS.format(5000), ["day", "height"]),
+        ("SELECT i AS month, i * i AS n, -i AS m FROM range(1, 13) t(i)", ["month", "n", "m", "144"]),
+        ("SELECT i / 10 AS x, i * i AS y FROM range(100) t(i)", ["x", "y"]),
+        ("SELECT 'a' || i AS name, i % 2 = 0 AS even, i AS n FROM range(3) t(i)", ["name, even", "a0, true"]),
+        ("SELECT 'a' || i AS s, i AS a, i AS b, i AS c, i AS d FROM range(3) t(i)", ["not shown: columns d"]),
+        ("FROM (VALUES ('x', 1.5), ('y', NULL), (NULL, 'NaN'::DOUBLE)) v(s, n)", ["2 values missing", "(none)"]),
+        ("FROM (VALUES (DATE '2026-01-01', 1), (NULL, 2), ('2026-01-03', 3)) v(d, n)", ["1 row without d"]),
+        ("SELECT TIMESTAMPTZ '2026-01-01 00:00:00Z' + INTERVAL (i) HOUR AS t, i FROM range(4) v(i)", ["t (UTC)"]),
+        ('SELECT \'$x^2$ \' || i AS "% $y$", 1e299 * i AS "a""b" FROM range(3) t(i)', ["$x^2$ 1", "% $y$", 'a"b']),
+        ("SELECT '<i>&' AS s, sum(range) AS n FROM range(5) GROUP BY range", ["&lt;i&gt;&amp;"]),
+        ("PIVOT (FROM range(3) t(i)) ON i USING sum(i) GROUP BY i", ["i"]),
+    ],
+)
+def test_a_result_with_numbers_over_times_or_names_has_a_picture(query: str, words: list[str]) -> None:
+    answer = ask(query)
+
+    assert answer["plot"].startswith(b"\x89PNG")
+    svg = answer["plot_svg"].decode()
+    assert svg.rstrip().endswith("</svg>")
+    for word in words:
+        assert word in svg
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1 AS a",
+        "SELECT 'x' AS a, 1 AS b",
+        "SELECT 1 AS a WHERE false",
+        "SELECT city FROM shops",
+        "FROM range(5)",
+        LETTERS.format(31),
+        DAYS.format(5001),
+        "SELECT DATE '2026-01-01' AS day, i FROM range(50) t(i)",
+        "SELECT i // 2 AS a, i AS b FROM range(50) t(i)",
+        "SELECT 'a' || i AS s, NULL::DOUBLE AS n FROM range(3) t(i)",
+        "SELECT 'a' || i AS s, 'inf'::DOUBLE AS n FROM range(3) t(i)",
+        "SELECT 'infinity'::TIMESTAMP AS t, i FROM range(3) t(i)",
+        "SELECT DATE '294246-01-01' + i::INTEGER AS day, i FROM range(3) t(i)",
+        "SELECT [i] AS a, {'b': i} AS b FROM range(3) t(i)",
+    ],
+)
+def test_a_result_that_makes_no_picture_has_none(query: str) -> None:
+    assert not ask(query).keys() & {"plot", "plot_svg"}
+
+
+def test_lines_go_from_left_to_right_in_whatever_order_the_rows_are() -> None:
+    with tables(shops=SHOPS) as made:
+        chart = chart_of(select(made, DAYS.format(100), 1000))
+    assert chart is not None
+    assert chart.axis.places is not None
+    assert list(chart.axis.places) == sorted(chart.axis.places)
+    assert chart.panels[0][1].tolist() == pytest.approx([math.sin(day) for day in range(100)])
+
+
+def test_bars_keep_the_order_of_the_query() -> None:
+    with tables(shops=SHOPS) as made:
+        chart = chart_of(select(made, LETTERS.format(3) + " ORDER BY tens DESC", 10))
+    assert chart is not None
+    assert (chart.axis.names, chart.panels[0][1].tolist()) == (["C", "B", "A"], [20, 10, 0])
+
+
+PIECES = [
+    *(
+        "SELECT ",
+        "FROM t ",
+        "WHERE ",
+        "a",
+        "s",
+        "*",
+        "(",
+        ")",
+        ";",
+        "'",
+        '"',
+        "--",
+        "/*",
+        "*/",
+        "$$",
+        "\n",
+        "1",
+        "::INT",
+    ),
+    *(
+        ",",
+        "[",
+        "]",
+        "NULL",
+        "🙂",
+        "\0",
+        "é",
+        "?",
+        "$1",
+        "UNION ALL SELECT ",
+        "WITH x AS (",
+        "PIVOT t ON a ",
+        "\\",
+        "%",
+    ),
+    *("DESCRIBE ", "read_csv('x')", "SET ", "INSERT INTO t ", "CREATE ", "COPY ", "count(*)", "GROUP BY ", "=", "' '"),
+]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), min_size=20, max_size=20))
+def test_any_text_is_answered_or_refused_as_a_wrong_query(queries: list[str]) -> None:
+    with tables(t={"a": [1, None], "s": ["é", ""]}) as made:
+        for query in queries:
+            with suppress(InvalidInputsError):
+                result = select(made, query, 100)
+                result.csv()
+                chart_of(result)
+        assert made["t"].query("SELECT count(*) FROM t").fetchall() == [(2,)]

@@ -6,6 +6,8 @@ The statements here are run as they are: what the process ``sql`` refuses before
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +19,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from gristmill.datasets.cache import Cache
 from gristmill.datasets.nameless import nameless
 from gristmill.limits import IS_LINUX
 from gristmill.processes.table import Table
@@ -312,24 +315,57 @@ def test_no_function_of_values_reads_settings_that_tell_a_path_or_variables_of_t
         assert not [secret for secret in attacked.secrets() if secret in said], (statement, said)
 
 
-def test_no_object_of_python_can_be_named(attacked: Attacked) -> None:
-    secret = np.arange(3)
-    given = {"a": secret}
-    assert len(given) == 1
-    for name in ("secret", "given", "SECRET", "attacked", "self", "arrays", "np"):
-        for statement in ("FROM {}", "SELECT * FROM query_table('{}')", "FROM query('FROM {}')", "SELECT {}()"):
-            with pytest.raises(duckdb.Error, match=r"does not exist|not found"):
-                attacked.ask(statement.format(name))
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_no_object_of_python_can_be_named(is_locked: bool) -> None:
+    workspace = Workspace()
+    workspace.add("inline", Table.from_columns({"y": [1, 2]}))
+    if is_locked:
+        workspace.lock()
+    secret = {"x": np.arange(3)}
+    with duckdb.connect() as other:
+        assert other.execute("SELECT sum(x) FROM secret").fetchall() == [(3,)]  # what DuckDB does by itself
+    assert len(secret) == 1
+    for statement in ("FROM secret", "FROM query_table('secret')", "FROM query('FROM secret')", "SELECT secret()"):
+        with pytest.raises(duckdb.Error, match=r"secret does not exist"):
+            workspace.connection.execute(statement)
     for statement in ("FROM pandas_scan(1)", "FROM arrow_scan(1, 2, 3)", "FROM python_map_function((FROM inline))"):
         with pytest.raises(duckdb.Error):
-            attacked.ask(statement)
+            workspace.connection.execute(statement)
     with pytest.raises(duckdb.Error, match="POINTER does not exist"):
-        attacked.ask("SELECT 1::POINTER")
+        workspace.connection.execute("SELECT 1::POINTER")
+
+
+def test_each_setting_that_keeps_something_out_is_in_force(attacked: Attacked) -> None:
+    on = {"lock_configuration"}
+    off = {
+        "enable_external_access",
+        "allow_persistent_secrets",
+        "allow_community_extensions",
+        "allow_unsigned_extensions",
+        "autoinstall_known_extensions",
+        "autoload_known_extensions",
+        "python_enable_replacements",
+        "python_scan_all_frames",
+    }
+    found = dict(attacked.ask("SELECT name, value FROM duckdb_settings()"))
+    assert {name: found[name] for name in on | off} == dict.fromkeys(on, "true") | dict.fromkeys(off, "false")
+    assert found["temp_directory"] == ""
 
 
 def test_time_zones_need_no_file(attacked: Attacked) -> None:
     found = attacked.ask("SELECT CAST(TIMESTAMPTZ '2026-07-01 12:00:00Z' AT TIME ZONE 'Europe/Zurich' AS VARCHAR)")
     assert found == [("2026-07-01 14:00:00",)]
+
+
+def test_moments_are_in_utc_wherever_the_server_is() -> None:
+    asking = (
+        "from gristmill.processes.workspace import Workspace;"
+        "answer = Workspace().connection.execute(\"SELECT CAST(TIMESTAMPTZ '2026-01-01 00:30:00Z' AS DATE)::VARCHAR\");"
+        "print(answer.fetchall())"
+    )
+    environment = os.environ | {"TZ": "America/New_York"}
+    done = subprocess.run([sys.executable, "-c", asking], env=environment, capture_output=True, text=True, check=True)
+    assert "2026-01-01" in done.stdout
 
 
 @pytest.mark.skipif(not IS_LINUX, reason="there is no /proc")
@@ -386,3 +422,38 @@ def test_many_may_attach_one_file_at_once(tmp_path: Path) -> None:
         thread.join()
     assert found == [3] * 8
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.db"]
+
+
+def test_a_name_that_a_killed_process_has_left_is_cleared_by_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, version = Cache(tmp_path, 2**30), "a" * 64
+    with cache.open(version, lambda target: _database(target, "a")) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr("gristmill.datasets.nameless.remove", lambda _folder: None)
+            with nameless(file):
+                pass
+        assert len(list(tmp_path.glob("*.making"))) == 1
+
+        cache.tidy()
+
+        assert not list(tmp_path.glob("*.making"))
+        assert file.exists()
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="there is no /proc")
+def test_a_name_that_the_cache_clears_too_early_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = _database(tmp_path / "a.db", "a")
+    real = os.link
+    calls: list[Path] = []
+
+    def late(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 1:
+            target.parent.rmdir()
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with nameless(file) as path:
+        assert path != file
+    assert len(calls) == 2

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import structlog
 
 from gristmill import logs
+from gristmill.datasets.cache import Cache, cache_of
 from gristmill.errors import (
     CacheUnusableError,
     FetchError,
@@ -36,6 +37,7 @@ from gristmill.jobs import Jobs
 from gristmill.limits import MIB, OwnMemory, usable_cpus
 from gristmill.processes import Process as ProcessDefinition
 from gristmill.processes import ProducedOutput, Registry, RunContext, load_registry, preload
+from gristmill.processes.workspace import Spare
 from gristmill.settings import Settings
 from gristmill.slots import Slots
 from gristmill.store import connect
@@ -63,6 +65,7 @@ class Plan:
     slots: Slots
     registry: Registry
     offers: tuple[Offer, ...]
+    cache: Cache
 
 
 def prepare(text: str) -> tuple[Facts, Run]:
@@ -80,6 +83,7 @@ def prepare(text: str) -> tuple[Facts, Run]:
         slots=Slots(*told["slots"]),
         registry=registry,
         offers=registry.offers(told["release"]),
+        cache=cache_of(settings),  # here, for a child's working directory is another one
     )
     largest = max(registry.values(), key=lambda process: process.limits.memory_mb)
     facts = {
@@ -132,8 +136,9 @@ class Child:
         self._slot = plan.slots.slot(birth.slot)
         self._jobs = Jobs(connect(plan.settings), plan.settings, plan.release)
         self._fetcher = Fetcher(plan.settings)
-        self._data = JobData(self._jobs.client, plan.settings, place.unlimited)
+        self._data = JobData(self._jobs.client, plan.settings, plan.cache, place.unlimited)
         self._log = log.bind(worker=plan.worker, child=self.name)
+        self._spare = Spare()
         self._left = plan.settings.child_jobs
         self._pause = 0.0
         self._is_settled = False
@@ -215,6 +220,7 @@ class Child:
             )
         if following is None:
             self._slot.idle()
+            self._spare.renew()
         return following
 
     def _run(self, process: ProcessDefinition, attempt: Attempt) -> tuple[list[ProducedOutput], Finish]:
@@ -246,6 +252,7 @@ class Child:
             fetcher=self._fetcher,
             opener=partial(self._data.open, attempt.job_id, process.limits.seconds),
             threads=max(1, usable_cpus() // self._plan.slots.count),
+            workspace=self._spare.take,
         )
         self._context = context
         return context

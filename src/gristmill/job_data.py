@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from gristmill.datasets.cache import cache_of
+from gristmill.datasets.cache import Cache
 from gristmill.datasets.files import TABLE, Files
 from gristmill.datasets.intake import facts_of
 from gristmill.datasets.store import Store
@@ -24,10 +24,10 @@ class JobData:
     """Opens versions. unlimited: within it, files may be made that are larger than a run may write."""
 
     def __init__(
-        self, client: Client, settings: Settings, unlimited: Callable[[], AbstractContextManager[None]]
+        self, client: Client, settings: Settings, cache: Cache, unlimited: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self._store = Store(client, settings)
-        self._files = Files(self._store, cache_of(settings), settings.dataset_query_memory_mb * MIB)
+        self._files = Files(self._store, cache, settings.dataset_query_memory_mb * MIB)
         self._kept_us = settings.retention_seconds * 1_000_000
         self._unlimited = unlimited
 

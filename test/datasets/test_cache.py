@@ -80,14 +80,14 @@ def cached(cache: Cache) -> set[int]:
 
 def left(cache: Cache) -> set[str]:
     """Everything but ready files and their locks."""
-    ready = {f"{name}.{ending}" for name in cache.versions() for ending in ("db", "lock")}
+    ready = {f"{name}.{ending}" for name in cache.versions() for ending in ("data", "lock")}
     return {path.name for path in cache.folder.iterdir()} - ready - {"making-room"}
 
 
 def stored(cache: Cache) -> int:
     """Bytes of ready files, while nobody adds one."""
     total = 0
-    for path in cache.folder.glob("*.db"):
+    for path in cache.folder.glob("*.data"):
         with suppress(FileNotFoundError):
             total += path.stat().st_size
     return total
@@ -113,7 +113,7 @@ def test_the_cache_is_in_the_data_folder(tmp_path: Path) -> None:
 
 def test_what_is_no_version_is_no_way_out_of_the_folder(cache: Cache) -> None:
     for name in ("../" + version(1), "x", version(1).upper() + "A", ""):
-        with pytest.raises(ValueError, match="not a version"), cache.open(name, never):
+        with pytest.raises(ValueError, match="not a key"), cache.open(name, never):
             pass
 
 

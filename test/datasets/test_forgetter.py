@@ -25,7 +25,7 @@ def test_a_worker_with_a_cache_of_its_own_forgets_what_is_deleted_elsewhere(
     with shelves[1].tables.use(shelves[0].store.version("numbers")):
         pass
     shelves[1].close()
-    made = list((tmp_path / "worker" / "cache").glob("*.db"))
+    made = list((tmp_path / "worker" / "cache").glob("*.data"))
     assert len(made) == 1
     stop = threading.Event()
     thread = threading.Thread(target=forget_deleted, args=(there, stop))

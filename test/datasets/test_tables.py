@@ -76,7 +76,7 @@ def test_a_damaged_file_is_made_anew(shelf: Shelf) -> None:
     version = put(shelf)
     numbers(shelf, version)
     shelf.tables.tidy(0)
-    (file,) = shelf.cache.folder.glob("*.db")
+    (file,) = shelf.cache.folder.glob("*.data")
     file.write_bytes(b"no database" * 1000)
     assert len(numbers(shelf, version)) == 10_000
 

@@ -18,7 +18,12 @@ PROCESSES = Path(__file__).parent / "data_set_processes"
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    settings = {"PROCESSES": str(PROCESSES), "DATASET_FREE_BYTES": "0", "DATASET_VERSIONS": "1"}
+    settings = {
+        "PROCESSES": str(PROCESSES),
+        "DATASET_FREE_BYTES": "0",
+        "DATASET_VERSIONS": "1",
+        "DATA_FOLDER": "data",  # relative, as by default: a child runs in another folder
+    }
     with RunningSystem(tmp_path_factory.mktemp("system"), settings=settings) as running:
         yield running
 
@@ -168,7 +173,7 @@ def test_a_version_is_opened_that_is_larger_than_the_files_that_the_run_may_writ
     answer = run(api, "total", table={"dataset": "large"}, column="x")
 
     assert answer.status_code == 200, answer.text
-    made = system.folder / "data" / "cache" / f"{version}.db"
+    made = system.folder / "data" / "cache" / f"{version}.data"
     assert made.stat().st_size > 8 * 2**20
     api.delete("/datasets/large")
     wait_until(lambda: not made.exists(), 10, "the file is gone from the cache")

@@ -83,10 +83,10 @@ def test_a_small_cache_that_all_share_gives_right_answers_only(system: RunningSy
     assert not wrong, wrong[:5]
     assert min(seen["row"], seen["job"]) > 10, seen
     cache = system.folder / "data" / "cache"
-    assert len(list(cache.glob("*.db"))) < DATA_SETS
+    assert len(list(cache.glob("*.data"))) < DATA_SETS
     assert not list(cache.glob("*.making"))
 
     with httpx.Client(base_url=system.url, timeout=60) as client:
         for number in range(DATA_SETS):
             assert client.delete(f"/datasets/d{number}").status_code == 200
-    wait_until(lambda: not list(cache.glob("*.db")), 60, "nothing is left of what was deleted")
+    wait_until(lambda: not list(cache.glob("*.data")), 60, "nothing is left of what was deleted")

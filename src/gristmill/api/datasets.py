@@ -117,11 +117,15 @@ def delete(dataset_name: str) -> Response:
 
 def found_data_set(name: str) -> DataSet:
     """The data set of this name. NoSuchDataSetError."""
+    return services().datasets.store.get(existing_name(name))
+
+
+def existing_name(name: str) -> str:
+    """A name in a URL that a data set can have. NoSuchDataSetError for any other."""
     try:
-        check_name(name)
+        return check_name(name)
     except InvalidRequestError as error:
         raise NoSuchDataSetError(f"There is no data set {name[:100]!r}; it may have been deleted.") from error
-    return services().datasets.store.get(name)
 
 
 def _require_own(name: str) -> None:

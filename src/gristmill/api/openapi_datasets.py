@@ -17,8 +17,8 @@ from gristmill.api.openapi_components import (
 )
 from gristmill.api.openapi_operations import ASKING, READING, operation
 from gristmill.api.reading_query import MEDIA_TYPES
+from gristmill.api.representations import MEDIA_TYPES as ROW_MEDIA_TYPES
 from gristmill.api.rows import DEFAULT_ROWS, MOST_ROWS
-from gristmill.api.rows import MEDIA_TYPES as ROW_MEDIA_TYPES
 from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
 from gristmill.datasets.descriptions import COLUMN_TEXTS, TEXTS
 from gristmill.datasets.options import ENCODINGS, FORMATS

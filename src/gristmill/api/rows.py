@@ -1,38 +1,31 @@
 """The rows of a data set, and metrics of groups of them."""
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast, get_args
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request, send_file
+from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
+from werkzeug.wsgi import FileWrapper
 
 from gristmill.api import access, links, negotiation
 from gristmill.api.dataset_documents import data_set_url
-from gristmill.api.datasets import found_data_set
+from gristmill.api.datasets import existing_name
+from gristmill.api.representations import SERIALISER, Representation
 from gristmill.api.services import services
 from gristmill.datasets import rows
-from gristmill.datasets.dataset import DataSet, Version
-from gristmill.datasets.queries import Statement, Table
+from gristmill.datasets.dataset import Version
+from gristmill.datasets.exports import Export, open_export
 from gristmill.datasets.rows import FileFormat, Rows, Shape
 from gristmill.errors import Fault, InvalidRequestError
 
 DEFAULT_ROWS = 100
 MOST_ROWS = 10_000
-# Counts up when the same rows are written in another way.
-_SERIALISER = 1
 _WHOLE: Mapping[str, FileFormat] = {"csv": "csv", "parquet": "parquet"}
-MEDIA_TYPES = {
-    "json": "application/json",
-    "ndjson": "application/x-ndjson",
-    "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
-}
+_METRICS = "count()"
+_PIECE_BYTES = 2**18  # sent at a time: one piece is in memory for each client
 _SELECTING = ("filter", "sortby", "properties")
 _OF_ROWS = (*_SELECTING, "limit", "cursor", "shape", "f")
 _OF_GROUPS = ("groupby", "metrics", "filter", "limit", "f")
@@ -67,101 +60,94 @@ def version_groups(dataset_name: str, version_id: str) -> Response:
 def _rows(name: str, version_id: str) -> Response:
     access.require("read")
     query = _known(request.args, _OF_ROWS)
-    wanted = _format(query, tuple(MEDIA_TYPES))
-    data_set, version = _version(name, version_id)
-    if wanted in _WHOLE:
-        if paging := sorted(query.keys() & {"limit", "cursor", "shape"}):
-            raise _wrong(paging[0], f"does not go with f={wanted}, which gives all rows as one file")
-        return _whole(data_set, version, version_id, query, wanted)
-    shape = query.get("shape", "objects")
-    if shape not in get_args(Shape):
-        raise _wrong("shape", "must be objects or arrays")
-    limit = _limit(query)
-    selecting = _selecting(query)
-
-    def page(table: Table) -> Statement:
-        return table.page(**selecting, limit=limit, cursor=query.get("cursor", ""))
-
-    def answer(found: Rows) -> Response:
-        following = ""
-        if found.cursor is not None:
-            here = data_set_url(links.base_url(), name, "versions", version.edition.version, "rows")
-            kept = [(one, query[one]) for one in _OF_ROWS if one in query and one != "cursor"]
-            following = f"{here}?{urlencode([*kept, ('cursor', found.cursor)])}"
-        if wanted == "ndjson":
-            body = found.ndjson().encode()
-        else:
-            body = _document(data_set, version, found, following, "" if selecting["filter_text"] else "all")
-        headers = {"Link": links.link_header(following, "next", media_type=MEDIA_TYPES[wanted])} if following else {}
-        return negotiation.Prepared(body, 200, MEDIA_TYPES[wanted], headers)
-
-    return _answered(version, version_id, page, cast("Shape", shape), answer)
+    asked = Representation.wanted(name, version_id, "rows", query, {"limit": str(DEFAULT_ROWS), "shape": "objects"})
+    return _answered(asked, lambda version, sent: (_whole if sent.format in _WHOLE else _page)(version, sent, query))
 
 
 def _groups(name: str, version_id: str) -> Response:
     access.require("read")
     query = _known(request.args, _OF_GROUPS)
-    _format(query, ("json",))
-    data_set, version = _version(name, version_id)
-    limit = _limit(query)
+    asked = Representation.wanted(
+        name, version_id, "aggregate", query, {"limit": str(DEFAULT_ROWS), "metrics": _METRICS}
+    )
+    return _answered(asked, lambda version, sent: _metrics(version, sent, query))
 
-    def groups(table: Table) -> Statement:
-        return table.aggregate(
+
+def _answered(asked: Representation, answer: Callable[[Version, Representation], Response]) -> Response:
+    """304 where the client has it, else what ``answer`` makes."""
+    # Of a version that the URL names, what has been sent once stays right, even if there is no such data set any more.
+    if asked.is_fixed and asked.is_held:
+        return asked.not_modified()
+    version = services().datasets.store.version(existing_name(asked.name), asked.version)
+    sent = asked.of(version.edition.version)
+    return sent.not_modified() if sent.is_held else answer(version, sent)
+
+
+def _page(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
+    shape = query.get("shape", "objects")
+    if shape not in get_args(Shape):
+        raise _wrong("shape", "must be objects or arrays")
+    limit, selecting = _limit(query), _selecting(query)
+    with services().datasets.tables.use(version) as (connection, table):
+        statement = table.page(**selecting, limit=limit, cursor=query.get("cursor", ""))
+        found = rows.read(connection, statement, seconds=_seconds(), shape=cast("Shape", shape))
+    following = _following(sent, query, found.cursor) if found.cursor is not None else ""
+    headers = {"Link": links.link_header(following, "next", media_type=sent.media_type)} if following else {}
+    if sent.format == "ndjson":
+        return sent.sent(found.ndjson().encode(), headers)
+    matched = None if selecting["filter_text"] else version.edition.rows
+    return sent.sent(_document(sent, found, following, matched), headers)
+
+
+def _following(sent: Representation, query: MultiDict[str, str], cursor: str) -> str:
+    """The URL of the next page, which is of the same version, in the same format."""
+    here = data_set_url(links.base_url(), sent.name, "versions", sent.version, "rows")
+    kept = [(one, query[one]) for one in _OF_ROWS if one in query and one not in {"cursor", "f"}]
+    return f"{here}?{urlencode([*kept, ('f', sent.format), ('cursor', cursor)])}"
+
+
+def _metrics(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
+    limit = _limit(query)
+    with services().datasets.tables.use(version) as (connection, table):
+        statement = table.aggregate(
             groupby=query.get("groupby", ""),
-            metrics=query.get("metrics", "count()"),
+            metrics=query.get("metrics", _METRICS),
             filter_text=query.get("filter", ""),
             limit=limit,
         )
-
-    def answer(found: Rows) -> Response:
-        return negotiation.Prepared(_document(data_set, version, found, "", ""), 200, MEDIA_TYPES["json"], {})
-
-    return _answered(version, version_id, groups, "objects", answer)
+        found = rows.read(connection, statement, seconds=_seconds())
+    return sent.sent(_document(sent, found, "", None), {})
 
 
-def _answered(
-    version: Version,
-    version_id: str,
-    statement_of: Callable[[Table], Statement],
-    shape: Shape,
-    answer: Callable[[Rows], Response],
-) -> Response:
-    etag = _etag(version)
-    if request.if_none_match.contains_weak(etag):
-        return _kept(Response(status=304), etag, version_id)
-    seconds = services().settings.dataset_query_seconds
-    with services().datasets.tables.use(version) as (connection, table):
-        found = rows.read(connection, statement_of(table), seconds=seconds, shape=shape)
-    return _kept(answer(found), etag, version_id)
-
-
-def _whole(data_set: DataSet, version: Version, version_id: str, query: MultiDict[str, str], wanted: str) -> Response:
+def _whole(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
     """All rows as one file, with its length, and in parts where the client asks for some."""
-    etag = _etag(version)
-    if request.if_none_match.contains_weak(etag):
-        return _kept(Response(status=304), etag, version_id)
-    seconds = services().settings.dataset_reading_seconds
-    with services().datasets.tables.use(version) as (connection, table), TemporaryDirectory() as folder:
-        path = Path(folder, "rows")
-        rows.write(connection, table.export(**_selecting(query)), path, _WHOLE[wanted], seconds=seconds)
-        file = path.open("rb")  # the file goes with its last reader
-        size = os.fstat(file.fileno()).st_size
-    response = send_file(file, MEDIA_TYPES[wanted], download_name=f"{data_set.name}.{wanted}", etag=False)
+    if paging := sorted(query.keys() & {"limit", "cursor", "shape"}):
+        raise _wrong(paging[0], f"does not go with f={sent.format}, which gives all rows as one file")
+    datasets, seconds = services().datasets, services().settings.dataset_reading_seconds
+    with datasets.tables.use(version) as (connection, table):
+        statement = table.export(**_selecting(query))
+        export = Export(sent.version, statement, _WHOLE[sent.format], sent.coding, SERIALISER)
+        file = open_export(datasets.cache, export, connection, seconds=seconds)
+    size = os.fstat(file.fileno()).st_size
+    response = Response(FileWrapper(file, _PIECE_BYTES), mimetype=sent.media_type, direct_passthrough=True)
     response.content_length = size
-    _kept(response, etag, version_id)
-    response.make_conditional(request, accept_ranges=True, complete_length=size)
+    response.headers["Content-Disposition"] = f"inline; filename={sent.name}.{sent.format}"
+    if sent.coding:
+        response.headers["Content-Encoding"] = sent.coding
+    sent.kept(response)
+    try:
+        response.make_conditional(request, accept_ranges=True, complete_length=size)
+    except RequestedRangeNotSatisfiable:
+        file.close()
+        raise
     return response
 
 
-def _document(data_set: DataSet, version: Version, found: Rows, following: str, matched: str) -> bytes:
-    head: dict[str, Any] = {
-        "name": data_set.name,
-        "version": version.edition.version,
-        "numberReturned": len(found.texts),
-    }
-    if matched:
-        head["numberMatched"] = version.edition.rows
-    here = data_set_url(links.base_url(), data_set.name, "versions", version.edition.version)
+def _document(sent: Representation, found: Rows, following: str, matched: int | None) -> bytes:
+    head: dict[str, Any] = {"name": sent.name, "version": sent.version, "numberReturned": len(found.texts)}
+    if matched is not None:
+        head["numberMatched"] = matched
+    here = data_set_url(links.base_url(), sent.name, "versions", sent.version)
     made = [links.link(here, "collection", title="The version")]
     if following:
         made.append(links.link(following, "next", title="More rows"))
@@ -169,24 +155,8 @@ def _document(data_set: DataSet, version: Version, found: Rows, following: str, 
     return start + b',"rows":' + found.json().encode() + b',"links":' + negotiation.json_bytes(made) + b"}"
 
 
-def _version(name: str, version_id: str) -> tuple[DataSet, Version]:
-    data_set = found_data_set(name)
-    return data_set, services().datasets.store.version(name, version_id or data_set.newest.version)
-
-
-def _etag(version: Version) -> str:
-    """Names what a query gives: of this version, these parameters, and this way of writing it."""
-    told = json.dumps([_SERIALISER, version.edition.version, request.path, sorted(request.args.items(multi=True)),
-                       links.base_url()])  # fmt: skip
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
-
-
-def _kept(response: Response, etag: str, version_id: str) -> Response:
-    """What clients may keep: of a version for ever, of the newest until they ask again."""
-    response.set_etag(etag)
-    private = "private, " if services().tokens.enabled else ""
-    response.headers["Cache-Control"] = f"{private}max-age=31536000, immutable" if version_id else f"{private}no-cache"
-    return response
+def _seconds() -> float:
+    return services().settings.dataset_query_seconds
 
 
 def _selecting(query: MultiDict[str, str]) -> dict[str, str]:
@@ -204,13 +174,6 @@ def _known(query: MultiDict[str, str], known: tuple[str, ...]) -> MultiDict[str,
             faults=[Fault(name, f"is none of {', '.join(known)}") for name in unknown],
         )
     return query
-
-
-def _format(query: MultiDict[str, str], known: tuple[str, ...]) -> str:
-    wanted = query.get("f", "json")
-    if wanted not in known:
-        raise _wrong("f", f"must be one of {', '.join(known)}")
-    return wanted
 
 
 def _limit(query: MultiDict[str, str]) -> int:

@@ -1,12 +1,13 @@
-"""The local cache of versions: files that several processes share, each made once and never changed.
+"""The local cache: files made of versions, that several processes share, each made once and never changed.
 
-Of a version there are, in the cache's folder:
+A key names a file: a version for its database, a version, ``-`` and 32 hex letters for an export of it. Of a key there
+are, in the cache's folder:
 
-``<version>.lock``   held shared by whoever uses the file, alone by whoever makes or deletes it; the time of its last
-                     change is when the file was last asked for. Marked ``d``: the file is to go as soon as nobody uses
-                     it. Marked ``b``: it is bad, and made anew as soon as nobody uses it
-``<version>.db``     the file
-``<version>.making`` a folder with the file while it is being made; a left-over one when nobody holds the lock
+``<key>.lock``   held shared by whoever uses the file, alone by whoever makes or deletes it; the time of its last change
+                 is when the file was last asked for. Marked ``d``: the file is to go as soon as nobody uses it. Marked
+                 ``b``: it is bad, and made anew as soon as nobody uses it
+``<key>.data``   the file
+``<key>.making`` a folder with the file while it is being made; a left-over one when nobody holds the lock
 
 ``making-room`` is held while room is made, so that two processes do not count on the same room. Locks end with their
 process, and the next one clears what it has left.
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from gristmill.clearing import remove
 from gristmill.datasets import locks
-from gristmill.errors import CacheBusyError, CacheUnusableError
+from gristmill.errors import CacheBusyError, CacheUnusableError, StorageFullError
 from gristmill.settings import Settings
 
 WAIT_SECONDS = 60.0
@@ -31,7 +32,8 @@ _SHORTEST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
 _DROP, _BAD = b"d", b"b"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_VERSION = re.compile(r"[0-9a-f]{64}")
+_VERSION_LETTERS = 64
+_KEY = re.compile(r"[0-9a-f]{64}(-[0-9a-f]{32})?")
 
 Build = Callable[[Path], object]
 
@@ -49,44 +51,45 @@ class Cache:
         self.most_bytes = most_bytes
 
     @contextmanager
-    def open(self, version: str, build: Build, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
-        """The file of a version, which stays while the context lasts; ``build`` makes it where it is missing.
+    def open(self, key: str, build: Build, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
+        """The file of a key, which stays while the context lasts; ``build`` makes it where it is missing.
 
         build: makes a file, complete in itself, at the path that it is given, in a folder of its own. Of all processes
-        and threads, one at a time builds a version. Raises what ``build`` raises; CacheBusyError when after
+        and threads, one at a time builds a key. Raises what ``build`` raises; CacheBusyError when after
         ``wait_seconds`` another is still building, or too much is in use; CacheUnusableError when the disk is full, or
         the folder cannot be used.
         """
-        if not _VERSION.fullmatch(version):
-            raise ValueError(f"{version!r} is not a version")
-        lock = self._take(version, build, time.monotonic() + wait_seconds)
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is not a key of the cache")
+        lock = self._take(key, build, time.monotonic() + wait_seconds)
         try:
-            yield self._file(version)
+            yield self._file(key)
         finally:
             is_unwanted = _DROP in locks.marks(lock)
             os.close(lock)
             if is_unwanted:
                 with suppress(CacheUnusableError):
-                    self._evict(version)
+                    self._evict(key)
 
-    def damaged(self, version: str) -> None:
+    def damaged(self, key: str) -> None:
         """Inside ``open``: the file is no good. The next one makes it anew, when all who use it have let it go."""
-        locks.mark(self._lock(version), _BAD)
+        locks.mark(self._lock(key), _BAD)
 
     def drop(self, version: str) -> None:
-        """Delete a version's file: now, or when nobody uses it any more."""
-        if locks.mark(self._lock(version), _DROP):
-            self._evict(version)
+        """Delete a version's files: now, or when nobody uses them any more."""
+        for key in {path.stem for path in self.folder.glob(f"{version}*.lock")}:
+            if locks.mark(self._lock(key), _DROP):
+                self._evict(key)
 
-    def is_unwanted(self, version: str) -> bool:
-        """Whether a version's file is to go as soon as nobody uses it: who has it only for later should let it go."""
+    def is_unwanted(self, key: str) -> bool:
+        """Whether a key's file is to go as soon as nobody uses it: who has it only for later should let it go."""
         with suppress(OSError):
-            return Path(self._lock(version)).stat().st_size > 0
+            return Path(self._lock(key)).stat().st_size > 0
         return False
 
     def versions(self) -> frozenset[str]:
         """The versions that have a file here."""
-        return frozenset(path.stem for path in self.folder.glob("*.db"))
+        return frozenset(path.stem[:_VERSION_LETTERS] for path in self.folder.glob("*.data"))
 
     def tidy(self) -> None:
         """Clear what dead processes have left, and what is too much; also done whenever a file is made."""
@@ -94,27 +97,27 @@ class Cache:
             with self._alone(time.monotonic() + WAIT_SECONDS):
                 self._evict_until(self.most_bytes)
 
-    def _file(self, version: str) -> Path:
-        return self.folder / f"{version}.db"
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.data"
 
-    def _lock(self, version: str) -> str:
-        return f"{self.folder}/{version}.lock"
+    def _lock(self, key: str) -> str:
+        return f"{self.folder}/{key}.lock"
 
-    def _making(self, version: str) -> Path:
-        return self.folder / f"{version}.making"
+    def _making(self, key: str) -> Path:
+        return self.folder / f"{key}.making"
 
     # Using and making
 
-    def _take(self, version: str, build: Build, deadline: float) -> int:
-        """A descriptor with a shared lock on the version, whose file is there."""
-        path = self._lock(version)
-        tries = _tries(deadline, f"Version {version[:12]} of a data set is still being read into the cache")
+    def _take(self, key: str, build: Build, deadline: float) -> int:
+        """A descriptor with a shared lock on the key, whose file is there."""
+        path = self._lock(key)
+        tries = _tries(deadline, f"Version {key[:12]} of a data set is still being read into the cache")
         while True:
             next(tries)
             lock = locks.locked(path, locks.SHARED)
             if lock is None:
                 continue
-            if self._is_ready(version, lock):
+            if self._is_ready(key, lock):
                 locks.note_use(lock)
                 return lock
             os.close(lock)
@@ -122,33 +125,33 @@ class Cache:
             if lock is None:
                 continue
             try:
-                if not self._is_ready(version, lock):
+                if not self._is_ready(key, lock):
                     locks.clear_marks(lock)
-                    self._make(version, build, deadline)
+                    self._make(key, build, deadline)
                 locks.note_use(lock)
                 # From alone to shared: another may come in between, and delete the file.
-                if locks.has(lock, path, locks.SHARED) and self._is_ready(version, lock):
+                if locks.has(lock, path, locks.SHARED) and self._is_ready(key, lock):
                     return lock
             except BaseException:
                 os.close(lock)
                 raise
             os.close(lock)
 
-    def _is_ready(self, version: str, lock: int) -> bool:
-        return os.path.exists(f"{self.folder}/{version}.db") and _BAD not in locks.marks(lock)  # noqa: PTH110 -- as in locks
+    def _is_ready(self, key: str, lock: int) -> bool:
+        return os.path.exists(f"{self.folder}/{key}.data") and _BAD not in locks.marks(lock)  # noqa: PTH110 -- as in locks
 
-    def _make(self, version: str, build: Build, deadline: float) -> None:
-        """Make the file of a version that is locked for us alone."""
-        made = self._making(version) / "data"
+    def _make(self, key: str, build: Build, deadline: float) -> None:
+        """Make the file of a key that is locked for us alone."""
+        made = self._making(key) / "data"
         try:
             with locks.usable(self.folder):
-                self._file(version).unlink(missing_ok=True)
+                self._file(key).unlink(missing_ok=True)
             self._build(made, build)
             with self._room(made.stat().st_size, deadline), locks.usable(self.folder):
-                made.rename(self._file(version))
+                made.rename(self._file(key))
         except BaseException:
             with suppress(OSError):
-                Path(self._lock(version)).unlink()
+                Path(self._lock(key)).unlink()
             raise
         finally:
             remove(made.parent)
@@ -226,43 +229,43 @@ class Cache:
         asked: dict[str, int] = {}
         sizes: dict[str, int] = {}
         waste: set[str] = set()
-        for version in {path.stem for path in self.folder.iterdir() if path.suffix}:
-            asked[version] = 0
+        for key in {path.stem for path in self.folder.iterdir() if path.suffix}:
+            asked[key] = 0
             with suppress(FileNotFoundError):
-                sizes[version] = self._file(version).stat().st_size
+                sizes[key] = self._file(key).stat().st_size
             with suppress(FileNotFoundError):
-                lock = Path(self._lock(version)).stat()
-                asked[version] = lock.st_mtime_ns
+                lock = Path(self._lock(key)).stat()
+                asked[key] = lock.st_mtime_ns
                 if lock.st_size:
-                    waste.add(version)
+                    waste.add(key)
         total = sum(sizes.values())
         in_use = []
-        for version in sorted(asked, key=asked.__getitem__):
-            if version in waste or version not in sizes or total > most_bytes:
-                if self._evict(version):
-                    total -= sizes.get(version, 0)
+        for key in sorted(asked, key=asked.__getitem__):
+            if key in waste or key not in sizes or total > most_bytes:
+                if self._evict(key):
+                    total -= sizes.get(key, 0)
                 else:
-                    in_use.append(version)
-            elif self._making(version).exists():
-                self._evict(version, and_file=False)
+                    in_use.append(key)
+            elif self._making(key).exists():
+                self._evict(key, and_file=False)
         too_much = total - most_bytes
-        for version in in_use if ask else ():
-            if too_much > 0 and version not in waste:
-                locks.mark(self._lock(version), _DROP)
-            too_much -= sizes.get(version, 0)
+        for key in in_use if ask else ():
+            if too_much > 0 and key not in waste:
+                locks.mark(self._lock(key), _DROP)
+            too_much -= sizes.get(key, 0)
         return total
 
-    def _evict(self, version: str, *, and_file: bool = True) -> bool:
-        """Delete all that there is of a version, or only what a dead builder has left, unless somebody uses it."""
-        path = self._lock(version)
+    def _evict(self, key: str, *, and_file: bool = True) -> bool:
+        """Delete all that there is of a key, or only what a dead builder has left, unless somebody uses it."""
+        path = self._lock(key)
         lock = locks.locked(path, locks.ALONE)
         if lock is None:
             return False
         try:
-            remove(self._making(version))
+            remove(self._making(key))
             if and_file:
                 with locks.usable(self.folder):
-                    self._file(version).unlink(missing_ok=True)
+                    self._file(key).unlink(missing_ok=True)
                     Path(path).unlink(missing_ok=True)  # last: without its name it keeps nobody away
         finally:
             os.close(lock)
@@ -281,4 +284,6 @@ def _tries(deadline: float, what: str) -> Iterator[None]:
 
 
 def _is_full(error: BaseException) -> bool:
-    return (isinstance(error, OSError) and error.errno in _FULL) or os.strerror(errno.ENOSPC) in str(error)
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return isinstance(error, StorageFullError) or os.strerror(errno.ENOSPC) in str(error)

@@ -9,6 +9,7 @@ from pathlib import Path
 from gristmill.clearing import remove
 
 _DESCRIPTORS = Path("/proc/self/fd")
+_TRIES = 3
 
 
 @contextmanager
@@ -19,7 +20,9 @@ def nameless(file: Path) -> Iterator[Path]:
     stands where the cache clears away what dead processes have left. Where there is no /proc, or no hard link can be
     made, it is the file's own path.
     """
-    descriptor = _opened_without_name(file) if _DESCRIPTORS.exists() else None
+    tries = _TRIES if _DESCRIPTORS.exists() else 0  # who makes room in the cache may clear a name away that is in use
+    opened = (_opened_without_name(file) for _ in range(tries))
+    descriptor = next((one for one in opened if one is not None), None)
     if descriptor is None:
         yield file
         return

@@ -73,9 +73,15 @@ def number(connection: duckdb.DuckDBPyConnection, statement: Statement, *, secon
 
 
 def write(
-    connection: duckdb.DuckDBPyConnection, statement: Statement, path: Path, kind: FileFormat, *, seconds: float
+    connection: duckdb.DuckDBPyConnection,
+    statement: Statement,
+    path: Path,
+    kind: FileFormat,
+    *,
+    seconds: float,
+    coding: str = "",
 ) -> int:
-    """Write the rows of a statement to a file; returns how many there are.
+    """Write the rows of a statement to a file; returns how many there are. coding: of CSV, "zstd" or "gzip".
 
     Raises QueryLimitError, QueryValueError, StorageFullError.
     """
@@ -88,8 +94,9 @@ def write(
         ]
         at_most = "" if statement.limit is None else f" LIMIT {statement.limit}"
         target = str(path).replace("'", "''")
+        options = f"{_OPTIONS[kind]}, COMPRESSION {coding}" if coding else _OPTIONS[kind]
         (row,) = connection.execute(
-            f"COPY (SELECT {', '.join(shown)} FROM {inner}{at_most}) TO '{target}' ({_OPTIONS[kind]})", statement.values
+            f"COPY (SELECT {', '.join(shown)} FROM {inner}{at_most}) TO '{target}' ({options})", statement.values
         ).fetchall()
     return int(row[0])
 
@@ -124,13 +131,15 @@ def limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[N
         yield
     except duckdb.InterruptException as error:
         raise QueryLimitError(
-            f"The query took longer than {seconds:g} s, the limit of a request, and was stopped. Ask for fewer rows "
-            "or groups, or for less of the table by a filter (setting GRISTMILL_DATASET_QUERY_SECONDS)."
+            f"The query took longer than {seconds:g} s, the limit of a request, and was stopped (setting "
+            "GRISTMILL_DATASET_QUERY_SECONDS). Ask for fewer rows or groups, for less of the table by a filter, or run "
+            "it as a job of the process sql or groupby."
         ) from error
     except duckdb.OutOfMemoryException as error:
         raise QueryLimitError(
             "The query needs more memory than there is for the queries of an API process (setting "
-            "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask for fewer groups or columns, or for less of the table by a filter."
+            "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask for fewer groups or columns, for less of the table by a filter, "
+            "or run it as a job of the process sql or groupby."
         ) from error
     except duckdb.IOException as error:
         if os.strerror(errno.ENOSPC) not in str(error):

@@ -1,15 +1,20 @@
-"""Counts the values of a column: by bins for numbers and times, by value for text and booleans."""
+"""Counts the values of a column: by bins for numbers and times, by value for the others."""
 
 import math
 import sys
-from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gristmill.processes.dataset import DataSet, as_table_has_it
+from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Column
+from gristmill.processes.workspace import DataColumn
 
+BINS = 20
+_LARGEST_HALF = 2**51  # up to here, floating-point numbers have halves
 _DAY = 24 * 3600 * 10**6
 _FIRST_TIME, _LAST_TIME = (
     int(np.datetime64(one, "us").astype("i8")) for one in ("0001-01-01", "9999-12-31T23:59:59.999999")
@@ -20,6 +25,40 @@ Counts = npt.NDArray[np.int64]
 
 class RangeError(ValueError):
     """The range of the values cannot be divided into so many bins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frequencies:
+    """How often values occur that are not missing.
+
+    most: (value as JSON, count), most frequent first, equally frequent ones in their order. distinct: how many
+    different values there are. rows: how often all of them occur. minimum, maximum: of all of them.
+    """
+
+    most: list[tuple[Any, int]]
+    distinct: int
+    rows: int
+    minimum: Any
+    maximum: Any
+
+    def beyond(self, shown: int) -> str:
+        """Say what there is besides the first ones of ``most``; "" for nothing."""
+        rest = self.distinct - min(shown, len(self.most))
+        rows = self.rows - sum(count for _, count in self.most[:shown])
+        return f"{rest:,} more values in {rows:,} rows" if rest > 0 else ""
+
+
+def frequencies(data: DataSet, column: DataColumn, most: int) -> Frequencies:
+    """Count the values of a column, and list the most frequent ones."""
+    _, value = as_table_has_it(column)
+    grouped = f"(SELECT {value} AS v, count(*) AS n FROM {data.sql} WHERE {column.sql} IS NOT NULL GROUP BY 1)"
+    whole = fetched(data, f"SELECT count(*), coalesce(sum(n), 0), min(v), max(v) FROM {grouped}", ("d", "n", "a", "z"))
+    distinct, rows, least, greatest = (one.cells()[0] for one in whole.columns)
+    listed = fetched(data, f"SELECT v, n FROM {grouped} ORDER BY n DESC, v LIMIT {most}", ("v", "n"))
+    pairs = zip(*(one.cells() for one in listed.columns), strict=True)
+    return Frequencies(
+        [(cell, _whole(count)) for cell, count in pairs], _whole(distinct), _whole(rows), least, greatest
+    )
 
 
 def finite(column: Column) -> npt.NDArray[Any]:
@@ -54,6 +93,27 @@ def bin_counts(
     return counts, edges.round().astype("M8[us]") if is_time else edges
 
 
+def own_bins(values: npt.NDArray[Any], *, is_whole: bool) -> tuple[Counts, npt.NDArray[Any]]:
+    """Count numbers or times in some 20 bins that suit them; return the counts and the edges, as ``bin_counts``.
+
+    is_whole: the values are integers: then a bin has as many of them as the next, or some bins would be twice as full.
+    """
+    if is_whole and len(values):
+        low, high = int(values.min()), int(values.max())
+        width = -(-(high - low + 1) // BINS)
+        bins = -(-(high - low + 1) // width)
+        if max(abs(low), abs(high)) < _LARGEST_HALF:
+            return bin_counts(values, bins, low - 0.5, low - 0.5 + bins * width)
+    return bin_counts(values, BINS)
+
+
+def edges_as_json(edges: npt.NDArray[Any]) -> list[float | str]:
+    """Return edges as numbers, or as ISO 8601 times in UTC."""
+    if edges.dtype.kind == "M":
+        return [f"{one}Z" for one in np.datetime_as_string(edges)]
+    return list(edges.tolist())
+
+
 def _own_range(numbers: npt.NDArray[Any], bins: int, *, is_time: bool) -> tuple[float, float]:
     """Return the range of the values, widened around its middle until the bins can be told apart."""
     start, stop = float(numbers.min()), float(numbers.max())
@@ -67,21 +127,10 @@ def _own_range(numbers: npt.NDArray[Any], bins: int, *, is_time: bool) -> tuple[
     return middle - least / 2, middle + least / 2
 
 
-def value_counts(column: Column) -> list[tuple[Any, int]]:
-    """Return the values that are not null with how often each occurs: most frequent first, equals in order of value."""
-    if column.kind == "string":
-        counted: list[tuple[Any, int]] = list(Counter(column.present.tolist()).items())
-    else:
-        distinct, counts = np.unique(column.present, return_counts=True)
-        counted = list(zip(_as_json(distinct, column), counts.tolist(), strict=True))
-    return sorted(counted, key=lambda pair: (-pair[1], pair[0]) if isinstance(pair[0], str) else (-pair[1],))
-
-
 def as_text(value: object) -> str:
     """Return a value as the label of a category."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _as_json(values: npt.NDArray[Any], column: Column) -> list[Any]:
-    everywhere = np.ones(len(values), "?")
-    return Column(column.name, column.kind, values, everywhere).cells()
+def _whole(count: object) -> int:
+    return int(str(count)) if count is not None else 0

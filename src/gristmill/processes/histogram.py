@@ -1,14 +1,27 @@
-"""The process ``histogram``: counts of a column's values, as numbers and as a picture."""
+"""The process ``histogram``: counts of a column's values, as a table, as numbers and as a picture."""
 
 import importlib
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
-import numpy as np
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
-from gristmill.processes.counting import RangeError, as_text, bin_counts, finite, value_counts
-from gristmill.processes.table import Array, Column, Table
+from gristmill.processes.counting import (
+    BINS,
+    Frequencies,
+    RangeError,
+    as_text,
+    bin_counts,
+    edges_as_json,
+    finite,
+    frequencies,
+    own_bins,
+)
+from gristmill.processes.dataset import DataSet
+from gristmill.processes.table import Column, Kind, Table
+from gristmill.processes.workspace import DataColumn
+
+LISTED_CATEGORIES = 10_000
 
 
 class Counts(BaseModel):
@@ -16,21 +29,25 @@ class Counts(BaseModel):
 
     Attributes:
         column: The column.
-        type: Type of the column: boolean, integer, number, datetime or string.
+        type: What sort of values it has: boolean, integer, number, decimal, text, date, timestamp ...
+        unit: Its unit, or "" where none is known.
         counts: Number of rows in each bin, or of each category.
         edges: Edges of the bins, one more than counts; numbers, or ISO 8601 times in UTC. Empty for categories.
-        categories: The values, most frequent first. Empty for numbers and times.
+        categories: The values, most frequent first, at most 10,000. Empty for numbers and times.
+        distinct: Number of different values, for categories.
         rows: Number of rows of the table.
         nulls: Rows that have no value.
         not_finite: Rows with NaN or an infinity.
-        outside: Rows with a value below the lowest or above the highest edge.
+        outside: Rows with a value below the lowest or above the highest edge, or in a category that is not listed.
     """
 
     column: str
     type: str
+    unit: str
     counts: list[int]
     edges: list[float | str]
     categories: list[str | bool]
+    distinct: int | None
     rows: int
     nulls: int
     not_finite: int
@@ -41,21 +58,23 @@ class HistogramOutputs(TypedDict):
     """Numbers and pictures.
 
     Attributes:
+        table: A row for each bin, with its edges, or for each category.
         histogram: Counts and edges, or counts and categories.
         plot: The histogram as a picture.
         plot_svg: The same picture as vector graphics.
     """
 
+    table: Annotated[Table, MediaType("text/csv")]
     histogram: Counts
     plot: Annotated[bytes, MediaType("image/png")]
     plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
 
 
-@process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def histogram(
-    table: Table,
+    table: DataSet,
     column: str,
-    bins: Annotated[int, Field(ge=1, le=1000, description="Number of bins of equal width.")] = 20,
+    bins: Annotated[int, Field(ge=1, le=1000)] | None = None,
     minimum: Annotated[float, Field(allow_inf_nan=False)] | None = None,
     maximum: Annotated[float, Field(allow_inf_nan=False)] | None = None,
     *,
@@ -67,77 +86,87 @@ def histogram(
     counts with the edges of the bins, and a picture. A bin includes its lower edge, the last one its upper edge too.
 
     Args:
-        table: The table, as columns and rows, row objects, column arrays, or CSV.
+        table: The data set.
         column: Name of the column.
+        bins: Number of bins of equal width; by default 20, or somewhat fewer that suit whole numbers.
         minimum: Lower edge of the first bin, for numbers; by default the smallest value.
         maximum: Upper edge of the last bin, for numbers; by default the largest value.
     """
-    chosen = _column(table, column)
+    if column not in table:
+        known = ", ".join(one.name for one in table.columns)
+        raise wrong_input("column", f"is not a column of the table; its columns are: {known or 'none'}")
+    chosen = table.column(column)
     progress(10, "counting")
-    if chosen.kind in {"string", "boolean"}:
-        counts = _categories(chosen)
-        edges = None
+    edges: Any = None
+    beyond = ""
+    pictures: Any = importlib.import_module("gristmill.processes.pictures")  # Matplotlib, not for the API
+    if chosen.is_numeric or chosen.is_time:
+        counts, edges = _bins(table, chosen, bins, minimum, maximum)
     else:
-        counts, edges = _bins(chosen, bins, minimum, maximum)
+        found = frequencies(table, chosen, LISTED_CATEGORIES)
+        counts, beyond = _categories(table, chosen, found), found.beyond(pictures.SHOWN_CATEGORIES)
     progress(40, "drawing")
-    pictures = importlib.import_module("gristmill.processes.pictures")  # Matplotlib: 40 MB that the API does without
     title = f"{column}, {sum(counts.counts):,} of {counts.rows:,} rows"
     names = [as_text(one) for one in counts.categories]
+    note = ", ".join(filter(None, [_left_out(counts), beyond]))
     png, svg = pictures.draw(
-        pictures.Bars(column, counts.counts, edges, names, title, _left_out(counts), chosen.kind == "integer")
+        pictures.Bars(chosen.label, counts.counts, edges, names, title, note, chosen.kind == "integer")
     )
-    return HistogramOutputs(histogram=counts, plot=png, plot_svg=svg)
+    return HistogramOutputs(table=_table(counts), histogram=counts, plot=png, plot_svg=svg)
 
 
-def _column(table: Table, name: str) -> Column:
-    if name not in table:
-        raise wrong_input("column", f"is not a column of the table; its columns are: {', '.join(table) or 'none'}")
-    return table.column(name)
+def _categories(table: DataSet, column: DataColumn, found: Frequencies) -> Counts:
+    counts = [count for _, count in found.most]
+    return _counts(
+        table,
+        column,
+        counts,
+        nulls=table.rows - found.rows,
+        categories=[value for value, _ in found.most],
+        distinct=found.distinct,
+        outside=found.rows - sum(counts),
+    )
 
 
-def _categories(column: Column) -> Counts:
-    counted = value_counts(column)
-    return _counts(column, [count for _, count in counted], categories=[value for value, _ in counted])
-
-
-def _bins(column: Column, bins: int, low: float | None, high: float | None) -> tuple[Counts, Array]:
-    values = finite(column)
-    is_time = column.kind == "datetime"
+def _bins(
+    table: DataSet, column: DataColumn, bins: int | None, low: float | None, high: float | None
+) -> tuple[Counts, Any]:
+    loaded = table.table().column(column.name)
+    values = finite(loaded)
     try:
-        counts, edges = bin_counts(values, bins, *(() if is_time else (low, high)))
+        if bins is None and low is None and high is None:
+            counts, edges = own_bins(values, is_whole=column.kind == "integer")
+        else:
+            counts, edges = bin_counts(values, bins or BINS, *(() if column.is_time else (low, high)))
     except RangeError as error:
         raise wrong_input("bins", str(error)) from error
-    shown = [f"{one}Z" for one in np.datetime_as_string(edges)] if is_time else edges.tolist()
     made = _counts(
+        table,
         column,
         counts.tolist(),
-        edges=shown,
-        not_finite=len(column.present) - len(values),
+        nulls=len(loaded) - len(loaded.present),
+        edges=edges_as_json(edges),
+        not_finite=len(loaded.present) - len(values),
         outside=len(values) - int(counts.sum()),
     )
     return made, edges
 
 
-def _counts(
-    column: Column,
-    counts: list[int],
-    *,
-    edges: list[float | str] | None = None,
-    categories: list[str | bool] | None = None,
-    not_finite: int = 0,
-    outside: int = 0,
-) -> Counts:
+def _counts(table: DataSet, column: DataColumn, counts: list[int], *, nulls: int, **more: Any) -> Counts:
+    nothing: dict[str, Any] = {"edges": [], "categories": [], "distinct": None, "not_finite": 0, "outside": 0}
     return Counts(
-        column=column.name,
-        type=column.kind,
-        counts=counts,
-        edges=edges or [],
-        categories=categories or [],
-        rows=len(column),
-        nulls=len(column) - int(column.valid.sum()),
-        not_finite=not_finite,
-        outside=outside,
-    )
+        column=column.name, type=column.kind, unit=column.unit, counts=counts, rows=table.rows, nulls=nulls,
+        **(nothing | more),
+    )  # fmt: skip
+
+
+def _table(counts: Counts) -> Table:
+    rows = Column.of("count", counts.counts, "integer")
+    if counts.edges:
+        kind: Kind = "string" if isinstance(counts.edges[0], str) else "number"
+        ends = (("from", counts.edges[:-1]), ("to", counts.edges[1:]))
+        return Table([*(Column.of(name, cells, kind) for name, cells in ends), rows])
+    return Table([Column.of("value", counts.categories), rows])
 
 
 def _left_out(counts: Counts) -> str:
@@ -145,7 +174,7 @@ def _left_out(counts: Counts) -> str:
     reasons = {
         "rows without a value": counts.nulls,
         "not finite": counts.not_finite,
-        "outside the range": counts.outside,
+        "outside the range": 0 if counts.categories else counts.outside,
     }
     said = [f"{number:,} {reason}" for reason, number in reasons.items() if number]
     return ", ".join(said)

@@ -51,10 +51,8 @@ def draw(bars: Bars) -> tuple[bytes, bytes]:
         _draw_bars(axes, bars, SHOWN_CATEGORIES, _LABEL_LETTERS)
         axes.set_xlabel(short(bars.name, 80) if bars.edges is not None else "rows")
         axes.set_ylabel("rows" if bars.edges is not None else "")
-        notes = [bars.note, _not_drawn(bars, SHOWN_CATEGORIES)]
-        if any(notes):
-            text = "not shown: " + ", ".join(filter(None, notes))
-            figure.supxlabel(text, x=0.99, ha="right", fontsize="small", color=GREY)
+        if bars.note:
+            figure.supxlabel(f"not shown: {bars.note}", x=0.99, ha="right", fontsize="small", color=GREY)
         return written(figure)
 
 
@@ -73,7 +71,7 @@ def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
             inner = _PANEL_WIDTH - _PANEL_MARGIN[0] - 0.2, _PANEL_HEIGHT - _PANEL_MARGIN[1] - 0.4
             axes = figure.add_axes((left / width, bottom / height, inner[0] / width, inner[1] / height))
             _draw_bars(axes, bars, PANEL_CATEGORIES, _PANEL_LETTERS)
-            axes.set_xlabel(_not_drawn(bars, PANEL_CATEGORIES), fontsize="small", color=GREY)
+            axes.set_xlabel(bars.note, fontsize="small", color=GREY)
         figure.text(0.5, 0.05 / height, note, fontsize=8, color=GREY, ha="center")
         return written(figure)
 
@@ -127,8 +125,3 @@ def _draw_categories(axes: Axes, counts: Sequence[int], names: Sequence[str]) ->
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=True))
     axes.xaxis.set_major_formatter(NumberFormatter())
-
-
-def _not_drawn(bars: Bars, most: int) -> str:
-    rest = bars.counts[most:] if bars.categories else ()
-    return f"{len(rest):,} more values in {sum(rest):,} rows" if rest else ""

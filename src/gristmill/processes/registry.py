@@ -19,6 +19,7 @@ from gristmill.processes.docstring import parse_docstring
 from gristmill.processes.inputs import ChangeDataSet, declare_inputs
 from gristmill.processes.outputs import TRANSMISSIONS, ProducedOutput, declare_outputs
 from gristmill.processes.run_data import Opener, RunData, no_data_sets
+from gristmill.processes.workspace import Workspace
 
 EXECUTION_MODES = ("sync-execute", "async-execute")
 _HASH_LETTERS = 16
@@ -30,7 +31,7 @@ _DUCKDB_SHARE = 0.5
 class RunContext:
     """What a run may use: progress(percent, message), the scratch folder (made by the call), the fetcher, data sets.
 
-    threads: how many DuckDB may use.
+    threads: how many DuckDB may use. workspace: makes its instance, of so many bytes and threads.
     """
 
     progress: Callable[[int, str], None]
@@ -38,6 +39,7 @@ class RunContext:
     fetcher: Fetcher
     opener: Opener = no_data_sets
     threads: int = 1
+    workspace: Callable[[int, int], Workspace] = Workspace
 
 
 class Process:
@@ -137,7 +139,9 @@ class Process:
         where DuckDB has no more memory, and whatever the function raises.
         """
         memory_bytes = int(self.limits.memory_mb * MIB * _DUCKDB_SHARE)
-        with RunData(context.opener, memory_bytes=memory_bytes, threads=context.threads) as data:
+        with RunData(
+            context.opener, memory_bytes=memory_bytes, threads=context.threads, make=context.workspace
+        ) as data:
             arguments = self._inputs.read(inputs, context.fetcher.get, data)
             data.lock()
             if self._inputs.progress:

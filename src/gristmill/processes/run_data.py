@@ -44,11 +44,19 @@ def no_data_sets(reference: Reference, _attach: Callable[[Path, str], list[DataC
 class RunData:
     """Makes data sets for the inputs of one run; a context, at whose end they are closed.
 
-    memory_bytes, threads: what DuckDB may use for all of them.
+    memory_bytes, threads: what DuckDB may use for all of them. make: makes the workspace.
     """
 
-    def __init__(self, opener: Opener = no_data_sets, *, memory_bytes: int = 0, threads: int = 1) -> None:
+    def __init__(
+        self,
+        opener: Opener = no_data_sets,
+        *,
+        memory_bytes: int = 0,
+        threads: int = 1,
+        make: Callable[[int, int], Workspace] = Workspace,
+    ) -> None:
         self._opener = opener
+        self._make = make
         self._memory_bytes = memory_bytes
         self._threads = threads
         self._files = ExitStack()
@@ -96,7 +104,7 @@ class RunData:
             raise TableError(f"is the second data set called {name!r} in this run")
         self._names.add(name.casefold())
         if self._made is None:
-            self._made = Workspace(self._memory_bytes, self._threads)
+            self._made = self._make(self._memory_bytes, self._threads)
         return self._made
 
 

@@ -19,6 +19,8 @@ ALLOWED = (
 )
 # A PIVOT whose columns are not given is several statements to DuckDB: it looks for the values first.
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
+# DuckDB cuts letters of a query that it shows in two; what Python then raises has the message.
+_THE_QUERYS = (duckdb.Error, UnicodeDecodeError)
 _NOT_THE_QUERYS = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.FatalException)
 _RESULT = 'temp."result of the query"'
 
@@ -52,7 +54,8 @@ class Result:
 def select(tables: Mapping[str, DataSet], query: str, limit: int, name: str = "query") -> Result:
     """Run a user's SELECT over the data sets of a run, and keep at most ``limit`` of its rows.
 
-    Raises InvalidInputsError that names the input where the statement is not allowed, or fails.
+    Raises InvalidInputsError that names the input where the statement is not allowed, or fails; and duckdb.Error where
+    that is not the statement's fault, as with too little memory.
     """
     data = next(iter(tables.values()))
     text = _checked(data, query, name)
@@ -61,10 +64,8 @@ def select(tables: Mapping[str, DataSet], query: str, limit: int, name: str = "q
     except _NOT_THE_QUERYS:
         raise
     except duckdb.PermissionException as error:
-        raise wrong_input(
-            name, f"can read the tables {', '.join(tables)}, and no files, network or settings"
-        ) from error
-    except duckdb.Error as error:
+        raise wrong_input(name, f"can read the tables {', '.join(tables)}, and no files and no network") from error
+    except _THE_QUERYS as error:
         said = explained(error, text, lines_before=1)
         if isinstance(error, duckdb.CatalogException):
             said += f"; the tables are: {', '.join(tables)}"
@@ -78,7 +79,9 @@ def _checked(data: DataSet, query: str, name: str) -> str:
     """The query without the semicolon at its end; raises InvalidInputsError where it is not what is allowed."""
     try:
         statements = data.statements(query)
-    except duckdb.Error as error:
+    except _NOT_THE_QUERYS:
+        raise
+    except _THE_QUERYS as error:
         raise wrong_input(name, explained(error, query)) from error
     if len(statements) != 1:
         raise _refused(name, f"has {len(statements) or 'no'} statements")
@@ -90,9 +93,9 @@ def _checked(data: DataSet, query: str, name: str) -> str:
     text = _without_end(query)
     try:
         wrapped = data.statements(f"FROM (\n{text}\n)")
-    except duckdb.Error as error:
+    except (duckdb.ParserException, UnicodeDecodeError) as error:
         raise _refused(name, "is not a statement that only reads") from error
-    if len(wrapped) != 1 or wrapped[0].type not in _READING:
+    if [one.type in _READING for one in wrapped] != [True]:
         raise _refused(name, "is not a statement that only reads")
     return text
 
@@ -113,12 +116,13 @@ def _refused(name: str, what: str) -> InvalidInputsError:
     return wrong_input(name, f"{what}; it must be {ALLOWED}")
 
 
-def explained(error: duckdb.Error, query: str, lines_before: int = 0) -> str:
+def explained(error: duckdb.Error | UnicodeDecodeError, query: str, lines_before: int = 0) -> str:
     """Say what DuckDB has against a query, and where, in one line.
 
     lines_before: how many lines stood before the query's first one.
     """
-    message, _, place = str(error).partition("\nLINE ")
+    whole = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    message, _, place = whole.partition("\nLINE ")
     said = f"cannot be run: {' '.join(message.split())}"
     number, _, rest = place.partition(": ")
     shown, _, marks = rest.partition("\n")

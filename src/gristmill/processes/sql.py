@@ -1,11 +1,13 @@
 """The process ``sql``: the answer of one SELECT over data sets."""
 
+import importlib
 import time
-from typing import Annotated, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, Progress, process
+from gristmill.processes.charts import chart_of
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.selects import select
 
@@ -39,10 +41,14 @@ class SqlOutputs(TypedDict):
     Attributes:
         table: The rows as CSV.
         sql: Columns with types, and how many rows there are.
+        plot: The first number columns over the result's times, names or numbers; left out where there is no such.
+        plot_svg: The same picture as vector graphics.
     """
 
     table: Annotated[str, MediaType("text/csv")]
     sql: Answer
+    plot: NotRequired[Annotated[bytes, MediaType("image/png")]]
+    plot_svg: NotRequired[Annotated[bytes, MediaType("image/svg+xml")]]
 
 
 @process(title="SQL query", version="1", seconds=30, memory_mb=1024, disk_mb=1, keywords=("sql", "query", "table"))
@@ -69,4 +75,11 @@ def sql(
     progress(70, "writing rows")
     columns = [ResultColumn(name=name, type=type_) for name, type_ in result.columns]
     answer = Answer(columns=columns, rows=result.rows, cut=result.is_cut, seconds=round(seconds, 6))
-    return SqlOutputs(table=result.csv(), sql=answer)
+    outputs = SqlOutputs(table=result.csv(), sql=answer)
+    if chart := chart_of(result):
+        progress(80, "drawing")
+        pictures = importlib.import_module(
+            "gristmill.processes.pictures_query"
+        )  # Matplotlib, which the API does without
+        outputs["plot"], outputs["plot_svg"] = pictures.draw(chart)
+    return outputs

@@ -1,4 +1,4 @@
-"""The process ``summary``: what is in each column of a table, as numbers and as a picture."""
+"""The process ``summary``: what is in each column of a data set, as a table, as numbers and as a picture."""
 
 import importlib
 from typing import Annotated, Any, TypedDict
@@ -7,10 +7,18 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, Progress, process
-from gristmill.processes.counting import RangeError, as_text, bin_counts, finite, value_counts
+from gristmill.processes.counting import (
+    Frequencies,
+    RangeError,
+    as_text,
+    edges_as_json,
+    finite,
+    frequencies,
+    own_bins,
+)
+from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Column, Table
-
-_PANEL_BINS = 20
+from gristmill.processes.workspace import DataColumn
 
 
 class Frequent(BaseModel):
@@ -20,11 +28,19 @@ class Frequent(BaseModel):
     count: int
 
 
+class Distribution(BaseModel):
+    """Numbers of rows in bins of equal width; edges: one more than counts, numbers or ISO 8601 times in UTC."""
+
+    edges: list[float | str]
+    counts: list[int]
+
+
 class ColumnSummary(BaseModel):
     """What is in one column; a field that its type does not have is null. Times are ISO 8601 in UTC."""
 
     name: str
-    type: str
+    type: str = Field(description="What sort of values: boolean, integer, number, decimal, text, date, timestamp ...")
+    unit: str = Field(description='Its unit, or "" where none is known.')
     rows: int
     nulls: int
     not_finite: int = Field(description="Values that are NaN or infinite; the statistics leave them out.")
@@ -34,6 +50,7 @@ class ColumnSummary(BaseModel):
     mean: float | str | None
     standard_deviation: float | None = Field(description="Of the sample (n - 1).")
     quartiles: list[float | str] | None = Field(description="25 %, 50 % (median) and 75 %, linearly interpolated.")
+    histogram: Distribution | None
     frequent: list[Frequent] = Field(description="The most frequent values.")
 
 
@@ -41,21 +58,23 @@ class SummaryOutputs(TypedDict):
     """Numbers and pictures.
 
     Attributes:
+        table: A row for each column.
         columns: The summary of each column.
         rows: Number of rows of the table.
         plot: The distribution of each column as a picture; the first 24 columns.
         plot_svg: The same picture as vector graphics.
     """
 
+    table: Annotated[Table, MediaType("text/csv")]
     columns: list[ColumnSummary]
     rows: int
     plot: Annotated[bytes, MediaType("image/png")]
     plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
 
 
-@process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def summary(
-    table: Table,
+    table: DataSet,
     frequent: Annotated[int, Field(ge=0, le=100, description="How many of the most frequent values to list.")] = 5,
     *,
     progress: Progress,
@@ -63,43 +82,66 @@ def summary(
     """Summary of a table
 
     Describes each column: its type, nulls, number of distinct values, smallest and largest value, mean, standard
-    deviation, quartiles and most frequent values; and draws the distribution of each.
+    deviation, quartiles, distribution and most frequent values; and draws the distribution of each.
 
     Args:
-        table: The table, as columns and rows, row objects, column arrays, or CSV.
+        table: The data set.
     """
+    pictures: Any = importlib.import_module("gristmill.processes.pictures")  # Matplotlib, not for the API
     columns, panels = [], []
-    pictures = importlib.import_module("gristmill.processes.pictures")  # Matplotlib: 40 MB that the API does without
     for number, column in enumerate(table.columns):
-        progress(60 * number / len(table), column.name)
-        counted = value_counts(column)
-        columns.append(_summary(column, counted, frequent))
-        panels.append(_panel(pictures, column, counted))
-    progress(60, "drawing")
+        progress(80 * number / len(table.columns), column.name)
+        found = frequencies(table, column, max(frequent, pictures.PANEL_CATEGORIES))
+        if column.is_numeric or column.is_time:
+            made, panel = _of_values(table, column, found, frequent, pictures)
+        else:
+            made = _summary(table, column, found, frequent, minimum=found.minimum, maximum=found.maximum)
+            panel = _panel_of_values(pictures, column, found)
+        columns.append(made)
+        panels.append(panel)
+    progress(80, "drawing")
     png, svg = pictures.draw_all(panels)
-    return SummaryOutputs(columns=columns, rows=table.rows, plot=png, plot_svg=svg)
+    return SummaryOutputs(table=_table(columns), columns=columns, rows=table.rows, plot=png, plot_svg=svg)
 
 
-def _summary(column: Column, counted: list[tuple[Any, int]], frequent: int) -> ColumnSummary:
-    values = finite(column)
-    statistics: dict[str, Any] = {}
-    if column.is_numeric:
-        statistics = _numeric(values)
-    elif column.kind == "datetime":
-        statistics = _times(values)
-    elif counted:
-        statistics = {"minimum": min(value for value, _ in counted), "maximum": max(value for value, _ in counted)}
-    nothing = dict.fromkeys(("minimum", "maximum", "mean", "standard_deviation", "quartiles"))
+def _summary(table: DataSet, column: DataColumn, found: Frequencies, frequent: int, **statistics: Any) -> ColumnSummary:
+    nothing = dict.fromkeys(("minimum", "maximum", "mean", "standard_deviation", "quartiles", "histogram"))
     return ColumnSummary(
         name=column.name,
         type=column.kind,
-        rows=len(column),
-        nulls=len(column) - int(column.valid.sum()),
-        not_finite=len(column.present) - len(values),
-        distinct=len(counted),
-        frequent=[Frequent(value=value, count=count) for value, count in counted[:frequent]],
-        **(nothing | statistics),
+        unit=column.unit,
+        rows=table.rows,
+        nulls=table.rows - found.rows,
+        distinct=found.distinct,
+        frequent=[Frequent(value=value, count=count) for value, count in found.most[:frequent]],
+        **(nothing | {"not_finite": 0} | statistics),
     )
+
+
+def _of_values(
+    table: DataSet, column: DataColumn, found: Frequencies, frequent: int, pictures: Any
+) -> tuple[ColumnSummary, Any]:
+    """The summary and the panel of a column of numbers or times."""
+    loaded = table.table().column(column.name)
+    values = finite(loaded)
+    statistics = _times(values) if loaded.kind == "datetime" else _numeric(values)
+    statistics["not_finite"] = len(loaded.present) - len(values)
+    is_whole = column.kind == "integer"
+    try:
+        counts, edges = own_bins(values, is_whole=is_whole)
+    except RangeError as error:
+        panel = pictures.Bars(f"{column.name}: {error}", [])
+    else:
+        panel = pictures.Bars(column.label, counts.tolist(), edges, whole=is_whole)
+        if len(values):
+            statistics["histogram"] = Distribution(edges=edges_as_json(edges), counts=counts.tolist())
+    return _summary(table, column, found, frequent, **statistics), panel
+
+
+def _panel_of_values(pictures: Any, column: DataColumn, found: Frequencies) -> Any:
+    shown = found.most[: pictures.PANEL_CATEGORIES]
+    counts, names = [count for _, count in shown], [as_text(value) for value, _ in shown]
+    return pictures.Bars(column.name, counts, None, names, note=found.beyond(len(shown)))
 
 
 def _numeric(values: Any) -> dict[str, Any]:
@@ -137,18 +179,28 @@ def _time(ticks: int) -> str:
     return f"{np.datetime64(ticks, 'us')}Z"
 
 
-def _panel(pictures: Any, column: Column, counted: list[tuple[Any, int]]) -> Any:
-    if column.kind in {"string", "boolean"}:
-        return pictures.Bars(
-            column.name, [count for _, count in counted], None, [as_text(value) for value, _ in counted]
-        )
-    values = finite(column)
-    try:
-        if column.kind == "integer" and counted and int(values.max()) - int(values.min()) < _PANEL_BINS:
-            low, high = values.min() - 0.5, values.max() + 0.5
-            counts, edges = bin_counts(values, round(high - low), low, high)
-        else:
-            counts, edges = bin_counts(values, _PANEL_BINS)
-    except RangeError as error:
-        return pictures.Bars(f"{column.name}: {error}", [])
-    return pictures.Bars(column.name, counts.tolist(), edges, whole=column.kind == "integer")
+def _table(columns: list[ColumnSummary]) -> Table:
+    """The summaries as a table, with a row for each."""
+    cells: dict[str, list[Any]] = {
+        "column": [one.name for one in columns],
+        "type": [one.type for one in columns],
+        "unit": [one.unit for one in columns],
+        **{name: [getattr(one, name) for one in columns] for name in ("rows", "nulls", "not_finite", "distinct")},
+        **{name: [_cell(getattr(one, name)) for one in columns] for name in ("minimum", "maximum", "mean")},
+        "standard_deviation": [one.standard_deviation for one in columns],
+        **{
+            name: [_cell(one.quartiles[place]) if one.quartiles else None for one in columns]
+            for place, name in enumerate(("quartile_1", "median", "quartile_3"))
+        },
+        "most_frequent": [_cell(one.frequent[0].value) if one.frequent else None for one in columns],
+        "most_frequent_rows": [one.frequent[0].count if one.frequent else None for one in columns],
+    }
+    whole = {"rows", "nulls", "not_finite", "distinct", "most_frequent_rows"}
+    return Table(
+        Column.of(name, given, "integer" if name in whole else "number" if name == "standard_deviation" else "string")
+        for name, given in cells.items()
+    )
+
+
+def _cell(value: object) -> str | None:
+    return None if value is None else as_text(value)

@@ -1,0 +1,62 @@
+"""Whole exports as files of the local cache: written once by DuckDB for all who ask, and gone with their version."""
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import duckdb
+
+from gristmill.datasets import rows
+from gristmill.datasets.cache import Cache
+from gristmill.datasets.queries import Statement
+from gristmill.datasets.rows import FileFormat
+
+_PIECE_BYTES = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The rows of a statement as one file. coding: its content coding. serialiser: counts ways of writing rows."""
+
+    version: str
+    statement: Statement
+    format: FileFormat
+    coding: Literal["", "zstd", "gzip"]
+    serialiser: int
+
+    @property
+    def key(self) -> str:
+        """Names the file in the cache."""
+        told = [self.statement.sql, [str(value) for value in self.statement.values], self.statement.names]
+        text = json.dumps([self.serialiser, self.format, self.coding, *told])
+        return f"{self.version}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def open_export(cache: Cache, export: Export, connection: duckdb.DuckDBPyConnection, *, seconds: float) -> BinaryIO:
+    """The file of an export, from the cache; it stays readable until it is closed, whatever the cache does.
+
+    Raises QueryLimitError, QueryValueError, CacheBusyError, CacheUnusableError.
+    """
+
+    def build(target: Path) -> None:
+        if export.coding == "gzip":  # DuckDB would take ten times as long
+            plain = target.with_suffix(".plain")
+            rows.write(connection, export.statement, plain, export.format, seconds=seconds)
+            _gzip(plain, target)
+            plain.unlink()
+        else:
+            rows.write(connection, export.statement, target, export.format, coding=export.coding, seconds=seconds)
+
+    with cache.open(export.key, build) as path:
+        return path.open("rb")
+
+
+def _gzip(source: Path, target: Path, level: int = 1) -> None:
+    packer = zlib.compressobj(level, wbits=zlib.MAX_WBITS | 16)
+    with source.open("rb") as plain, target.open("wb") as packed:
+        while piece := plain.read(_PIECE_BYTES):
+            packed.write(packer.compress(piece))
+        packed.write(packer.flush())
