@@ -145,6 +145,12 @@ def test_values_of_every_type_make_groups(value: str, cell: Any) -> None:
     assert rows(outputs) == [[cell, 3, cell if cell != "Infinity" else "Infinity", 0 if cell is None else 1]]
 
 
+def test_a_median_between_two_decimals_keeps_its_digits() -> None:
+    data = stored("SELECT 1 AS g, unnest([1.25, 1.26])::DECIMAL(9,2) AS v")
+
+    assert rows(run(data, ["g"], "median(v), p50(v), mean(v)")) == [[1, 1.255, 1.255, 1.255]]
+
+
 def test_a_metric_has_the_unit_of_its_column_where_it_is_of_that_unit() -> None:
     data = DataSet.of({"g": ["a"], "x": [1.0]}, name="table")
     with_unit = DataSet(data._connection, "table", [data.column("g"), replace(data.column("x"), unit="km")], 1)

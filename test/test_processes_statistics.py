@@ -3,14 +3,19 @@
 import csv
 import io
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+from gristmill.datasets.descriptions import ColumnText
 from gristmill.errors import InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.processes import RunContext, load_registry
+from gristmill.processes.references import Reference
+from gristmill.processes.run_data import OpenVersion
 from gristmill.settings import Settings
 
 REGISTRY = load_registry(Path(__file__).parents[1] / "processes")
@@ -41,6 +46,35 @@ def test_outputs_are_a_table_numbers_and_a_picture_in_two_forms(name: str) -> No
     assert json.loads(outputs[name].data)["rows"] == 6
     described: Any = REGISTRY[name].describe()["outputs"]
     assert list(described) == list(outputs)
+
+
+def opener(folder: Path) -> Any:
+    """Opens a version from a database file, whose column y is in km."""
+
+    def open_version(_: Reference, attach: Any) -> OpenVersion:
+        file = folder / "version.db"
+        if not file.exists():
+            with duckdb.connect(str(file)) as made:
+                made.execute(
+                    "CREATE TABLE data AS SELECT * FROM (VALUES ('a', 1.5, 2), ('b', 2.5, 4), ('a', 3, 7)) t(g, x, y)"
+                )
+        return OpenVersion(attach(file, "data"), 3, ExitStack(), {"y": ColumnText("Way.", "km")})
+
+    return open_version
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("groupby", "sum(y) (km)"), ("regression", "y (km)"), ("correlation", "y")]
+)
+def test_stored_versions_are_asked_where_they_lie_and_lend_their_units(name: str, label: str, tmp_path: Path) -> None:
+    context = RunContext(lambda *_: None, Path, Fetcher(Settings()), opener(tmp_path))
+    inputs = {"table": {"dataset": "ways", "version": "ab" * 32}} | INPUTS[name]
+    inputs |= {"metrics": "sum(y)"} if name == "groupby" else {}
+
+    outputs = {one.name: one.data for one in REGISTRY[name].run(inputs, context)}
+
+    assert json.loads(outputs[name])["rows"] == 3
+    assert f">{label}<" in outputs["plot_svg"].decode()
 
 
 @pytest.mark.parametrize("name", INPUTS)
