@@ -9,7 +9,9 @@ import pytest
 from gristmill.errors import ConfigurationError
 from gristmill.processes import load_registry
 
-BUILT_IN = {"correlation", "echo", "groupby", "summary", "histogram", "regression", "sql"}
+BUILT_IN = {
+    "correlation", "echo", "groupby", "histogram", "regression", "scatter", "sql", "summary", "timeseries",
+}  # fmt: skip
 GOOD = '''
 from gristmill import process
 

@@ -18,12 +18,22 @@ from types import ModuleType
 from typing import Any
 
 from gristmill.errors import ConfigurationError
-from gristmill.processes import correlation, echo, groupby, histogram, regression, sql, summary
+from gristmill.processes import correlation, echo, groupby, histogram, regression, scatter, sql, summary, timeseries
 from gristmill.processes.authoring import DECLARATION, where
 from gristmill.processes.inputs import ParameterError
 from gristmill.processes.registry import Process, Registry
 
-BUILT_IN: tuple[ModuleType, ...] = (correlation, echo, groupby, histogram, regression, sql, summary)
+BUILT_IN: tuple[ModuleType, ...] = (
+    correlation,
+    echo,
+    groupby,
+    histogram,
+    regression,
+    scatter,
+    sql,
+    summary,
+    timeseries,
+)
 _PACKAGE_PREFIX = "gristmill_team_"
 _log = logging.getLogger(__name__)
 

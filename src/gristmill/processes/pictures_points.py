@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 def reduced(*arrays: Floats) -> tuple[list[Floats], str]:
     """Bring numbers that are too large to draw to ones that are not; return them and by what they were divided."""
-    largest = max((float(np.abs(one).max(initial=0)) for one in arrays), default=0.0)
+    largest = max((float(np.nanmax(np.abs(one), initial=0)) for one in arrays), default=0.0)
     if largest <= _LARGEST_DRAWN:
         return list(arrays), ""
     power = math.floor(math.log10(largest))

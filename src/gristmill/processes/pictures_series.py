@@ -1,0 +1,83 @@
+"""Lines over time: a panel for each column, a line for each group, gaps where there is nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, short, style, written
+from gristmill.processes.pictures_points import reduced
+from gristmill.processes.table import Array
+from gristmill.processes.timeseries import Lines
+
+_LABEL_LETTERS = 34
+_NAME_LETTERS = 24
+_MARKED_PERIODS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What to draw. groups, by: names of the lines and what they are; empty where there is one line."""
+
+    periods: Array
+    lines: Sequence[Lines]
+    groups: Sequence[str]
+    by: str
+    time: str
+    title: str
+    note: str
+
+
+def draw(series: Series) -> tuple[bytes, bytes]:
+    """Return the chart as PNG and as SVG."""
+    with style():
+        count = len(series.lines)
+        figure = Figure(figsize=(9, 1.9 + 2.2 * count), layout="constrained")
+        every: Any = figure.subplots(count, 1, sharex=True, squeeze=False)
+        places = date2num(series.periods) if len(series.periods) else np.zeros(0)
+        for axes, line in zip(every[:, 0], series.lines, strict=True):
+            _draw_line(axes, places, line, series.groups)
+        last = every[-1, 0]
+        if len(places):
+            locator = AutoDateLocator(minticks=3, maxticks=8)
+            last.xaxis.set_major_locator(locator)
+            last.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        else:
+            last.set_xticks([])
+        last.set_xlabel(short(series.time, 60))
+        if series.groups:
+            handles = every[0, 0].get_lines()[: len(series.groups)]
+            names = [short(name, _NAME_LETTERS) for name in series.groups]
+            figure.legend(
+                handles, names, loc="outside right upper", frameon=False, title=short(series.by, _NAME_LETTERS)
+            )
+        figure.suptitle(short(series.title, 90), x=0.01, ha="left", fontsize=11)
+        if series.note:
+            figure.supxlabel(f"not shown: {series.note}", x=0.99, ha="right", fontsize="small", color=GREY)
+        return written(figure)
+
+
+def _draw_line(axes: Any, places: Array, line: Lines, groups: Sequence[str]) -> None:
+    values, divided = reduced(*(np.where(np.isfinite(one), one, np.nan) for one in line.values))
+    for place, one in enumerate(values):
+        is_others = bool(groups) and groups[place] == "(others)" and place == len(groups) - 1 and place > 0
+        color = GREY if is_others else SERIES[place]
+        axes.plot(places, one, color=color, linewidth=1.3, marker="o", markersize=3.2, markevery=_alone(one))
+    axes.set_ylabel(short(line.label, _LABEL_LETTERS) + divided)
+    axes.margins(x=0.01)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+    axes.yaxis.set_major_formatter(NumberFormatter())
+    axes.grid(axis="y", color="#E0E0E0", linewidth=0.6)
+
+
+def _alone(values: Array) -> list[int]:
+    """Places of the values to mark: all of few, and of many those without a neighbour, which no line shows."""
+    there = np.isfinite(values)
+    if len(values) > _MARKED_PERIODS:
+        before, after = np.append(False, there[:-1]), np.append(there[1:], False)
+        there = there & ~before & ~after
+    return [int(place) for place in np.nonzero(there)[0]]
