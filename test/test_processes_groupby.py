@@ -145,6 +145,12 @@ def test_values_of_every_type_make_groups(value: str, cell: Any) -> None:
     assert rows(outputs) == [[cell, 3, cell if cell != "Infinity" else "Infinity", 0 if cell is None else 1]]
 
 
+def test_a_median_between_two_decimals_keeps_its_digits() -> None:
+    data = stored("SELECT 1 AS g, unnest([1.25, 1.26])::DECIMAL(9,2) AS v")
+
+    assert rows(run(data, ["g"], "median(v), p50(v), mean(v)")) == [[1, 1.255, 1.255, 1.255]]
+
+
 def test_a_metric_has_the_unit_of_its_column_where_it_is_of_that_unit() -> None:
     data = DataSet.of({"g": ["a"], "x": [1.0]}, name="table")
     with_unit = DataSet(data._connection, "table", [data.column("g"), replace(data.column("x"), unit="km")], 1)
@@ -177,6 +183,16 @@ def test_a_table_of_more_groups_than_the_limit_has_the_first_and_the_number_of_a
     assert outputs["table"].rows == outputs["groupby"].in_table == MOST_GROUPS
     assert outputs["groupby"].groups == MOST_GROUPS + 5
     assert rows(outputs)[0] == [MOST_GROUPS + 4, 1]
+
+
+def test_a_table_of_many_metrics_has_fewer_groups_so_that_it_fits_an_output() -> None:
+    data = stored("SELECT range AS g, random() AS x FROM range(20_000)")
+    metrics = ", ".join(f"quantile(x, 0.{place:02})" for place in range(1, 60))
+
+    outputs = run(data, ["g"], metrics)
+
+    assert outputs["groupby"].in_table == outputs["table"].rows == 10_000
+    assert len(outputs["table"].to_csv()) < 16_000_000
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,13 @@ def test_any_name_can_be_a_column(name: str) -> None:
     assert outputs["regression"].coefficients[1].term == name
 
 
+def test_columns_called_as_the_statement_calls_its_own_are_told_apart() -> None:
+    found = fit({"y": [1.0, 2, 3, None], "c0": [2.0, 4, 6, 8], "c1": [1, 0, 0, None]}, "c0", ["y"])
+
+    assert estimates(found) == pytest.approx({"(intercept)": 0, "y": 2}, abs=1e-12)
+    assert (found.n, found.missing) == (3, 1)
+
+
 def test_the_table_has_a_row_for_each_coefficient() -> None:
     table: Table = run(measured(), "length", ["mass", "kind"])["table"]
 

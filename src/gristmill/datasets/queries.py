@@ -218,7 +218,10 @@ class Table:
             label = (
                 f"{written}({column.name}, {share})" if metric == written == "quantile" else f"{written}({column.name})"
             )
-            found.append(Metric(label, metric, column, _METRICS[metric].format(quoted(column.name)), values))
+            # Between two decimals, DuckDB's quantiles are cut to the decimals' own digits.
+            is_between = column.kind == "decimal" and metric in {"median", "quantile"}
+            value = f"CAST({quoted(column.name)} AS DOUBLE)" if is_between else quoted(column.name)
+            found.append(Metric(label, metric, column, _METRICS[metric].format(value), values))
         if len(found) > MOST_METRICS:
             raise _fault("metrics", f"At most {MOST_METRICS} are allowed.")
         return found

@@ -25,7 +25,7 @@ from gristmill.processes.workspace import DataColumn
 
 MOST_COLUMNS = 200
 _CELLS = 4_000_000  # of a block: 32 MB
-_MOST_RANKED = 60_000_000  # values in memory: 480 MB
+_MOST_RANKED = 25_000_000  # values in memory, and their ranks beside them: 400 MB
 _MOST_RANKINGS = 150_000_000  # values to sort: about 15 s
 _MOST_ALONE = 300  # pairs that are computed on their own
 

@@ -17,6 +17,7 @@ from gristmill.processes.table import Column, Table
 from gristmill.processes.workspace import DataColumn
 
 MOST_GROUPS = 100_000
+MOST_VALUES = 600_000  # of the table: about 12 MB, where an output may have 16
 _ALL = 2**40  # groups: more than there can be
 _FOUND = quoted("groups found")
 _NO_MICROSECONDS = re.compile(r"(?<=:\d\d)\.0{6}Z$")
@@ -31,7 +32,7 @@ class Groups(BaseModel):
         metrics: Names of the metrics, as columns of the table.
         units: Unit of each metric; "" where it has none or none is known.
         groups: Number of groups.
-        in_table: Number of groups in the table: all of them, or the first 100,000.
+        in_table: Number of groups in the table: all of them, or the first ones.
         in_picture: Number of groups in the picture.
         rows: Number of rows of the data set.
         not_finite: For each column of a metric that has them, the number of values that are NaN or infinite: they are
@@ -77,8 +78,8 @@ def groupby(
     """Metrics of groups
 
     Makes groups of the rows that have the same values in some columns, and computes metrics of each: a table of at
-    most 100,000 groups, and a picture of the first ones. A missing value is a group of its own; in the columns of the
-    metrics, missing values, NaN and infinities are left out.
+    most 100,000 groups and 600,000 values, and a picture of the first groups. A missing value is a group of its own;
+    in the columns of the metrics, missing values, NaN and infinities are left out.
 
     Args:
         table: The data set.
@@ -156,7 +157,8 @@ def _sort_key(table: DataSet, by: list[str], names: list[str], sort: str | None)
 
 def _sorted(table: DataSet, names: list[str], key: str, groups: int) -> Table:
     order = ", ".join(filter(None, [key, *(f"c{place} NULLS LAST" for place in range(groups))]))
-    return fetched(table, f"FROM {_FOUND} ORDER BY {order} LIMIT {MOST_GROUPS}", names)
+    most = min(MOST_GROUPS, MOST_VALUES // len(names))
+    return fetched(table, f"FROM {_FOUND} ORDER BY {order} LIMIT {most}", names)
 
 
 def _not_finite(table: DataSet, by: list[str], columns: list[DataColumn]) -> dict[str, int]:

@@ -13,6 +13,8 @@ from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, sh
 
 SHOWN_METRICS = 4
 _LABEL_LETTERS = 40
+_LABEL_INCHES = 2.0  # about, for the names of the groups
+_LETTER_INCHES = 0.075  # of a number at the end of a bar
 _LARGEST_DRAWN = 1e300  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
 _PANEL_LETTERS = 34
 
@@ -55,7 +57,8 @@ def draw(groups: Groups) -> tuple[bytes, bytes]:
             _empty(every[0], "no groups" if not groups.labels else "no metric is a number")
         for axes, panel in zip(every, shown, strict=False):
             if groups.labels:
-                _bars(axes, panel, [short(label, _LABEL_LETTERS) for label in groups.labels])
+                inches = (width - _LABEL_INCHES) / len(shown)
+                _bars(axes, panel, [short(label, _LABEL_LETTERS) for label in groups.labels], inches)
         title = f"{groups.total:,} {'group' if groups.total == 1 else 'groups'} by {groups.by}"
         figure.suptitle(short(title, int(width * 9)), x=0.01, ha="left", fontsize=11)
         if notes:
@@ -64,38 +67,53 @@ def draw(groups: Groups) -> tuple[bytes, bytes]:
         return written(figure)
 
 
-def _bars(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
+def _bars(axes: Axes, panel: Panel, labels: Sequence[str], inches: float) -> None:
     places = np.arange(len(labels))
     values = np.array([math.nan if one is None else one for one in panel.values])
     drawable = np.abs(values) <= _LARGEST_DRAWN
     lengths = np.where(drawable, values, 0.0)
     bars = axes.barh(places, lengths, height=0.74, color=SERIES[0])
-    axes.bar_label(bars, [_written(value, panel.whole) for value in panel.values], padding=3, fontsize="small")
+    written_values = _written(panel.values, whole=panel.whole)
+    axes.bar_label(bars, written_values, padding=3, fontsize="small")
     axes.set_yticks(places, labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlabel(short(panel.name, _PANEL_LETTERS))
     low, high = min(0.0, lengths.min()), max(0.0, lengths.max())
-    room = (high - low or 1.0) * 0.2
+    share = min(0.35, (max(map(len, written_values)) * _LETTER_INCHES + 0.1) / inches)  # of the panel, for the numbers
+    room = (high - low or 1.0) * share / (1 - share * ((low < 0) + (high > 0 or not low)))
     axes.set_xlim(low - room if low < 0 else 0, high + room if high > 0 or not low else 0)
     if low < 0:
-        axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, integer=panel.whole))
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(_ticks(max(high, -low)), steps=STEPS, integer=panel.whole))
     axes.xaxis.set_major_formatter(NumberFormatter())
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
 
 
-def _written(value: float | None, whole: bool) -> str:
+def _ticks(largest: float) -> int:
+    """How many ticks have room, by how long their numbers are."""
+    if not 0 < largest < 1e16 or largest < 1e-3:
+        return 3
+    return 4 if largest < 1e6 else 2
+
+
+def _written(values: Sequence[float | None], *, whole: bool) -> list[str]:
+    """The numbers at the ends of the bars, all with as many decimals as the largest needs for four digits."""
+    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    if not 1e-3 <= largest < 1e12:
+        return [_special(value) or (f"{value:.3e}" if value else "0") for value in values]
+    decimals = (
+        0 if whole or all(value.is_integer() for value in finite) else max(1, 3 - math.floor(math.log10(largest)))
+    )
+    return [_special(value) or f"{value:,.{decimals}f}" for value in values]
+
+
+def _special(value: float | None) -> str:
     if value is None:
         return "none"
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else f"{value:+}"
-    if whole and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    if value == 0 or 1e-3 <= abs(value) < 1e9:
-        digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
-        return f"{value:,.{min(digits, 6)}f}"
-    return f"{value:.3e}"
+    return "" if math.isfinite(value) else "NaN" if math.isnan(value) else f"{value:+}"
 
 
 def _empty(axes: Axes, text: str) -> None:

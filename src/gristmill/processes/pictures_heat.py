@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from gristmill.processes.drawing import GREY, short, style, written
+from gristmill.processes.drawing import GREY, NumberFormatter, short, style, written
 from gristmill.processes.pictures_points import Floats
 
 _WITH_NUMBERS = 25  # columns
@@ -20,8 +21,10 @@ def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> t
     cell = min(0.62, max(0.075, 11 / count))  # inches
     with style():
         side = cell * count
-        margin = 0.35 + 0.075 * max(len(short(name, _LABEL_LETTERS)) for name in names) * min(1.0, cell / 0.2)
-        figure = Figure(figsize=(max(5.2, side + margin + 1.2), side + margin + 0.55), layout="constrained")
+        margin = 0.35 + 0.085 * max(len(short(name, _LABEL_LETTERS)) for name in names) * min(1.0, cell / 0.2)
+        figure = Figure(
+            figsize=(max(5.2, side + margin + 1.2), side + margin + 0.95), layout=ConstrainedLayoutEngine(h_pad=0.12)
+        )
         axes = figure.add_subplot()
         drawn = axes.imshow(np.ma.masked_invalid(r), cmap="RdBu_r", vmin=-1, vmax=1)
         axes.set_facecolor(_UNDEFINED)
@@ -30,6 +33,7 @@ def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> t
             _write_numbers(axes, r, min(9.0, cell * 72 * 0.26))
         bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, shrink=0.9, ticks=[-1, -0.5, 0, 0.5, 1])
         bar.outline.set_visible(False)
+        bar.ax.yaxis.set_major_formatter(NumberFormatter())
         figure.suptitle(short(title, 110), x=0.01, ha="left", fontsize=11)
         shown = [f"not shown: {', '.join(notes)}"] if notes else []
         if np.isnan(r).any():

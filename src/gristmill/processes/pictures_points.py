@@ -12,7 +12,6 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from gristmill.processes.drawing import SERIES, STEPS, NumberFormatter
 
 FEW = 3000  # points, which dots still show
-_HEXAGONS = 45  # across
 _LARGEST_DRAWN = 1e250  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
 
 Floats = npt.NDArray[np.float64]
@@ -27,8 +26,11 @@ def reduced(*arrays: Floats) -> tuple[list[Floats], str]:
     return [one / 10.0**power for one in arrays], f" / 1e{power}"
 
 
-def draw_points(axes: Axes, x: Floats, y: Floats) -> Any:
-    """Draw points; return what a colour bar of their number needs, or None where there are only dots."""
+def draw_points(axes: Axes, x: Floats, y: Floats, hexagons: tuple[int, int] = (45, 26)) -> Any:
+    """Draw points, or so many hexagons across and up.
+
+    Return what a colour bar of their number needs, or None where there are only dots.
+    """
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=STEPS))
         axis.set_major_formatter(NumberFormatter())
@@ -36,7 +38,7 @@ def draw_points(axes: Axes, x: Floats, y: Floats) -> Any:
         alpha = 0.8 if len(x) < 300 else 0.5
         axes.plot(x, y, "o", markersize=3.5, color=SERIES[0], alpha=alpha, markeredgewidth=0, rasterized=len(x) > 1000)
         return None
-    return axes.hexbin(x, y, gridsize=_HEXAGONS, mincnt=1, cmap="viridis_r", norm=LogNorm(vmin=1), linewidths=0.2)
+    return axes.hexbin(x, y, gridsize=hexagons, mincnt=1, cmap="viridis_r", norm=LogNorm(vmin=1), linewidths=0.2)
 
 
 def add_color_bar(figure: Any, axes: Any, drawn: Any) -> None:

@@ -46,7 +46,7 @@ def draw(residuals: Residuals) -> tuple[bytes, bytes]:
 
 def _draw_residuals(figure: Figure, axes: Axes, residuals: Residuals) -> None:
     (fitted, rest), divided = reduced(residuals.fitted, residuals.residuals)
-    points = draw_points(axes, fitted, rest)
+    points = draw_points(axes, fitted, rest, (45, 26) if residuals.data is not None else (60, 22))
     axes.axhline(0, color=SERIES[1], linewidth=1.2)
     axes.set_xlabel(f"fitted {short(residuals.y, _LABEL_LETTERS)}{divided}")
     axes.set_ylabel(f"residual of {short(residuals.y, _LABEL_LETTERS)}{divided}")
