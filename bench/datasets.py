@@ -105,7 +105,8 @@ def flights(folder: Path) -> Path:
     path = folder / "flights-clean.csv"
     with duckdb.connect() as raw:
         raw.execute(
-            f"COPY (FROM read_csv('{as_published}', all_varchar = true, nullstr = 'NA')) TO '{path}' (FORMAT csv, HEADER)"
+            f"COPY (FROM read_csv('{as_published}', all_varchar = true, nullstr = 'NA')) "
+            f"TO '{path}' (FORMAT csv, HEADER)"
         )
     return path
 
@@ -137,9 +138,12 @@ class Questions:
     def filtered(self) -> Asked:
         carrier, column = self.random.choice(CARRIERS), self.random.choice(MEASURED)
         value = self.random.randint(100, 600) + self.random.randint(1, 999) / 1000
-        return self._rows({"filter": f"carrier = '{carrier}' AND {column} > {value}", "limit": "100"},
-                          [("carrier__exact", carrier), (f"{column}__gt", str(value))],
-                          f"SELECT * FROM flights WHERE carrier = '{carrier}' AND {column} > {value} LIMIT 100")  # fmt: skip
+        where = f"carrier = '{carrier}' AND {column} > {value}"
+        return self._rows(
+            {"filter": where, "limit": "100"},
+            [("carrier__exact", carrier), (f"{column}__gt", str(value))],
+            f"SELECT * FROM flights WHERE {where} LIMIT 100",
+        )
 
     def sorted(self) -> Asked:
         column, descending = self.random.choice(MEASURED), self.random.random() < 0.5
