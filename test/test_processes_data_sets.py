@@ -199,6 +199,14 @@ def _described(data: DataSet) -> list[tuple[str, str, Any]]:
     return [(row[0], row[1], kind_of(row[1])) for row in data.query("DESCRIBE types").fetchall()]
 
 
+def test_times_with_a_zone_come_to_python_as_such() -> None:
+    with RunData() as data:
+        made = data.given("t", Table.from_columns({"x": [1]}))
+        ((found,),) = made.query("SELECT TIMESTAMPTZ '2020-01-02 03:04:05+02' FROM t").fetchall()
+
+    assert found == datetime.datetime(2020, 1, 2, 1, 4, 5, tzinfo=datetime.UTC)
+
+
 def test_a_column_is_loaded_when_it_is_first_asked_for() -> None:
     loaded: list[str] = []
     whole_table = Table.from_columns({"a": [1, 2], "b": [3, 4]})

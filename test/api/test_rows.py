@@ -125,6 +125,12 @@ def test_what_a_client_has_of_a_version_is_confirmed_without_asking_redis(api, m
     assert api.get(f"{fixed(api)}/aggregate?groupby=text", If_None_Match=etag).status_code == 304
 
 
+def test_any_etag_confirms_only_what_is_there(api):
+    assert get(api, path=fixed(api), If_None_Match="*").status_code == 304
+    assert get(api, path="/datasets/absent", If_None_Match="*").status_code == 404
+    assert get(api, path=f"/datasets/numbers/versions/{'0' * 64}", If_None_Match="*").status_code == 404
+
+
 def test_an_etag_of_another_query_or_coding_confirms_nothing(api):
     etag = get(api, "?limit=5", path=fixed(api)).headers["ETag"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gristmill.datasets import rows
@@ -29,6 +29,7 @@ NUMBERS = st.lists(
 
 
 @given(NUMBERS)
+@example([(None, math.copysign(math.nan, -1))])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_json_is_the_same_with_and_without_the_facts_of_a_column(
     tmp_path: Path, values: list[tuple[int | None, float | None]]

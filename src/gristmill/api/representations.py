@@ -77,8 +77,13 @@ class Representation:
 
     @property
     def is_held(self) -> bool:
-        """Whether the client says that it has it."""
+        """Whether the client says that it has this one, or any that there is."""
         return "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(self.etag)
+
+    @property
+    def is_known_to_be_held(self) -> bool:
+        """Whether the client names it, and so has got it from here: it needs not be looked for."""
+        return self.is_fixed and self.is_held and not request.if_none_match.star_tag
 
     def not_modified(self) -> Response:
         """304, with the headers that 200 would have."""

@@ -76,7 +76,7 @@ def _groups(name: str, version_id: str) -> Response:
 def _answered(asked: Representation, answer: Callable[[Version, Representation], Response]) -> Response:
     """304 where the client has it, else what ``answer`` makes."""
     # Of a version that the URL names, what has been sent once stays right, even if there is no such data set any more.
-    if asked.is_fixed and asked.is_held:
+    if asked.is_known_to_be_held:
         return asked.not_modified()
     version = services().datasets.store.version(existing_name(asked.name), asked.version)
     sent = asked.of(version.edition.version)

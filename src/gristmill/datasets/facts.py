@@ -80,7 +80,7 @@ def _as_json(type_text: str, text: str | None) -> bool | int | float | str | Non
     if kind == "integer":
         return int(text) if abs(int(text)) <= _EXACT_INTEGER else text
     if kind == "number":
-        special = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+        special = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
         return special[text] if text in special else float(text)
     if kind in {"timestamp", "timestamptz"}:
         text = re.sub(r"\+00$", "Z", re.sub(r"^(\d{4,}-\d\d-\d\d) ", r"\1T", text))
