@@ -268,12 +268,12 @@ def test_a_query_that_needs_too_much_memory_is_refused_and_the_connection_goes_o
     assert rows.number(connection, Statement("SELECT 1", (), ("n",)), seconds=30) == 1
 
 
-def test_the_watchdog_ends_with_its_statement(connection: duckdb.DuckDBPyConnection) -> None:
-    before = set(threading.enumerate())
+def test_however_many_statements_have_one_watchdog(connection: duckdb.DuckDBPyConnection) -> None:
     with rows.limited(connection, 600):
-        (watchdog,) = set(threading.enumerate()) - before
-    watchdog.join(5)
-    assert not watchdog.is_alive()
+        before = threading.active_count()
+        for _ in range(20):
+            with rows.limited(connection, 600):
+                assert threading.active_count() == before
 
 
 def test_a_value_that_does_not_fit_is_the_queries_error(connection: duckdb.DuckDBPyConnection) -> None:

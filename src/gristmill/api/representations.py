@@ -4,6 +4,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import zstandard
@@ -34,7 +35,7 @@ _CODERS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Representation:
     """What is sent for a query of a version of a data set.
 
@@ -68,7 +69,7 @@ class Representation:
         """The media type of the format."""
         return MEDIA_TYPES[self.format]
 
-    @property
+    @cached_property
     def etag(self) -> str:
         """Names the very bytes: equal ones have the same, others another one."""
         query = [self.resource, self.query, self.format, self.coding]
@@ -83,7 +84,7 @@ class Representation:
     @property
     def is_known_to_be_held(self) -> bool:
         """Whether the client names it, and so has got it from here: it needs not be looked for."""
-        return self.is_fixed and self.is_held and not request.if_none_match.star_tag
+        return self.is_fixed and f'"{self.etag}"' in request.environ.get("HTTP_IF_NONE_MATCH", "")
 
     def not_modified(self) -> Response:
         """304, with the headers that 200 would have."""

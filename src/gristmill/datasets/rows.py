@@ -5,7 +5,6 @@ Times with a zone are written in UTC, whatever the connection's TimeZone. `mappi
 
 import errno
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,14 @@ import duckdb
 
 from gristmill.datasets.mapping import csv_of, json_of, quoted
 from gristmill.datasets.queries import Statement
+from gristmill.datasets.watchdog import Watchdog
 from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
 
 Shape = Literal["objects", "arrays"]
 FileFormat = Literal["csv", "parquet"]
 _OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRESSION zstd"}
+
+_WATCHDOG = Watchdog()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +122,9 @@ def _types(connection: duckdb.DuckDBPyConnection, statement: Statement) -> tuple
 @contextmanager
 def limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
     """Interrupts what runs on the connection after some seconds, and maps DuckDB's errors."""
-    lock = threading.Lock()
-    ended = False
-
-    def stop() -> None:
-        with lock:
-            if not ended:
-                connection.interrupt()
-
-    watchdog = threading.Timer(seconds, stop)
-    watchdog.daemon = True
-    watchdog.start()
     try:
-        yield
+        with _WATCHDOG.limit(seconds, connection.interrupt):
+            yield
     except duckdb.InterruptException as error:
         raise QueryLimitError(
             f"The query took longer than {seconds:g} s, the limit of a request, and was stopped (setting "
@@ -154,7 +146,3 @@ def limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[N
     except duckdb.DataError as error:
         first = str(error).partition("\n")[0]
         raise QueryValueError(f"The query cannot be computed on this data: {first}") from error
-    finally:
-        with lock:  # An interrupt that comes late would stop the connection's next statement.
-            ended = True
-        watchdog.cancel()
