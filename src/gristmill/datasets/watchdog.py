@@ -1,4 +1,4 @@
-"""Calls something back when a time is over, with one thread for all: one for each would cost more than small queries."""
+"""Calls something back when a time is over, with one thread for all: one each would cost more than small queries do."""
 
 import heapq
 import itertools
