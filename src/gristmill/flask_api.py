@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask
 
 from gristmill.api import (
+    confirmed,
     datasets,
     envelope,
     events,
@@ -23,6 +24,7 @@ from gristmill.api import (
     rows,
     webhooks,
 )
+from gristmill.api.confirmed import Confirmed
 from gristmill.api.services import EXTENSION, Services, build_services
 from gristmill.background import Background
 from gristmill.settings import Settings
@@ -49,7 +51,20 @@ is_streamed = datasets.is_upload
 
 
 class Application(Flask):
-    """Flask, without asking at every call of a view or hook whether it is a coroutine: none is."""
+    """Flask, without asking at every call of a view or hook whether it is a coroutine: none is.
+
+    confirmed: answers for it where what the client has is known to be right.
+    """
+
+    confirmed: Confirmed | None = None
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer a request."""
+        headers = self.confirmed.headers(environ) if self.confirmed else None
+        if headers is None:
+            return super().wsgi_app(environ, start_response)
+        start_response("304 NOT MODIFIED", headers)
+        return []
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself."""
@@ -66,6 +81,7 @@ def create_app(services: Services) -> Flask:
     envelope.install(app, services)
     for resource in _RESOURCES:
         app.register_blueprint(resource.blueprint)
+    app.confirmed = confirmed.install(app, services)
     return app
 
 

@@ -116,12 +116,16 @@ def test_what_a_client_has_of_a_version_is_confirmed_without_asking_redis(api, m
 
     monkeypatch.setattr(type(api.services.datasets.store._library), "call", refuse)
     monkeypatch.setattr(type(api.services.datasets.store._library), "command", refuse)
-    for answer, query in zip(answers, ("", "?f=csv", "?limit=5"), strict=True):
-        again = get(api, query, path=fixed(api), If_None_Match=answer.headers["ETag"])
-        assert again.status_code == 304
-        assert again.data == b""
-        for header in ("ETag", "Cache-Control", "Vary"):
-            assert again.headers[header] == answer.headers[header]
+    for forget in (False, True):
+        for answer, query in zip(answers, ("", "?f=csv", "?limit=5"), strict=True):
+            if forget:
+                api.app.confirmed._known.clear()
+            again = get(api, query, path=fixed(api), If_None_Match=f'"other", {answer.headers["ETag"]}')
+            assert again.status_code == 304
+            assert again.data == b""
+            for header in ("ETag", "Cache-Control", "Vary", "Gristmill-Version"):
+                assert again.headers[header] == answer.headers[header]
+            assert again.headers["X-Request-Id"]
     assert api.get(f"{fixed(api)}/aggregate?groupby=text", If_None_Match=etag).status_code == 304
 
 

@@ -1,15 +1,17 @@
 """Who is asking, and what they may do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from flask import request
 
 from gristmill.api.proxies import client_address
-from gristmill.api.services import Services, services
+from gristmill.api.services import services
 from gristmill.errors import ForbiddenError, NoSuchJobError, UnauthenticatedError
 from gristmill.job import Job
-from gristmill.settings import Role
+from gristmill.settings import Role, Settings
+from gristmill.tokens import TokenFile
 
 _CALLER = "gristmill.caller"
 _RANK = {role: rank for rank, role in enumerate(get_args(Role))}
@@ -29,7 +31,8 @@ def caller() -> Caller:
     environ = request.environ
     known: Caller | None = environ.get(_CALLER)
     if known is None:
-        known = environ[_CALLER] = _read_caller(services(), environ)
+        serving = services()
+        known = environ[_CALLER] = read_caller(serving.settings, serving.tokens, environ)
     return known
 
 
@@ -39,12 +42,17 @@ def require(role: Role) -> Caller:
     Raises UnauthenticatedError, ForbiddenError, RateLimitedError.
     """
     who = caller()
-    if _RANK[who.role] < _RANK[role]:
+    if not may(who, role):
         if not who.has_token and services().tokens.enabled:
             raise UnauthenticatedError("This needs a bearer token: send Authorization: Bearer <token>.")
         raise ForbiddenError(f"This needs the role {role}; {who.owner} has {who.role}.")
     services().rate.spend(who.owner)
     return who
+
+
+def may(who: Caller, role: Role) -> bool:
+    """Whether a caller has at least this role."""
+    return _RANK[who.role] >= _RANK[role]
 
 
 def owner_filter() -> str:
@@ -72,15 +80,16 @@ def require_own(job: Job) -> None:
         raise ForbiddenError(f"Job {job.id} belongs to another owner; only the role manage may end or delete it.")
 
 
-def _read_caller(serving: Services, environ: dict[str, Any]) -> Caller:
+def read_caller(settings: Settings, tokens: TokenFile, environ: Mapping[str, Any]) -> Caller:
+    """The caller of a request by its WSGI environment. UnauthenticatedError."""
     scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
-        return Caller(client_address(environ, serving.settings), serving.settings.anonymous)
-    token = serving.tokens.find(text.strip())
+        return Caller(client_address(environ, settings), settings.anonymous)
+    token = tokens.find(text.strip())
     if token is None:
         raise UnauthenticatedError(
             "The bearer token is not known here."
-            if serving.tokens.enabled
+            if tokens.enabled
             else "No tokens are set up here (GRISTMILL_TOKEN_FILE); send the request without one."
         )
     return Caller(token.name, token.role, has_token=True)

@@ -17,6 +17,11 @@ _EXPOSED = (
 )
 
 
+def is_sane_id(text: str) -> bool:
+    """Whether a request id that a client has given is taken over."""
+    return bool(_SANE_ID.fullmatch(text))
+
+
 def install(app: Flask, services: Services) -> None:
     """Add what all requests and responses carry to an application."""
     settings, release = services.settings, services.release
@@ -28,7 +33,7 @@ def install(app: Flask, services: Services) -> None:
     def begin() -> None:
         environ = request.environ
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        environ[_REQUEST_ID] = made = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        environ[_REQUEST_ID] = made = given if is_sane_id(given) else secrets.token_hex(8)
         clear_contextvars()
         bind_contextvars(request_id=made)
         environ[links.BASE_URL] = public_url or proxies.asked_url(environ, settings)

@@ -102,6 +102,13 @@ def _count(response: Response) -> Response:
     return response
 
 
+def count_unseen(app: Flask, method: str, route: str, status: int, seconds: float) -> None:
+    """Count a request that Flask has not seen."""
+    metrics: _Metrics = app.extensions[_EXTENSION]
+    metrics.counters(method, route, status).inc()
+    metrics.timers(route).observe(seconds)
+
+
 @blueprint.get("/metrics")
 def metrics() -> Response:
     """Everything, for Prometheus."""

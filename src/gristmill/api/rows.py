@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wsgi import FileWrapper
 
-from gristmill.api import access, links, negotiation
+from gristmill.api import access, confirmed, links, negotiation
 from gristmill.api.dataset_documents import data_set_url
 from gristmill.api.datasets import existing_name
 from gristmill.api.representations import SERIALISER, Representation
@@ -77,10 +77,14 @@ def _answered(asked: Representation, answer: Callable[[Version, Representation],
     """304 where the client has it, else what ``answer`` makes."""
     # Of a version that the URL names, what has been sent once stays right, even if there is no such data set any more.
     if asked.is_known_to_be_held:
-        return asked.not_modified()
-    version = services().datasets.store.version(existing_name(asked.name), asked.version)
-    sent = asked.of(version.edition.version)
-    return sent.not_modified() if sent.is_held else answer(version, sent)
+        response = asked.not_modified()
+    else:
+        version = services().datasets.store.version(existing_name(asked.name), asked.version)
+        sent = asked.of(version.edition.version)
+        response = sent.not_modified() if sent.is_held else answer(version, sent)
+    if asked.is_fixed:
+        confirmed.remember(response)
+    return response
 
 
 def _page(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
