@@ -145,7 +145,7 @@ def undocumented_targets(text: str) -> Iterator[str]:
 
 def undocumented_routes(text: str) -> Iterator[str]:
     """Routes of the application that no page names; parameters are compared by their place, not by their name."""
-    services: Any = SimpleNamespace(settings=Settings(), draining=threading.Event(), release="0")
+    services: Any = SimpleNamespace(settings=Settings(), draining=threading.Event(), release="0", tokens=None)
     shapes = {re.sub(r"\{[^}]*\}", "{}", word) for word in re.findall(r"/[\w{}/.-]*", code_in(text))}
     for rule in create_app(services).url_map.iter_rules():
         if re.sub(r"<[^>]*>", "{}", rule.rule) not in shapes:

@@ -15,12 +15,15 @@ import duckdb
 
 from gristmill.datasets.mapping import csv_of, json_of, quoted
 from gristmill.datasets.queries import Statement
+from gristmill.datasets.sessions import Session
 from gristmill.datasets.watchdog import Watchdog
 from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
 
 Shape = Literal["objects", "arrays"]
 FileFormat = Literal["csv", "parquet"]
 _OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRESSION zstd"}
+
+Connection = duckdb.DuckDBPyConnection | Session
 
 _WATCHDOG = Watchdog()
 
@@ -45,9 +48,7 @@ class Rows:
         return "".join(f"{text}\n" for text in self.texts)
 
 
-def read(
-    connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float, shape: Shape = "objects"
-) -> Rows:
+def read(connection: Connection, statement: Statement, *, seconds: float, shape: Shape = "objects") -> Rows:
     """The rows of a statement. Raises QueryLimitError, QueryValueError."""
     with limited(connection, seconds):
         types = _types(connection, statement)
@@ -63,7 +64,11 @@ def read(
             fields = [f"{quoted(name)} := {value}" for name, value in zip(statement.names, values, strict=True)]
             row = f"to_json(struct_pack({', '.join(fields)}))"
         outer = ", ".join([f"CAST({row} AS VARCHAR)", *names[len(values) :]])
-        found = connection.execute(f"SELECT {outer} FROM {inner}", statement.values).fetchall()
+        sql = f"SELECT {outer} FROM {inner}"
+        if isinstance(connection, Session):
+            found = connection.fetch(sql, statement.values)
+        else:
+            found = connection.execute(sql, statement.values).fetchall()
     limit = len(found) if statement.limit is None else statement.limit
     kept, more = found[:limit], len(found) > limit
     hidden = kept[-1][1:] if more and kept and statement.hidden else None
@@ -71,7 +76,7 @@ def read(
     return Rows([row[0] for row in kept], more, cursor)
 
 
-def number(connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float) -> int:
+def number(connection: Connection, statement: Statement, *, seconds: float) -> int:
     """The one number that a statement gives. Raises QueryLimitError, QueryValueError."""
     with limited(connection, seconds):
         (row,) = connection.execute(statement.sql, statement.values).fetchall()
@@ -79,7 +84,7 @@ def number(connection: duckdb.DuckDBPyConnection, statement: Statement, *, secon
 
 
 def write(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     statement: Statement,
     path: Path,
     kind: FileFormat,
@@ -113,14 +118,14 @@ def _inner(statement: Statement) -> tuple[list[str], str]:
     return names, f"({statement.sql}) AS page({', '.join(names)})"
 
 
-def _types(connection: duckdb.DuckDBPyConnection, statement: Statement) -> tuple[str, ...]:
+def _types(connection: Connection, statement: Statement) -> tuple[str, ...]:
     if statement.types:
         return statement.types
     return tuple(row[1] for row in connection.execute(f"DESCRIBE {statement.sql}", statement.values).fetchall())
 
 
 @contextmanager
-def limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+def limited(connection: Connection, seconds: float) -> Iterator[None]:
     """Interrupts what runs on the connection after some seconds, and maps DuckDB's errors."""
     try:
         with _WATCHDOG.limit(seconds, connection.interrupt):

@@ -17,6 +17,7 @@ from gristmill.datasets.files import TABLE, Files, instance
 from gristmill.datasets.inference import literal
 from gristmill.datasets.intake import facts_of
 from gristmill.datasets.queries import Table
+from gristmill.datasets.sessions import Session
 from gristmill.datasets.store import Store
 from gristmill.limits import MIB
 from gristmill.settings import Settings
@@ -33,6 +34,7 @@ class _Attached:
     file: ExitStack
     users: int = 0
     used: float = 0.0
+    idle: list[Session] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -55,8 +57,8 @@ class Tables:
         self._instance: duckdb.DuckDBPyConnection | None = None
 
     @contextmanager
-    def use(self, version: Version) -> Iterator[tuple[duckdb.DuckDBPyConnection, Table]]:
-        """A connection, for one thread, and the table of a version to ask it for; they stay while the context lasts.
+    def use(self, version: Version) -> Iterator[tuple[Session, Table]]:
+        """A session, for one thread, and the table of a version to ask it for; they stay while the context lasts.
 
         Raises NoSuchVersionError when its bytes are gone, DamagedDataError, CacheBusyError, CacheUnusableError.
         """
@@ -68,11 +70,17 @@ class Tables:
                 place.attached = self._attach(version)
             attached = place.attached
             attached.users += 1
+            session = attached.idle.pop() if attached.idle else Session(self._connection().cursor())
+        is_good = False
         try:
-            with self._connection().cursor() as connection:
-                yield connection, attached.table
+            yield session, attached.table
+            is_good = True
         finally:
             with place.lock:
+                if is_good:
+                    attached.idle.append(session)
+                else:
+                    session.close()
                 attached.users -= 1
                 attached.used = time.monotonic()
 
@@ -88,6 +96,8 @@ class Tables:
                 attached = place.attached
                 if attached and not attached.users and self._is_to_go(id_, attached, idle_seconds):
                     place.attached = None
+                    for session in attached.idle:
+                        session.close()
                     self._connection().execute(f"DETACH {_alias(id_)}")
                     attached.file.close()
             finally:
