@@ -87,11 +87,15 @@ def show(report: Report) -> None:
 
 
 def write(reports: list[Report]) -> Path:
-    """Write the reports as JSON, by the day, and as the Markdown table that the README shows."""
+    """Write the reports as JSON, by the day, and as the Markdown table that the README shows.
+
+    Those of the same day and machine stay, unless they were measured again.
+    """
     RESULTS.mkdir(exist_ok=True)
     day = datetime.now(UTC).date().isoformat()
-    facts = {"date": day, "machine": machine(), "reports": [asdict(report) for report in reports]}
     path = RESULTS / f"{day}.json"
+    reports = _with_earlier(path, reports)
+    facts = {"date": day, "machine": machine(), "reports": [asdict(report) for report in reports]}
     path.write_text(json.dumps(facts, indent=1) + "\n")
     lines = [f"Measured {day} on {machine()}.", ""]
     for report in reports:
@@ -108,3 +112,13 @@ def write(reports: list[Report]) -> Path:
         lines.append("")
     (RESULTS / "latest.md").write_text("\n".join(lines))
     return path
+
+
+def _with_earlier(path: Path, reports: list[Report]) -> list[Report]:
+    earlier = json.loads(path.read_text()) if path.exists() else {"machine": "", "reports": []}
+    if earlier["machine"] != machine():
+        return reports
+    known = [Report(one["title"], one["note"], [Row(**row) for row in one["rows"]]) for one in earlier["reports"]]
+    new = {report.title: report for report in reports}
+    kept = [new.pop(report.title, report) for report in known]
+    return [*kept, *new.values()]
