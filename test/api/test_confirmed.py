@@ -98,6 +98,16 @@ def test_where_requests_are_rationed_or_other_origins_allowed_flask_answers(make
         assert (answer.status_code, is_quick) == (304, False)
 
 
+def test_a_long_query_is_not_remembered(make):
+    api = make()
+    path = upload(api) + "?filter=" + "%20OR%20".join(f"x={number}" for number in range(200))
+    etag = api.get(path).headers["ETag"]
+
+    answer, is_quick = asked(api, path, If_None_Match=etag)
+
+    assert (answer.status_code, is_quick) == (304, False)
+
+
 def test_only_so_much_is_remembered(make, monkeypatch):
     monkeypatch.setattr(confirmed, "MOST", 3)
     api = make()

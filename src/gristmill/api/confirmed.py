@@ -18,6 +18,7 @@ from gristmill.api.services import Services
 from gristmill.errors import GristmillError
 
 MOST = 10_000
+LONGEST_KEY = 1000  # letters: all keys together take some megabytes at most
 _EXTENSION = "gristmill.confirmed"
 _KEPT = ("ETag", "Cache-Control", "Vary")
 
@@ -41,8 +42,8 @@ class Confirmed:
 
     def remember(self, environ: Mapping[str, Any], route: str, headers: Headers) -> None:
         """Note what was answered to a request for what never changes."""
-        if self._is_used:
-            key = self._key(environ)
+        key = self._key(environ)
+        if self._is_used and sum(map(len, key)) <= LONGEST_KEY:
             with self._lock:
                 self._known[key] = (route, headers)
                 self._known.move_to_end(key)

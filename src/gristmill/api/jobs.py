@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -12,7 +13,7 @@ from gristmill.api.job_query import next_query, read_filter, read_limit
 from gristmill.api.preferences import read_prefer
 from gristmill.api.services import services
 from gristmill.api.status import Document, status_document
-from gristmill.errors import Fault, InvalidRequestError
+from gristmill.errors import Fault, InvalidRequestError, UnavailableError
 from gristmill.job import Job, JobPage, Status
 from gristmill.processes.references import references_in
 
@@ -92,8 +93,9 @@ def dismiss(job_id: str) -> Response:
             return negotiation.json_response(status_info(job))
     versions = _versions_used(job)
     jobs.delete(job_id)
-    for version in versions:
-        services().datasets.store.let_go(version, job_id)
+    with suppress(UnavailableError):  # what is not let go now goes by itself
+        for version in versions:
+            services().datasets.store.let_go(version, job_id)
     return negotiation.json_response(_deleted(job))
 
 
