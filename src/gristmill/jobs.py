@@ -123,7 +123,7 @@ class Jobs:
             more["blob"] = blob_text(self._put_blob(f"{job.id}i", "inputs", "application/json", inputs))
             inputs = b""
         if idempotency:
-            more["key"] = _digest(idempotency.scope, idempotency.key)[:12]
+            more["key"] = _key_of(idempotency)
             more["body"] = _digest(idempotency.body)[:8]
         try:
             how, job_id, found = self._library.call(
@@ -163,6 +163,10 @@ class Jobs:
         if word == "EXPIRED":
             return UnavailableError("The inputs took too long to arrive; try again.", retry_after_seconds=1)
         return error
+
+    def knows(self, idempotency: Idempotency) -> bool:
+        """Whether a submission with this key has been answered, lately."""
+        return bool(self._library.command("EXISTS", f"{self.prefix}:i:".encode() + _key_of(idempotency)))
 
     def rerun(self, job_id: str) -> Submitted:
         """Submit the same work again as a new job, for the same owner."""
@@ -524,6 +528,10 @@ def _more(job: NewJob) -> dict[str, Any]:
 
 def _no_such(job_id: str) -> NoSuchJobError:
     return NoSuchJobError(f"There is no job {job_id!r}; it may have expired or been deleted.")
+
+
+def _key_of(idempotency: Idempotency) -> bytes:
+    return _digest(idempotency.scope, idempotency.key)[:12]
 
 
 def _digest(text: str, *more: str) -> bytes:

@@ -131,6 +131,21 @@ def test_equal_work_is_done_once_until_the_data_or_its_unit_changes(api: httpx.C
     assert how() == ("new", "km")
 
 
+def test_a_request_that_is_repeated_is_answered_though_its_data_set_has_gone(api: httpx.Client) -> None:
+    upload(api, "once", 1)
+    body = {"inputs": {"table": {"dataset": "once"}, "column": "x"}}
+    headers = {"Idempotency-Key": "a-key-of-my-own", "Prefer": "respond-async"}
+    first = api.post("/processes/total/execution", json=body, headers=headers)
+    ended(api, first.json()["jobID"])
+    api.delete("/datasets/once")
+
+    again = api.post("/processes/total/execution", json=body, headers=headers)
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json()["jobID"] == first.json()["jobID"]
+    assert again.headers["Gristmill-Submission"] == "replayed"
+
+
 def test_what_is_not_there_is_refused_before_a_job_is_made(api: httpx.Client) -> None:
     version = upload(api, "there", 1)
     here = str(api.base_url).rstrip("/")

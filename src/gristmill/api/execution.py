@@ -51,7 +51,11 @@ def execute(process_id: str) -> Response:
     urgency = preferences.read_urgency(environ.get("HTTP_PRIORITY", ""))
     key = environ.get("HTTP_IDEMPOTENCY_KEY")
     idempotency = None if key is None else _idempotency(key, f"{owner} POST {request.path}", body)
-    holds = dataset_inputs.hold(serving.datasets.store, serving.settings, offering.process, asked.inputs, new_id())
+    store = serving.datasets.store
+    if idempotency and offering.process.takes_data_sets and serving.jobs.knows(idempotency):
+        holds = Holds(store, new_id(), asked.inputs)  # of a job that has its versions, whatever has become of the names
+    else:
+        holds = dataset_inputs.hold(store, serving.settings, offering.process, asked.inputs, new_id())
     new = _new_job(offering, asked, holds, owner, urgency)
     if not offering.sync or (wishes.respond_async and not wishes.wait):
         submitted = _submit(serving, new, idempotency, holds)
