@@ -44,7 +44,8 @@ class Served:
                 tied(command),
                 stdin=subprocess.DEVNULL,
                 stderr=output,
-                env=os.environ | {"PYTHONPATH": str(TESTS)},
+                env=os.environ
+                | {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])},
                 start_new_session=True,
             )
 
@@ -592,6 +593,39 @@ def test_a_client_that_takes_nothing_holds_no_thread_no_memory_and_is_cut_off(st
         with contextlib.suppress(ConnectionError):
             assert len(read_all(client)) < 500 * 2**20
     assert served.get("/").json()["threads"] < 10
+
+
+def test_a_client_that_takes_little_again_and_again_gets_everything(start: Callable[..., Served]) -> None:
+    size, rate = 16 * 2**20, 500_000
+    with start(constants={"bridge.SEND_SECONDS": 2}).connect() as client:
+        client.sendall(b"GET /file?mb=16 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head, _, body = read_until(client, b"\r\n\r\n").partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        taken, began = len(body), time.monotonic()
+        while time.monotonic() < began + 6:
+            taken += len(client.recv(rate // 10))
+            time.sleep(max(0.0, began + taken / rate - time.monotonic()))
+        assert taken + len(read_all(client)) == size
+
+
+@linux
+def test_clients_that_take_nothing_hold_little_memory_each(start: Callable[..., Served]) -> None:
+    served = start()
+    served.get("/file?mb=16")
+    (process,) = served.children()
+
+    def resident_mb() -> int:
+        status = Path(f"/proc/{process}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) // 1024  # type: ignore[index]
+
+    before = resident_mb()
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(served.connect())
+            client.sendall(b"GET /file?mb=64 HTTP/1.1\r\nHost: x\r\n\r\n")
+            read_until(client, b"\r\n\r\n")
+        time.sleep(2)  # to take more, if it would
+        assert resident_mb() - before < 20 * 4
 
 
 def test_a_client_that_leaves_in_the_middle_of_a_download_ends_it(served: Served) -> None:

@@ -18,8 +18,9 @@ Headers = list[tuple[bytes, bytes]]
 RequestBody = IO[bytes] | io.RawIOBase
 T = TypeVar("T")
 
-# A body whose length is known goes out in one piece up to this size.
-_PIECE_BYTES = 1024 * 1024
+# A body whose length is known goes out in pieces of this size: a few of them wait in memory for each slow client, who
+# has to take one within ``bridge.SEND_SECONDS``.
+_PIECE_BYTES = 256 * 1024
 
 _SERVER = {
     "SCRIPT_NAME": "",

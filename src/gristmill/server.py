@@ -47,6 +47,8 @@ TCP_OPTIONS = {
     "TCP_KEEPINTVL": 10,
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 30_000,
+    # Else a client that takes 20 kB/s looks like one that takes nothing, until a third of some MB has gone.
+    "TCP_NOTSENT_LOWAT": 128 * 1024,
 }
 
 _log = structlog.get_logger(__name__)

@@ -106,6 +106,12 @@ def make_app(draining: threading.Event) -> flask.Flask:
             time.sleep(flask.request.args.get("seconds", 1.0, float))
             return "done".ljust(flask.request.args.get("bytes", 0, int))
 
+    @app.get("/file")
+    def file() -> flask.Response:
+        megabytes = flask.request.args.get("mb", 16, int)
+        pieces = (bytes(2**16) for _ in range(16 * megabytes))
+        return flask.Response(pieces, headers={"Content-Length": str(megabytes * 2**20)})
+
     @app.get("/big")
     def big() -> flask.Response:
         megabytes = flask.request.args.get("mb", 200, int)
