@@ -53,7 +53,7 @@ class SqlOutputs(TypedDict):
 
 @process(title="SQL query", version="1", seconds=30, memory_mb=1024, disk_mb=1, keywords=("sql", "query", "table"))
 def sql(
-    query: Annotated[str, Field(min_length=1, max_length=1_000_000)],
+    query: Annotated[str, Field(min_length=1, max_length=100_000)],
     tables: dict[str, DataSet],
     limit: Annotated[int, Field(ge=1, le=1_000_000, description="Most rows of the result.")] = 10_000,
     *,
