@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.waiting import wait_until
 
+from gristmill import clearing
 from gristmill.datasets import locks
 from gristmill.datasets.cache import Cache, cache_of
 from gristmill.errors import CacheBusyError, CacheUnusableError
@@ -190,6 +191,18 @@ def test_what_could_never_fit_is_refused_at_once(cache: Cache) -> None:
     assert cached(cache) == {1}
 
 
+def test_an_export_that_could_never_fit_beside_its_version_is_refused_at_once(cache: Cache) -> None:
+    export = f"{version(1)}-{1:032x}"
+    with (
+        cache.open(version(1), lambda path: write(path, version(1), 2 * SIZE)),
+        pytest.raises(CacheUnusableError, match=rf"{2 * SIZE} bytes beside the {2 * SIZE} .*raise GRISTMILL_DATASET"),
+        cache.open(export, lambda path: write(path, export, 2 * SIZE)),
+    ):
+        pass
+    with cache.open(version(1), never):
+        assert left(cache) == set()
+
+
 def test_others_wait_for_the_one_that_builds(cache: Cache) -> None:
     begun, go_on = threading.Event(), threading.Event()
     found: list[bool] = []
@@ -282,6 +295,24 @@ def test_a_build_that_fails_leaves_nothing_and_its_error_is_told(cache: Cache) -
         pass
     assert cached(cache) == left(cache) == set()
     assert use(cache, 1)
+
+
+def test_nobody_builds_before_what_a_failed_build_left_is_gone(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = f"{cache.folder}/{version(1)}.lock"
+    others: list[int | None] = []
+
+    def remove(folder: Path) -> None:
+        others.append(locks.locked(lock, locks.ALONE))
+        clearing.remove(folder)
+
+    def build(path: Path) -> None:
+        monkeypatch.setattr("gristmill.datasets.cache.remove", remove)
+        raise FileNotFoundError(errno.ENOENT, "no such blob")
+
+    with pytest.raises(FileNotFoundError, match="no such blob"), cache.open(version(1), build):
+        pass
+    assert others == [None]
+    assert left(cache) == set()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

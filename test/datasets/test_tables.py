@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_many_that_ask_first_have_it_made_once(shelf: Shelf, monkeypatch: pytest
         thread.join()
     assert found == [10_000] * 8
     assert len(made) == 1
+
+
+def test_versions_that_come_and_go_at_the_same_time_stay_usable(shelf: Shelf) -> None:
+    versions = [put(shelf, f"numbers-{number}", b"n\n%d\n" % number) for number in range(8)]
+    found: list[list[str]] = []
+
+    def come_and_go(number: int) -> None:
+        for _ in range(100):
+            found.append(numbers(shelf, versions[number]))
+            shelf.tables.tidy(0)
+
+    with ThreadPoolExecutor(len(versions)) as threads:
+        for done in [threads.submit(come_and_go, number) for number in range(len(versions))]:
+            done.result()
+    assert sorted(found) == sorted([[f"[{number}]"] for number in range(8)] * 100)
 
 
 def test_a_deleted_data_set_leaves_the_cache_at_the_next_tidying(shelf: Shelf) -> None:

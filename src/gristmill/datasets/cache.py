@@ -147,14 +147,14 @@ class Cache:
             with locks.usable(self.folder):
                 self._file(key).unlink(missing_ok=True)
             self._build(made, build)
-            with self._room(made.stat().st_size, deadline), locks.usable(self.folder):
+            with self._room(made.stat().st_size, self._source_bytes(key), deadline), locks.usable(self.folder):
                 made.rename(self._file(key))
         except BaseException:
-            with suppress(OSError):
-                Path(self._lock(key)).unlink()
-            raise
-        finally:
             remove(made.parent)
+            with suppress(OSError):
+                Path(self._lock(key)).unlink()  # last: without its name it keeps nobody away
+            raise
+        remove(made.parent)
 
     def _build(self, made: Path, build: Build) -> None:
         """Make the file; where the disk is full, once more without all that can be spared."""
@@ -189,6 +189,14 @@ class Cache:
 
     # Room
 
+    def _source_bytes(self, key: str) -> int:
+        """The size of the file that this one is made of: an export's is its version's."""
+        version = key[:_VERSION_LETTERS]
+        if version != key:
+            with suppress(FileNotFoundError):
+                return self._file(version).stat().st_size
+        return 0
+
     @contextmanager
     def _alone(self, deadline: float) -> Iterator[None]:
         """Nobody else makes room meanwhile."""
@@ -203,12 +211,13 @@ class Cache:
             os.close(lock)
 
     @contextmanager
-    def _room(self, size: int, deadline: float) -> Iterator[None]:
-        """There is room for so many bytes meanwhile."""
+    def _room(self, size: int, source_bytes: int, deadline: float) -> Iterator[None]:
+        """There is room for so many bytes meanwhile, beside what they are made of, which whoever makes them uses."""
         most = self.most_bytes - size
-        if most < 0:
+        if most < source_bytes:
+            beside = f" beside the {source_bytes} that it is made of" if source_bytes else ""
             raise CacheUnusableError(
-                f"The data takes {size} bytes, and the cache holds at most {self.most_bytes}: raise "
+                f"The data takes {size} bytes{beside}, and the cache holds at most {self.most_bytes}: raise "
                 "GRISTMILL_DATASET_CACHE_BYTES."
             )
         tries = _tries(deadline, "The cache is full of data that is in use (GRISTMILL_DATASET_CACHE_BYTES)")

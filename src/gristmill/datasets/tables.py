@@ -95,10 +95,10 @@ class Tables:
             try:
                 attached = place.attached
                 if attached and not attached.users and self._is_to_go(id_, attached, idle_seconds):
+                    while attached.idle:
+                        attached.idle.pop().close()
+                    self._execute(f"DETACH {_alias(id_)}")
                     place.attached = None
-                    for session in attached.idle:
-                        session.close()
-                    self._connection().execute(f"DETACH {_alias(id_)}")
                     attached.file.close()
             finally:
                 place.lock.release()
@@ -120,11 +120,16 @@ class Tables:
                 self._instance = instance(self._memory_bytes)
             return self._instance
 
+    def _execute(self, sql: str) -> None:
+        # A connection of its own: DuckDB refuses one that another thread is using.
+        with self._connection().cursor() as connection:
+            connection.execute(sql)
+
     def _attach(self, version: Version) -> _Attached:
         alias = _alias(version.edition.version)
         _, file = self._files.attach(
             version,
-            lambda path: self._connection().execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)"),
+            lambda path: self._execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)"),
         )
         table = Table(f"{alias}.{TABLE}", version.edition.version, facts_of(version.facts).columns)
         return _Attached(table, file)
