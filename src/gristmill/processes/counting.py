@@ -67,8 +67,11 @@ def frequencies(data: DataSet, column: DataColumn, most: int) -> Frequencies:
 
 
 def finite(column: Column) -> npt.NDArray[Any]:
-    """Return the values that are neither null, nor NaN, nor infinite."""
+    """Return the values that are neither null, nor NaN, nor infinite, and times in the years 1 to 9999."""
     present = column.present
+    if column.kind == "datetime":
+        ticks = present.astype("i8")
+        return present[(ticks >= _FIRST_TIME) & (ticks <= _LAST_TIME)]
     return present[np.isfinite(present)] if column.kind == "number" else present
 
 
