@@ -1,7 +1,10 @@
 """Counts of values: what they are, and that thousands of columns do not slow them down."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from support.stored import stored
@@ -10,7 +13,10 @@ from gristmill.processes.authoring import Progress
 from gristmill.processes.counting import frequencies
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.histogram import histogram
+from gristmill.processes.references import Reference
+from gristmill.processes.run_data import OpenVersion, RunData
 from gristmill.processes.summary import summary
+from gristmill.processes.workspace import DataColumn
 
 
 def test_a_summary_and_a_histogram_do_without_the_view_which_binds_all_columns_each_time(tmp_path: Path) -> None:
@@ -21,6 +27,20 @@ def test_a_summary_and_a_histogram_do_without_the_view_which_binds_all_columns_e
 
     assert [one.distinct for one in described] == [3, 2]
     assert histogram(data, "x", progress=Progress())["histogram"].counts == [4, 3, 3]
+
+
+def test_a_run_knows_the_table_itself_of_a_stored_version(tmp_path: Path) -> None:
+    def open_version(_: Reference, attach: Callable[[Path, str], list[DataColumn]]) -> OpenVersion:
+        with duckdb.connect(str(tmp_path / "ways.db")) as made:
+            made.execute("CREATE TABLE data AS SELECT 1 AS x")
+        return OpenVersion(attach(tmp_path / "ways.db", "data"), 1, ExitStack())
+
+    with RunData(open_version) as run:
+        data = run.stored("table", Reference("ways", "ab" * 32))
+        run.lock()
+        data.query(f"DROP VIEW {data.sql}")
+
+        assert frequencies(data, data.column("x"), 1).most == [(1, 1)]
 
 
 @pytest.mark.parametrize("most", [0, 2, 100])
