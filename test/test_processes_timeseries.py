@@ -126,6 +126,7 @@ def test_any_times_make_a_picture(times: list[Any]) -> None:
         ({"time": "v"}, "/inputs/time", "columns of dates or times are: t"),
         ({"values": ["g"]}, "/inputs/values", "columns of numbers are: v, w"),
         ({"values": ["q"]}, "/inputs/values", "not a column"),
+        ({"values": ["v", "v"]}, "/inputs/values", "has a column twice"),
         ({"by": "q"}, "/inputs/by", "not a column"),
         ({"resample": "minute"}, "/inputs/resample", "choose a longer one, such as day"),
     ],
@@ -136,3 +137,9 @@ def test_what_cannot_be_drawn_is_a_fault_of_the_input(inputs: dict[str, Any], po
 
     assert caught.value.faults[0].pointer == pointer
     assert said in caught.value.faults[0].detail
+
+
+def test_a_time_column_may_be_called_as_the_values_would_be() -> None:
+    made = outputs_of("timeseries", table={"mean(v)": ["2024-01-01"], "v": [2]}, time="mean(v)", values=["v"])
+
+    assert made["table"].decode().splitlines()[0] == "mean(v),mean(v) (values),rows"

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gristmill.processes.dataset import DataSet, as_table_has_it
-from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Column
 from gristmill.processes.workspace import DataColumn
 
@@ -50,20 +49,29 @@ class Frequencies:
 
 def frequencies(data: DataSet, column: DataColumn, most: int) -> Frequencies:
     """Count the values of a column, and list the most frequent ones."""
-    _, value = as_table_has_it(column)
-    grouped = f"(SELECT {value} AS v, count(*) AS n FROM {data.sql} WHERE {column.sql} IS NOT NULL GROUP BY 1)"
-    whole = fetched(data, f"SELECT count(*), coalesce(sum(n), 0), min(v), max(v) FROM {grouped}", ("d", "n", "a", "z"))
-    distinct, rows, least, greatest = (one.cells()[0] for one in whole.columns)
-    listed = fetched(data, f"SELECT v, n FROM {grouped} ORDER BY n DESC, v LIMIT {most}", ("v", "n"))
-    pairs = zip(*(one.cells() for one in listed.columns), strict=True)
-    return Frequencies(
-        [(cell, _whole(count)) for cell, count in pairs], _whole(distinct), _whole(rows), least, greatest
+    kind, value = as_table_has_it(column)
+    found = data.query(
+        f"WITH grouped AS MATERIALIZED "
+        f"(SELECT {value} AS v, count(*) AS n FROM {data.source} WHERE {column.sql} IS NOT NULL GROUP BY 1) "
+        "SELECT v, n, d, r, least, greatest FROM (SELECT count(*) AS d, CAST(coalesce(sum(n), 0) AS BIGINT) AS r, "
+        "min(v) AS least, max(v) AS greatest FROM grouped) "
+        f"LEFT JOIN (FROM grouped ORDER BY n DESC, v LIMIT {most}) ON true ORDER BY n DESC, v"
+    ).fetchnumpy()
+    values, least, greatest = (
+        Column.of_arrays(name, kind, np.ma.getdata(found[name]), ~np.ma.getmaskarray(found[name])).cells()
+        for name in ("v", "least", "greatest")
     )
+    counts = np.ma.filled(found["n"], 0).tolist()
+    listed = [(cell, count) for cell, count in zip(values, counts, strict=True) if count]
+    return Frequencies(listed, int(found["d"][0]), int(found["r"][0]), least[0], greatest[0])
 
 
 def finite(column: Column) -> npt.NDArray[Any]:
-    """Return the values that are neither null, nor NaN, nor infinite."""
+    """Return the values that are neither null, nor NaN, nor infinite, and times in the years 1 to 9999."""
     present = column.present
+    if column.kind == "datetime":
+        ticks = present.astype("i8")
+        return present[(ticks >= _FIRST_TIME) & (ticks <= _LAST_TIME)]
     return present[np.isfinite(present)] if column.kind == "number" else present
 
 
@@ -130,7 +138,3 @@ def _own_range(numbers: npt.NDArray[Any], bins: int, *, is_time: bool) -> tuple[
 def as_text(value: object) -> str:
     """Return a value as the label of a category."""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _whole(count: object) -> int:
-    return int(str(count)) if count is not None else 0

@@ -31,10 +31,10 @@ class DataSet:
     """A table to ask in SQL.
 
     name: its table's name in ``query``, which is the input's. rows: their number. dataset, version: where it comes
-    from, or "" for a table that came with the request.
+    from, or "" for a table that came with the request. source: the table itself as SQL, where ``name`` is a view of it.
     """
 
-    __slots__ = ("_columns", "_connection", "dataset", "name", "rows", "version")
+    __slots__ = ("_columns", "_connection", "dataset", "name", "rows", "source", "version")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class DataSet:
         *,
         dataset: str = "",
         version: str = "",
+        source: str = "",
     ) -> None:
         self._connection = connection
         self._columns = {column.name: column for column in columns}
@@ -52,6 +53,7 @@ class DataSet:
         self.rows = rows
         self.dataset = dataset
         self.version = version
+        self.source = source or quoted(name)
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{one.name} {one.type}" for one in self.columns)
@@ -96,7 +98,8 @@ class DataSet:
     def _load(self, name: str) -> Column:
         column = self.column(name)
         kind, sql = as_table_has_it(column)
-        (values,) = self.query(f"SELECT {sql} FROM {self.sql}").fetchnumpy().values()
+        # Not from the view: a statement binds all columns of a view, of which there may be thousands.
+        (values,) = self.query(f"SELECT {sql} FROM {self.source}").fetchnumpy().values()
         valid = ~np.ma.getmaskarray(values)
         return Column.of_arrays(name, kind, np.ma.getdata(values), valid)
 

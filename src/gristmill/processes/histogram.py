@@ -37,7 +37,7 @@ class Counts(BaseModel):
         distinct: Number of different values, for categories.
         rows: Number of rows of the table.
         nulls: Rows that have no value.
-        not_finite: Rows with NaN or an infinity.
+        not_finite: Rows with NaN, an infinity, or a time that is not in the years 1 to 9999.
         outside: Rows with a value below the lowest or above the highest edge, or in a category that is not listed.
     """
 

@@ -81,7 +81,13 @@ class RunData:
         self._files.push(opened.file)
         columns = [_said(column, opened.texts.get(column.name)) for column in opened.columns]
         return DataSet(
-            workspace.connection, name, columns, opened.rows, dataset=reference.dataset, version=reference.version
+            workspace.connection,
+            name,
+            columns,
+            opened.rows,
+            dataset=reference.dataset,
+            version=reference.version,
+            source=workspace.source(name),
         )
 
     def given(self, name: str, table: Table) -> DataSet:

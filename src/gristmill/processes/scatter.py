@@ -18,6 +18,7 @@ MOST_COLORS = 7
 _ACROSS, _UP = 60, 40  # cells of the density
 _LARGEST = 1e250  # beyond it, ranges are no numbers any more
 _MICROSECONDS_A_DAY = 86_400e6
+_DRAWN_TIMES = "BETWEEN TIMESTAMP '0001-01-08' AND TIMESTAMP '9999-12-30'"  # what Matplotlib can label
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,7 +32,7 @@ class Scatter(BaseModel):
         rows: Number of rows of the data set.
         drawn: Rows that are drawn: all with two values.
         missing: Rows without one of the values.
-        not_finite: Further rows with NaN, an infinity, or a number beyond 1e250.
+        not_finite: Further rows with NaN, an infinity, a number beyond 1e250, or a time not in the years 1 to 9999.
         x_range: Smallest and largest x; of times, ISO 8601 in UTC. Null without rows.
         y_range: Smallest and largest y.
         correlation: Pearson's, or null where a column is constant.
@@ -147,9 +148,12 @@ def _numeric(table: DataSet, name: str, chosen: str, *, times: bool) -> DataColu
 def _points(table: DataSet, x: DataColumn, y: DataColumn, color: DataColumn | None) -> tuple[Points, int]:
     """The rows to draw, and how many have a value missing."""
     _, moment = as_table_has_it(x)
-    across = f"epoch_us({moment}) / {_MICROSECONDS_A_DAY}" if x.is_time else f"CAST({x.sql} AS DOUBLE)"
+    across = f"CAST({x.sql} AS DOUBLE)"
+    if x.is_time:
+        is_drawn = f"isfinite({x.sql}) AND {moment} {_DRAWN_TIMES}"
+        across = f"CASE WHEN {is_drawn} THEN epoch_us({moment}) / {_MICROSECONDS_A_DAY} ELSE 'NaN' END"
     drawn = f"isfinite(x) AND abs(x) <= {_LARGEST} AND isfinite(y) AND abs(y) <= {_LARGEST}"
-    kept = f"{x.sql} IS NOT NULL AND {y.sql} IS NOT NULL" + (f" AND isfinite({x.sql})" if x.is_time else "")
+    kept = f"{x.sql} IS NOT NULL AND {y.sql} IS NOT NULL"
     value = "''" if color is None else f"coalesce(CAST({color.sql} AS VARCHAR), '(none)')"
     rows = f"(SELECT {across} AS x, CAST({y.sql} AS DOUBLE) AS y, {value} AS c FROM {table.sql} WHERE {kept})"
     names: list[str] = []

@@ -43,7 +43,7 @@ class ColumnSummary(BaseModel):
     unit: str = Field(description='Its unit, or "" where none is known.')
     rows: int
     nulls: int
-    not_finite: int = Field(description="Values that are NaN or infinite; the statistics leave them out.")
+    not_finite: int = Field(description="NaN, infinities, times not in the years 1 to 9999: not in the statistics.")
     distinct: int = Field(description="Number of different values, nulls left out.")
     minimum: int | float | str | bool | None
     maximum: int | float | str | bool | None

@@ -133,6 +133,8 @@ def timeseries(
     """
     when = _time(table, time)
     grouping = None if by is None else _column(table, "by", by)
+    if len(set(values)) < len(values):
+        raise wrong_input("values", "has a column twice; name each column once")
     asked = _Asked([_number(table, name) for name in values], aggregate, grouping)
     progress(10, "reading times")
     moment = f"timezone('UTC', {when.sql})" if when.kind == "timestamptz" else f"CAST({when.sql} AS TIMESTAMP)"
@@ -262,6 +264,7 @@ def _results(
     for number, column in enumerate(columns):
         values: Array = np.ma.filled(np.ma.asarray(found[f"v{number}"], dtype="f8"), np.nan)
         title = f"{aggregate}({column.name})"
+        title = f"{title} (values)" if title in taken else title
         made.append(Column(title, "number", values, ~np.ma.getmaskarray(found[f"v{number}"])))
         drawn = [np.full(len(periods), np.nan) for _ in range(max(1, len(groups)))]
         for place, one in enumerate(drawn):

@@ -62,6 +62,7 @@ class Workspace:
         self, memory_bytes: int = 0, threads: int = 1, connection: duckdb.DuckDBPyConnection | None = None
     ) -> None:
         self.connection = connection or _connected()
+        self._sources: dict[str, str] = {}
         if memory_bytes:
             self.connection.execute(f"SET memory_limit = '{memory_bytes // MIB}MiB'")
         if threads > 1:
@@ -72,7 +73,8 @@ class Workspace:
         database = quoted(f"file {name}")
         with nameless(file) as path:
             self.connection.execute(f"ATTACH {literal(str(path))} AS {database} (READ_ONLY)")
-        self.connection.execute(f"CREATE VIEW {quoted(name)} AS FROM {database}.{quoted(table)}")
+        self._sources[name] = f"{database}.{quoted(table)}"
+        self.connection.execute(f"CREATE VIEW {quoted(name)} AS FROM {self._sources[name]}")
         return self._described(name)
 
     def add(self, name: str, table: Table) -> list[DataColumn]:
@@ -94,6 +96,10 @@ class Workspace:
         self.connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT {', '.join(selected)} FROM given")
         self.connection.unregister("given")
         return self._described(name)
+
+    def source(self, name: str) -> str:
+        """The table itself that is offered under a name, as SQL."""
+        return self._sources.get(name, quoted(name))
 
     def lock(self) -> None:
         """Let statements reach nothing but the tables that are here now, and change no setting."""

@@ -1,0 +1,64 @@
+"""Counts of values: what they are, and that thousands of columns do not slow them down."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from support.stored import stored
+
+from gristmill.processes.authoring import Progress
+from gristmill.processes.counting import frequencies
+from gristmill.processes.dataset import DataSet
+from gristmill.processes.histogram import histogram
+from gristmill.processes.references import Reference
+from gristmill.processes.run_data import OpenVersion, RunData
+from gristmill.processes.summary import summary
+from gristmill.processes.workspace import DataColumn
+
+
+def test_a_summary_and_a_histogram_do_without_the_view_which_binds_all_columns_each_time(tmp_path: Path) -> None:
+    data, workspace = stored(tmp_path, "SELECT i % 3 AS x, 'c' || i % 2 AS g FROM range(10) r(i)")
+    workspace.connection.execute(f"DROP VIEW {data.sql}")
+
+    described = summary(data, progress=Progress())["columns"]
+
+    assert [one.distinct for one in described] == [3, 2]
+    assert histogram(data, "x", progress=Progress())["histogram"].counts == [4, 3, 3]
+
+
+def test_a_run_knows_the_table_itself_of_a_stored_version(tmp_path: Path) -> None:
+    def open_version(_: Reference, attach: Callable[[Path, str], list[DataColumn]]) -> OpenVersion:
+        with duckdb.connect(str(tmp_path / "ways.db")) as made:
+            made.execute("CREATE TABLE data AS SELECT 1 AS x")
+        return OpenVersion(attach(tmp_path / "ways.db", "data"), 1, ExitStack())
+
+    with RunData(open_version) as run:
+        data = run.stored("table", Reference("ways", "ab" * 32))
+        run.lock()
+        data.query(f"DROP VIEW {data.sql}")
+
+        assert frequencies(data, data.column("x"), 1).most == [(1, 1)]
+
+
+@pytest.mark.parametrize("most", [0, 2, 100])
+def test_frequencies_are_those_of_numpy(most: int) -> None:
+    cells = np.random.default_rng(3).integers(0, 9, 200).tolist()
+    data = DataSet.of({"x": [*cells, None]})
+    values, counts = np.unique(cells, return_counts=True)
+    wanted = sorted(zip(values.tolist(), counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+
+    found = frequencies(data, data.column("x"), most)
+
+    assert found.most == wanted[:most]
+    assert (found.distinct, found.rows, found.minimum, found.maximum) == (len(values), 200, min(cells), max(cells))
+
+
+def test_a_column_without_a_value_has_no_frequencies() -> None:
+    data = DataSet.of({"x": [None, None]})
+
+    found = frequencies(data, data.column("x"), 5)
+
+    assert (found.most, found.distinct, found.rows, found.minimum, found.maximum) == ([], 0, 0, None, None)
