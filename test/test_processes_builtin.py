@@ -157,8 +157,8 @@ def test_bins_of_whole_numbers_hold_as_many_of_them_each() -> None:
 
     counted = run("histogram", {"table": {"day": days}, "column": "day"})["histogram"]
 
-    assert counted["edges"] == [0.5 + 2 * number for number in range(17)]
-    assert counted["counts"] == [20] * 15 + [10]
+    assert counted["edges"] == [0.5 + number for number in range(32)]
+    assert counted["counts"] == [10] * 31
 
 
 def test_a_histogram_counts_only_what_is_within_its_limits() -> None:

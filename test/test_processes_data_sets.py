@@ -253,3 +253,16 @@ def _json(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+@pytest.mark.parametrize(
+    ("column", "label"),
+    [
+        (DataColumn("t", "TIMESTAMP WITH TIME ZONE", "timestamptz"), "t (UTC)"),
+        (DataColumn("t", "TIMESTAMP", "timestamp"), "t"),
+        (DataColumn("t", "TIMESTAMP WITH TIME ZONE", "timestamptz", "Zulu"), "t (Zulu)"),
+        (DataColumn("x", "DOUBLE", "number", "kg"), "x (kg)"),
+    ],
+)
+def test_a_label_has_the_unit_and_says_utc_of_times_with_a_zone_alone(column: DataColumn, label: str) -> None:
+    assert column.label == label

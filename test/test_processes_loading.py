@@ -1,13 +1,14 @@
 """Loading the team's folder: what is found, and what a broken file says."""
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from gristmill.errors import ConfigurationError
-from gristmill.processes import load_registry
+from gristmill.processes import load_registry, loading
 
 BUILT_IN = {
     "correlation", "echo", "groupby", "histogram", "regression", "scatter", "sql", "summary", "timeseries",
@@ -155,3 +156,20 @@ def test_a_file_whose_name_is_no_python_name_is_refused_with_one_that_is(folder:
 
     with pytest.raises(ConfigurationError, match=r"my_analysis\.py"):
         load_registry(folder)
+
+
+def test_the_source_hash_of_a_built_in_process_changes_with_what_it_shares_with_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "gristmill"
+    shutil.copytree(Path(loading.__file__).parent, package / "processes")
+    shutil.copytree(Path(loading.__file__).parents[1] / "datasets", package / "datasets")
+    monkeypatch.setattr(loading, "__file__", str(package / "processes" / "loading.py"))
+
+    hashes = [load_registry(tmp_path / "none")["summary"].source_hash]
+    for shared in ("processes/counting.py", "datasets/queries.py"):
+        with (package / shared).open("a") as file:
+            file.write("# changed\n")
+        hashes.append(load_registry(tmp_path / "none")["summary"].source_hash)
+
+    assert len(set(hashes)) == 3

@@ -82,6 +82,7 @@ def test_times_are_kept_in_utc() -> None:
         ({"columns": [{"name": "a", "type": "datetime"}], "rows": [["x"]]}, "ISO 8601", ""),
         ({"columns": [{"name": "a", "type": "integer"}], "rows": [[2**70]]}, "type integer", ""),
         ("", "is empty", ""),
+        ("flights", '{"dataset": "..."}', ""),
         ("a,b\n1\n", "row 2 has 1 values", ""),
         ('a\n"x', "is not CSV", ""),
     ],

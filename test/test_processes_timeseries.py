@@ -98,6 +98,14 @@ def test_a_period_without_rows_is_there_and_empty() -> None:
     assert "not shown: 1 rows without t, 1 values that are not finite" in made["plot_svg"].decode()
 
 
+def test_the_axis_does_not_say_utc_of_times_without_a_zone() -> None:
+    table = {"t": ["2024-01-01T00:00", "2024-01-01T05:00"], "v": [1, 2]}
+
+    made = outputs_of("timeseries", table=table, time="t", values=["v"], resample="hour")
+
+    assert "UTC" not in made["plot_svg"].decode()
+
+
 @pytest.mark.parametrize(
     ("last", "period"),
     [("2024-01-01T05:00:00", "minute"), ("2024-01-10", "hour"), ("2025-01-01", "day"), ("2030-01-01", "week"),

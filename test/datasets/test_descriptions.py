@@ -85,6 +85,7 @@ def test_what_cannot_be_said_is_refused_with_its_place(patch: object, pointer: s
     with pytest.raises(InvalidRequestError) as error:
         changes_of(patch, [*COLUMNS, "a/b~"])
     assert [fault.pointer for fault in error.value.faults] == [pointer]
+    assert pointer in error.value.detail
 
 
 def test_all_that_is_wrong_is_told_with_what_may_be_meant() -> None:

@@ -411,6 +411,7 @@ def test_a_parquet_type_that_is_not_held_is_refused_by_column(tmp_path: Path, re
 def test_what_is_no_parquet_is_refused(tmp_path: Path, read: Read) -> None:
     refused(tmp_path, read, MalformedDataError, b"PAR1PAR1", "parquet")
     refused(tmp_path, read, MalformedDataError, b"", "parquet")
+    assert "is not Parquet" in refused(tmp_path, read, MalformedDataError, b"a,b\n1,2\n3,4\n5,6\n", "parquet")
     refused(tmp_path, read, MalformedDataError, b"a,b\n1,2\n" * 10, "parquet")
 
 

@@ -80,3 +80,8 @@ def test_types_cannot_be_given_for_parquet_which_has_its_own() -> None:
 def test_the_limits_are_those_of_the_settings() -> None:
     limits = ReadingLimits.of(Settings(dataset_rows=5, dataset_reading_memory_mb=300))
     assert (limits.rows, limits.memory_bytes) == (5, 300 * 2**20)
+
+
+def test_a_type_that_cannot_be_given_is_told_with_its_column() -> None:
+    with pytest.raises(InvalidRequestError, match="Column 'a': 'INTEGR' cannot be given as a type"):
+        ReadingOptions("csv", types={"a": "INTEGR"})

@@ -174,6 +174,7 @@ def test_a_refusal_of_a_page_names_its_parameter(options: dict[str, str], parts:
         ("max(n)", "no order"),
         ("mean(x),mean(x)", "twice"),
         ("mean(x", "character 1"),
+        ("count", "write it as count(), mean(column), ..."),
         ("", "missing"),
         ("count(*)", "no column"),
         ("p150(x)", "none of"),

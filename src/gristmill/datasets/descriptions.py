@@ -58,7 +58,8 @@ def changes_of(patch: object, columns: Collection[str]) -> Changes:
         else:
             faults.append(_unknown(member, "", [*TEXTS, "columns"]))
     if faults:
-        raise InvalidRequestError("The description cannot be changed like that.", faults=faults)
+        first = f"{faults[0].pointer} {faults[0].detail}"
+        raise InvalidRequestError(f"The description cannot be changed like that: {first}.", faults=faults)
     return changes
 
 
@@ -80,7 +81,11 @@ def _add_columns(changes: Changes, patch: Any, columns: Collection[str]) -> list
         changes.drop_columns = True
         return []
     if not isinstance(patch, dict):
-        return [Fault("/columns", "must be an object with the columns as members, or null")]
+        return [
+            Fault(
+                "/columns", 'must be an object with the columns as members, such as {"height": {"unit": "m"}}, or null'
+            )
+        ]
     faults = []
     for column, texts in patch.items():
         pointer = f"/columns/{_escaped(column)}"

@@ -142,8 +142,13 @@ def column_called(name: str, columns: Iterable[FilterColumn]) -> FilterColumn | 
 def unknown_column(name: str, columns: Iterable[FilterColumn]) -> str:
     """A sentence about a column that is not there, with the names that come near."""
     names = [column.name for column in columns]
-    near = get_close_matches(name, names, cutoff=0.5) or [n for n in names if n.lower() == name.lower()] or names[:8]
-    return f"There is no column {name[:60]!r}. {'Near' if near else 'None'}: {', '.join(map(repr, near))}."
+    near = get_close_matches(name, names, cutoff=0.5) or [n for n in names if n.lower() == name.lower()]
+    listed = f"Near: {', '.join(map(repr, near))}." if near else f"There are: {_some(names)}."
+    return f"There is no column {name[:60]!r}. {listed}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
 def condition(text: str, columns: Sequence[FilterColumn]) -> Condition:
@@ -215,7 +220,7 @@ class _Walker:
     def _column(self, name: str) -> Term:
         column = column_called(name, self.columns)
         if column is None:
-            raise fault(unknown_column(name, self.columns))
+            raise fault(f"{unknown_column(name, self.columns)} A text stands in single quotes: '...'.")
         return Term(quoted(name), column.kind, column=column)
 
     def _moment(self, kind: str, argument: Any) -> Term:

@@ -278,5 +278,11 @@ def _mapped(error: BaseException, source: Path, limits: ReadingLimits) -> BaseEx
         return StorageFullError("The disk has no space left for the table. Try again later.")
     if isinstance(error, duckdb.Error):
         with suppress(OSError):
-            return MalformedDataError(f"The file cannot be read: {first_line_of(error, source)}.")
+            return MalformedDataError(_unreadable(error, source))
     return error
+
+
+def _unreadable(error: duckdb.Error, source: Path) -> str:
+    if "No magic bytes" in str(error):
+        return "The file is not Parquet: it does not end in PAR1. Say the format that it has."
+    return f"The file cannot be read: {first_line_of(error, source)}."

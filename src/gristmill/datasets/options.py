@@ -87,10 +87,8 @@ def _type_named(name: str, text: str) -> str:
     upper = _ALIASES.get(upper, upper)
     match = _TYPE.fullmatch(upper)
     if not match or (match["width"] and int(match["scale"]) > int(match["width"])):
-        raise _fault(
-            f"types/{name}",
-            f"{text!r} cannot be given as a type; such as BIGINT, DOUBLE, DECIMAL(18,3), VARCHAR, DATE can",
-        )
+        detail = f"{text!r} cannot be given as a type; such as BIGINT, DOUBLE, DECIMAL(18,3), VARCHAR, DATE can"
+        raise InvalidRequestError(f"Column {name!r}: {detail}.", faults=[Fault(f"types/{name}", detail)])
     return upper
 
 

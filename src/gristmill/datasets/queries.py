@@ -27,6 +27,7 @@ MOST_METRICS = 64
 _NAME = r'(?:"(?:[^"]|"")*"|[^",()]+)'
 _LIST = re.compile(rf"\s*([-+]?)\s*({_NAME})\s*(?:,|$)")
 _METRIC = re.compile(rf"\s*([A-Za-z_]+[0-9]*)\s*\(\s*({_NAME})?\s*(?:,\s*([0-9.]+)\s*)?\)\s*(?:,|$)")
+_FORMS = {_LIST: "column, column, ...", _METRIC: "count(), mean(column), ..."}
 _UNORDERED = frozenset(["nested"])
 _METRICS = {
     "count": "count({})",
@@ -248,7 +249,8 @@ def _parts(pattern: re.Pattern[str], text: str, parameter: str) -> list[re.Match
         part = pattern.match(text, position)
         if part is None:
             near = text[position : position + 20]
-            raise _fault(parameter, f"Not understood at character {position + 1}, near {near!r}.")
+            detail = f"Not understood at character {position + 1}, near {near!r}: write it as {_FORMS[pattern]}"
+            raise _fault(parameter, detail)
         parts.append(part)
         position = part.end()
     if not parts or text.rstrip().endswith(","):

@@ -104,15 +104,26 @@ def bin_counts(
 def own_bins(values: npt.NDArray[Any], *, is_whole: bool) -> tuple[Counts, npt.NDArray[Any]]:
     """Count numbers or times in some 20 bins that suit them; return the counts and the edges, as ``bin_counts``.
 
-    is_whole: the values are integers: then a bin has as many of them as the next, or some bins would be twice as full.
+    is_whole: the values are integers: then a bin has as many of them as the next, or some bins would be twice as full,
+    and the last one reaches as little as possible beyond the largest value, or it would be half empty.
     """
     if is_whole and len(values):
         low, high = int(values.min()), int(values.max())
-        width = -(-(high - low + 1) // BINS)
-        bins = -(-(high - low + 1) // width)
+        width, bins = _whole_bins(high - low + 1)
         if max(abs(low), abs(high)) < _LARGEST_HALF:
             return bin_counts(values, bins, low - 0.5, low - 0.5 + bins * width)
     return bin_counts(values, BINS)
+
+
+def _whole_bins(values: int) -> tuple[int, int]:
+    """Return how many of so many whole numbers are in a bin, and how many bins that are."""
+
+    def misfit(width: int) -> float:
+        bins = -(-values // width)
+        return (bins * width - values) / width + abs(bins - BINS) / (2 * BINS)
+
+    width = min((-(-values // bins) for bins in range(BINS // 2, 2 * BINS + 1)), key=misfit)
+    return width, -(-values // width)
 
 
 def edges_as_json(edges: npt.NDArray[Any]) -> list[float | str]:

@@ -44,7 +44,8 @@ def load_registry(folder: Path) -> Registry:
     Raises ConfigurationError that names file and line, and what would be right: a file that cannot be imported or has
     no process, a signature that cannot be offered, two processes of one id.
     """
-    processes = [one for module in BUILT_IN for one in _processes_of(module, _hash_files([Path(str(module.__file__))]))]
+    ours = _hash_files(_own_files())
+    processes = [one for module in BUILT_IN for one in _processes_of(module, ours)]
     if not folder.exists():
         _log.warning(
             "There is no folder %s for your own processes: only the built-in ones are offered.", folder.absolute()
@@ -71,6 +72,12 @@ def preload() -> None:
     """Import what the built-in processes need when they run, and let Matplotlib find its fonts: about a second."""
     pictures = importlib.import_module("gristmill.processes.pictures")
     pictures.draw(pictures.Bars("warm-up", [1], categories=["a"]))
+
+
+def _own_files() -> list[Path]:
+    """What the built-in processes are made of: they share how data sets are asked, counted and drawn."""
+    here = Path(__file__).parent
+    return [path for folder in (here, here.parent / "datasets") for path in sorted(folder.glob("*.py"))]
 
 
 def _entries(folder: Path) -> Iterator[Path]:

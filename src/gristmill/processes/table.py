@@ -36,6 +36,7 @@ _FILLERS: dict[Kind, object] = {
 }
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?")
+_SEVERAL = re.compile(r"[\r\n,]")  # columns or lines
 _ISO_UTC = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NULL_TEXTS = {"", "NA", "N/A", "null", "NULL", "None"}
@@ -221,6 +222,8 @@ class Table(Mapping[str, Array]):
     def from_json(cls, value: object) -> Self:
         """Read any of the JSON forms. Raises TableError, which says where."""
         if isinstance(value, str):
+            if value.strip() and not _SEVERAL.search(value):
+                raise TableError('is no table, but one word; a data set of this API is named by {"dataset": "..."}')
             return cls.from_csv(value)
         if isinstance(value, list):
             return cls._from_objects(value)

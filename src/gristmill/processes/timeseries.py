@@ -150,7 +150,7 @@ def timeseries(
         time=time, period=period, aggregate=aggregate, periods=len(periods), empty=empty, by=by, groups=groups,
         **numbers,
     )  # fmt: skip
-    png, svg = _draw(told, periods, lines, grouping)
+    png, svg = _draw(told, periods, lines, grouping, when.label)
     return SeriesOutputs(table=made, timeseries=told, plot=png, plot_svg=svg)
 
 
@@ -299,12 +299,13 @@ def _numbers(table: DataSet, columns: list[DataColumn], has_time: str, periods: 
     }
 
 
-def _draw(told: TimeSeries, periods: Array, lines: list[Lines], by: DataColumn | None) -> tuple[bytes, bytes]:
+def _draw(
+    told: TimeSeries, periods: Array, lines: list[Lines], by: DataColumn | None, when: str
+) -> tuple[bytes, bytes]:
     pictures: Any = importlib.import_module("gristmill.processes.pictures_series")  # Matplotlib, not for the API
     odd = sum(column.not_finite for column in told.columns)
     notes = {f"rows without {told.time}": told.without_time, "values that are not finite": odd}
     note = ", ".join(f"{count:,} {what}" for what, count in notes.items() if count)
     title = f"By {told.period}: {told.rows - told.without_time:,} rows"
-    label = f"{told.time} (UTC)" if told.period in {"minute", "hour"} else told.time
-    png, svg = pictures.draw(pictures.Series(periods, lines, told.groups, by.label if by else "", label, title, note))
+    png, svg = pictures.draw(pictures.Series(periods, lines, told.groups, by.label if by else "", when, title, note))
     return png, svg

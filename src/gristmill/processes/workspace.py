@@ -41,8 +41,9 @@ class DataColumn:
 
     @property
     def label(self) -> str:
-        """The name, with the unit where it is known: for axes and headings."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
+        """The name, with the unit where it is known, and UTC for times with a zone: for axes and headings."""
+        unit = self.unit or ("UTC" if self.kind == "timestamptz" else "")
+        return f"{self.name} ({unit})" if unit else self.name
 
     @property
     def is_numeric(self) -> bool:
