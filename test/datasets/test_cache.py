@@ -179,6 +179,17 @@ def test_with_everything_in_use_a_newcomer_waits_until_something_is_let_go(cache
     assert cached(cache) == {1, 3, 4}
 
 
+def test_a_newcomer_asks_also_for_what_came_into_use_while_it_waits(cache: Cache, start: Start) -> None:
+    with ExitStack() as stack:
+        for number in (1, 2, 3):
+            stack.enter_context(cache.open(version(number), lambda path, number=number: write(path, version(number))))
+        waiting = start("hold", 4)
+        wait_until(lambda: cache.is_unwanted(version(1)))
+        (cache.folder / f"{version(1)}.lock").write_bytes(b"")  # as if it had gone, and somebody had made it anew
+        wait_until(lambda: cache.is_unwanted(version(1)))
+    assert said(waiting) == "open"
+
+
 def test_what_could_never_fit_is_refused_at_once(cache: Cache) -> None:
     use(cache, 1)
     started = time.monotonic()

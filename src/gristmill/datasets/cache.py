@@ -14,6 +14,7 @@ process, and the next one clears what it has left.
 """
 
 import errno
+import math
 import os
 import random
 import re
@@ -30,6 +31,7 @@ from gristmill.settings import Settings
 WAIT_SECONDS = 60.0
 _SHORTEST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
+_ASK_SECONDS = 1.0  # those who use files only for later look so often
 _DROP, _BAD = b"d", b"b"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _VERSION_LETTERS = 64
@@ -221,14 +223,17 @@ class Cache:
                 "GRISTMILL_DATASET_CACHE_BYTES."
             )
         tries = _tries(deadline, "The cache is full of data that is in use (GRISTMILL_DATASET_CACHE_BYTES)")
-        is_asked_for = False
+        asked = -math.inf
         while True:
             next(tries)
+            # Again and again: what has come into use since the last time is kept by those who have not been asked.
+            is_to_ask = time.monotonic() - asked >= _ASK_SECONDS
             with self._alone(deadline):
-                if self._evict_until(most, ask=not is_asked_for) <= most:
+                if self._evict_until(most, ask=is_to_ask) <= most:
                     yield
                     return
-            is_asked_for = True
+            if is_to_ask:
+                asked = time.monotonic()
 
     def _evict_until(self, most_bytes: int, *, ask: bool = False) -> int:
         """Delete files that nobody uses, the longest not asked for first; returns the bytes that are left.
