@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -63,7 +63,8 @@ def columns(shelf: Shelf) -> dict[str, Column]:
 
 def read(shelf: Shelf, statement_of: Any) -> list[dict[str, Any]]:
     with shelf.tables.use(shelf.store.version("flights")) as (connection, table):
-        return [json.loads(text) for text in rows.read(connection, statement_of(table), seconds=SECONDS).texts]
+        found = rows.read(connection, statement_of(table), seconds=SECONDS)
+    return cast("list[dict[str, Any]]", json.loads(found.json()))
 
 
 def test_nulls_and_ends_of_every_column_are_those_of_pandas(shelf: Shelf, frame: pd.DataFrame) -> None:
@@ -109,7 +110,7 @@ def test_a_filter_and_a_sort_give_the_rows_of_pandas_page_by_page(shelf: Shelf, 
                 cursor=cursor,
             )
             part = rows.read(connection, page, seconds=SECONDS)
-        found += [tuple(json.loads(text).values()) for text in part.texts]
+        found += [tuple(row.values()) for row in json.loads(part.json())]
         if part.cursor is None:
             break
         cursor = part.cursor

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.datasets.columns import kind_of
 from gristmill.datasets.queries import Statement, Table
 from gristmill.errors import InvalidRequestError
 
@@ -119,7 +120,8 @@ def test_pages_keep_to_the_filter_and_the_columns(connection: duckdb.DuckDBPyCon
     data = table(connection, rows)
     assert walk(connection, data, 7, filter_text="i % 2 = 0 or i = 9") == [*range(0, 9, 2), 9, *range(10, 50, 2)]
     assert walk(connection, data, 7, filter_text="i > 10 and i <> 20", sortby="-i")[:11] == [*range(49, 38, -1)]
-    assert data.page(limit=1, properties='b, "te""xt, (x)"').names == ("b", 'te"xt, (x)')
+    page = data.page(limit=1, properties='b, "te""xt, (x)"')
+    assert [page.names[place] for place in page.order] == ["b", 'te"xt, (x)']
     assert run(connection, data.count(filter_text="i < 10")) == [(10,)]
     assert run(connection, data.export(properties="i", filter_text="i < 3", sortby="-i")) == [(2,), (1,), (0,)]
 
@@ -225,3 +227,22 @@ def _scanned(plan: str) -> int:
         return max([own, *(largest(child) for child in node.get("children", []))])
 
     return largest(json.loads(plan))
+
+
+@pytest.mark.parametrize(
+    "type_text",
+    ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE",
+     "DECIMAL(4,1)", "DECIMAL(18,3)", "DECIMAL(38,0)"],
+)  # fmt: skip
+def test_the_types_of_metrics_are_those_that_duckdb_gives(
+    connection: duckdb.DuckDBPyConnection, type_text: str
+) -> None:
+    kind = kind_of(type_text)
+    assert kind
+    connection.execute(f"CREATE OR REPLACE TABLE typed (g VARCHAR, x {type_text})")
+    data = Table("typed", "v1", [Column("g", "VARCHAR", "text"), Column("x", type_text, kind)])
+    functions = ("count", "count_distinct", "sum", "mean", "min", "max", "median", "stddev", "variance", "p50")
+    metrics = ",".join(["count()", *(f"{function}(x)" for function in functions)])
+    statement = data.aggregate(groupby="g", metrics=metrics, limit=1)
+    described = connection.execute(f"DESCRIBE {statement.sql}", statement.values).fetchall()
+    assert list(zip(statement.names, statement.types, strict=True)) == [(row[0], row[1]) for row in described]

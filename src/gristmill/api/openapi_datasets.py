@@ -21,8 +21,8 @@ from gristmill.api.representations import MEDIA_TYPES as ROW_MEDIA_TYPES
 from gristmill.api.rows import DEFAULT_ROWS, MOST_ROWS
 from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
 from gristmill.datasets.descriptions import COLUMN_TEXTS, TEXTS
+from gristmill.datasets.json_rows import Shape
 from gristmill.datasets.options import ENCODINGS, FORMATS
-from gristmill.datasets.rows import Shape
 
 MERGE_PATCH = "application/merge-patch+json"
 

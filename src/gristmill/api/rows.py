@@ -18,7 +18,8 @@ from gristmill.api.services import services
 from gristmill.datasets import rows
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.exports import Export, open_export
-from gristmill.datasets.rows import FileFormat, Rows, Shape
+from gristmill.datasets.json_rows import Rows, Shape
+from gristmill.datasets.rows import FileFormat
 from gristmill.errors import Fault, InvalidRequestError
 
 DEFAULT_ROWS = 100
@@ -98,7 +99,7 @@ def _page(version: Version, sent: Representation, query: MultiDict[str, str]) ->
     following = _following(sent, query, found.cursor) if found.cursor is not None else ""
     headers = {"Link": links.link_header(following, "next", media_type=sent.media_type)} if following else {}
     if sent.format == "ndjson":
-        return sent.sent(found.ndjson().encode(), headers)
+        return sent.sent(found.ndjson(), headers)
     matched = None if selecting["filter_text"] else version.edition.rows
     return sent.sent(_document(sent, found, following, matched), headers)
 
@@ -156,7 +157,7 @@ def _document(sent: Representation, found: Rows, following: str, matched: int | 
     if following:
         made.append(links.link(following, "next", title="More rows"))
     start = negotiation.json_bytes(head)[:-1]
-    return start + b',"rows":' + found.json().encode() + b',"links":' + negotiation.json_bytes(made) + b"}"
+    return start + b',"rows":' + found.json() + b',"links":' + negotiation.json_bytes(made) + b"}"
 
 
 def _seconds() -> float:

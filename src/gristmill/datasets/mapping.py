@@ -8,11 +8,10 @@ CSV: as DuckDB writes it (a missing value is empty, an empty text is quoted; NaN
 a space after its date), except times with a zone, intervals and binary, which are as in JSON; nested values are JSON.
 """
 
-_PLAIN = frozenset(
-    ["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "VARCHAR", "UUID"]
-)
-_LONG = frozenset(["BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"])
-_EXACT_IN_JSON = 2**53
+# What JSON has, and integers of which it has not all.
+PLAIN = frozenset(["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "VARCHAR"])
+LONG = frozenset(["BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"])
+EXACT_IN_JSON = 2**53
 
 
 def quoted(name: str) -> str:
@@ -20,30 +19,30 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def json_of(sql: str, type_text: str, *, is_plain: bool = False) -> str:
-    """An expression that `to_json` writes as the mapping says, for an expression of a type.
-
-    is_plain: all values are known to be finite and within 2^53; to ask each would take a third of a page's time.
-    """
-    if is_plain and type_text in _LONG | {"DOUBLE"}:
-        return sql
+def json_of(sql: str, type_text: str) -> str:
+    """An expression that `to_json` writes as the mapping says, for an expression of a type."""
     return _json(sql, type_text, 0)
+
+
+def json_text_of(sql: str, type_text: str) -> str:
+    """An expression of the JSON text of a nested value; empty for a type that is not nested."""
+    if type_text.endswith("]") or type_text.startswith(("STRUCT(", "MAP(", "UNION(")):
+        return f"CAST(to_json({json_of(sql, type_text)}) AS VARCHAR)"
+    return ""
 
 
 def csv_of(sql: str, type_text: str) -> str:
     """An expression that CSV writes as the mapping says."""
     if type_text in {"TIMESTAMP WITH TIME ZONE", "INTERVAL", "BLOB"}:
         return json_of(sql, type_text)
-    if type_text.endswith("]") or type_text.startswith(("STRUCT(", "MAP(", "UNION(")):
-        return f"CAST(to_json({json_of(sql, type_text)}) AS VARCHAR)"
-    return sql
+    return json_text_of(sql, type_text) or sql
 
 
 def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one return a type
-    if type_text in _PLAIN:
+    if type_text in PLAIN:
         return sql
-    if type_text in _LONG:
-        exact = f"{sql} BETWEEN -{_EXACT_IN_JSON} AND {_EXACT_IN_JSON}"
+    if type_text in LONG:
+        exact = f"{sql} BETWEEN -{EXACT_IN_JSON} AND {EXACT_IN_JSON}"
         return f"CASE WHEN {exact} THEN to_json({sql}) ELSE to_json(CAST({sql} AS VARCHAR)) END"
     if type_text in {"DOUBLE", "FLOAT"}:
         name = f"CASE WHEN isnan({sql}) THEN 'NaN' WHEN {sql} > 0 THEN 'Infinity' WHEN {sql} < 0 THEN '-Infinity' END"

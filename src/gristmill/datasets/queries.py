@@ -54,12 +54,16 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number to compute for each group. name: as it is called in the result. column: None for the rows themselves."""
+    """A number to compute for each group.
+
+    name: as it is called in the result. column: None for the rows themselves. type: DuckDB's, of the number.
+    """
 
     name: str
     function: str
     column: FilterColumn | None
     sql: str
+    type: str
     values: tuple[float, ...] = ()
 
 
@@ -72,6 +76,7 @@ class Statement:
     types: DuckDB's types of the named columns; empty where only DuckDB knows them.
     limit: how many rows are wanted; one more is asked for, and tells whether there are more.
     plain: of each named column, whether its numbers are known to be plain ones in JSON; empty where none are.
+    order: the named columns' places in the order that was asked for; empty where it is that of the names.
     """
 
     sql: str
@@ -82,6 +87,7 @@ class Statement:
     types: tuple[str, ...] = ()
     limit: int | None = None
     plain: tuple[bool, ...] = ()
+    order: tuple[int, ...] = ()
 
     def cursor_after(self, row: Sequence[Any]) -> str:
         """The cursor after a row of the result."""
@@ -104,7 +110,11 @@ class Table:
         self, *, properties: str = "", filter_text: str = "", sortby: str = "", limit: int, cursor: str = ""
     ) -> Statement:
         """At most `limit` rows after the cursor's. Raises InvalidRequestError."""
-        shown, keys = self.chosen(properties), self.keys(sortby)
+        asked, keys = self.chosen(properties), self.keys(sortby)
+        # In the table's order, whatever is asked for: a statement that is the same is planned only once.
+        wanted = {column.name for column in asked}
+        shown = [column for column in self.columns if column.name in wanted]
+        places = {column.name: place for place, column in enumerate(shown)}
         check = cursors.check_of(self.version, [f"{'-' if key.descending else '+'}{key.column.name}" for key in keys])
         conditions = [condition(filter_text, self.columns)] if filter_text else []
         if cursor:
@@ -116,12 +126,13 @@ class Table:
             sql = f"SELECT {select} FROM {self.sql}{where} LIMIT ?"
         else:
             # The sort reads only its keys; the rest is read for the rows of the page alone.
-            order = _order(keys)
-            inner = f"SELECT rowid FROM {self.sql}{where} ORDER BY {order} LIMIT ?"
-            sql = f"SELECT {select} FROM {self.sql} WHERE rowid IN ({inner}) ORDER BY {order}"
+            by = _order(keys)
+            inner = f"SELECT rowid FROM {self.sql}{where} ORDER BY {by} LIMIT ?"
+            sql = f"SELECT {select} FROM {self.sql} WHERE rowid IN ({inner}) ORDER BY {by}"
         types = tuple(column.type for column in shown)
         plain = tuple(map(_is_plain, shown))
-        return Statement(sql, (*values, limit + 1), names, 1 + len(keys), check, types, limit, plain)
+        order = tuple(places[column.name] for column in asked)
+        return Statement(sql, (*values, limit + 1), names, 1 + len(keys), check, types, limit, plain, order)
 
     def count(self, *, filter_text: str = "") -> Statement:
         """How many rows there are."""
@@ -139,10 +150,11 @@ class Table:
 
     def aggregate(self, *, groupby: str = "", metrics: str = "count()", filter_text: str = "", limit: int) -> Statement:
         """One row a group, in the order of the groups. Raises InvalidRequestError."""
-        groups = [quoted(column.name) for column in self._named(groupby, "groupby", _UNORDERED)] if groupby else []
-        names = [column.name for column in self._named(groupby, "groupby", _UNORDERED)] if groupby else []
+        by = self._named(groupby, "groupby", _UNORDERED) if groupby else []
+        groups = [quoted(column.name) for column in by]
         found = self.metrics(metrics)
-        names += [metric.name for metric in found]
+        names = [*(column.name for column in by), *(metric.name for metric in found)]
+        types = (*(column.type for column in by), *(metric.type for metric in found))
         selected = [*groups, *(metric.sql for metric in found)]
         selected_values = [value for metric in found for value in metric.values]
         repeated = next((name for name in names if names.count(name) > 1), None)
@@ -153,7 +165,8 @@ class Table:
         grouped = f" GROUP BY {', '.join(groups)}" if groups else ""
         order = f" ORDER BY {', '.join(f'{index + 1} NULLS LAST' for index in range(len(groups)))}" if groups else ""
         sql = f"SELECT {columns} FROM {self.sql}{where}{grouped}{order} LIMIT ?"
-        return Statement(sql, (*selected_values, *where_values, limit + 1), tuple(names), limit=limit)
+        values = (*selected_values, *where_values, limit + 1)
+        return Statement(sql, values, tuple(names), types=types, limit=limit)
 
     def chosen(self, properties: str) -> Sequence[FilterColumn]:
         """The columns of a list of names; all of them where there is no list."""
@@ -209,7 +222,7 @@ class Table:
                     "metrics", f"{part[0].strip(' ,')!r} is none of {known}, quantile(column, 0.9), p90(column)."
                 )
             if name is None:
-                found.append(Metric("count()", metric, None, "count(*)"))
+                found.append(Metric("count()", metric, None, "count(*)", "BIGINT"))
                 continue
             refused = frozenset() if metric == "count" else _UNORDERED
             column = self._column(name, "metrics", refused)
@@ -222,7 +235,8 @@ class Table:
             # Between two decimals, DuckDB's quantiles are cut to the decimals' own digits.
             is_between = column.kind == "decimal" and metric in {"median", "quantile"}
             value = f"CAST({quoted(column.name)} AS DOUBLE)" if is_between else quoted(column.name)
-            found.append(Metric(label, metric, column, _METRICS[metric].format(value), values))
+            type_text = _type_of(metric, column)
+            found.append(Metric(label, metric, column, _METRICS[metric].format(value), type_text, values))
         if len(found) > MOST_METRICS:
             raise _fault("metrics", f"At most {MOST_METRICS} are allowed.")
         return found
@@ -230,6 +244,19 @@ class Table:
 
 def _fault(parameter: str, detail: str) -> InvalidRequestError:
     return InvalidRequestError(f"{parameter} is not usable: {detail}", faults=[Fault(parameter, detail)])
+
+
+def _type_of(metric: str, column: FilterColumn) -> str:
+    """DuckDB's type of a metric: to ask DuckDB for it costs as much as planning the statement itself."""
+    if metric in {"count", "count_distinct"}:
+        return "BIGINT"
+    if metric in {"min", "max"} or (metric in {"median", "quantile"} and column.type == "FLOAT"):
+        return column.type
+    if metric == "sum" and column.kind == "decimal":
+        return f"DECIMAL(38,{column.type.partition(',')[2]}"
+    if metric == "sum" and column.kind == "integer":
+        return "HUGEINT"
+    return "DOUBLE"
 
 
 def _share(text: str) -> float:

@@ -1,51 +1,33 @@
-"""Runs a statement within a time limit, and gives its rows as text or as a file.
+"""Runs a statement within a time limit, and gives its rows as JSON or as a file.
 
 Times with a zone are written in UTC, whatever the connection's TimeZone. `mapping` says what each type becomes.
 """
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 
-from gristmill.datasets.mapping import csv_of, json_of, quoted
+from gristmill.datasets.json_rows import Rows, Shape, cell_of, texts_of
+from gristmill.datasets.mapping import csv_of, quoted
 from gristmill.datasets.queries import Statement
 from gristmill.datasets.sessions import Session
 from gristmill.datasets.watchdog import Watchdog
 from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
 
-Shape = Literal["objects", "arrays"]
 FileFormat = Literal["csv", "parquet"]
 _OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRESSION zstd"}
+
+# In memory as Python objects at a time, which take many times as much of it as their text.
+_MOST_VALUES = 50_000
 
 Connection = duckdb.DuckDBPyConnection | Session
 
 _WATCHDOG = Watchdog()
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows as JSON texts, one each.
-
-    more: whether there are rows after these. cursor: of the last one, where there are more and the statement has one.
-    """
-
-    texts: list[str]
-    more: bool
-    cursor: str | None
-
-    def json(self) -> str:
-        """One JSON array."""
-        return "[" + ",".join(self.texts) + "]"
-
-    def ndjson(self) -> str:
-        """A line a row."""
-        return "".join(f"{text}\n" for text in self.texts)
 
 
 def read(connection: Connection, statement: Statement, *, seconds: float, shape: Shape = "objects") -> Rows:
@@ -54,26 +36,23 @@ def read(connection: Connection, statement: Statement, *, seconds: float, shape:
         types = _types(connection, statement)
         names, inner = _inner(statement)
         plain = statement.plain or (False,) * len(types)
-        values = [
-            json_of(name, type_text, is_plain=is_plain)
+        cells = [
+            cell_of(name, type_text, is_plain=is_plain)
             for name, type_text, is_plain in zip(names, types, plain, strict=False)
         ]
-        if shape == "arrays":
-            row = f"json_array({', '.join(values)})"
-        else:
-            fields = [f"{quoted(name)} := {value}" for name, value in zip(statement.names, values, strict=True)]
-            row = f"to_json(struct_pack({', '.join(fields)}))"
-        outer = ", ".join([f"CAST({row} AS VARCHAR)", *names[len(values) :]])
+        outer = ", ".join([*(cell.sql for cell in cells), *names[len(cells) :]])
         sql = f"SELECT {outer} FROM {inner}"
-        if isinstance(connection, Session):
-            found = connection.fetch(sql, statement.values)
-        else:
-            found = connection.execute(sql, statement.values).fetchall()
-    limit = len(found) if statement.limit is None else statement.limit
-    kept, more = found[:limit], len(found) > limit
-    hidden = kept[-1][1:] if more and kept and statement.hidden else None
-    cursor = None if hidden is None else statement.cursor_after((*statement.names, *hidden))
-    return Rows([row[0] for row in kept], more, cursor)
+        run = connection.run if isinstance(connection, Session) else connection.execute
+        result, limit = run(sql, statement.values), statement.limit
+        texts: list[bytes] = []
+        last: Sequence[Any] = ()
+        while batch := result.fetchmany(max(1, _MOST_VALUES // len(names))):
+            kept = batch if limit is None else batch[: limit - len(texts)]
+            texts += texts_of(kept, cells, statement.names, statement.order, shape)
+            last = kept[-1] if kept else last
+            if len(kept) < len(batch):
+                return Rows(texts, more=True, cursor=statement.cursor_after(last) if statement.hidden else None)
+    return Rows(texts)
 
 
 def number(connection: Connection, statement: Statement, *, seconds: float) -> int:
@@ -103,6 +82,7 @@ def write(
             f"{csv_of(name, type_text) if kind == 'csv' else name} AS {quoted(title)}"
             for name, type_text, title in zip(names, types, statement.names, strict=False)
         ]
+        shown = [shown[place] for place in statement.order] or shown
         at_most = "" if statement.limit is None else f" LIMIT {statement.limit}"
         target = str(path).replace("'", "''")
         options = f"{_OPTIONS[kind]}, COMPRESSION {coding}" if coding else _OPTIONS[kind]

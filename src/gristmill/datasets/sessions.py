@@ -1,18 +1,23 @@
 """Connections to a version's table that stay open, so that the statements of its pages are planned once.
 
-DuckDB plans a page's JSON for longer than it runs it. What is planned are statements without anybody's text: their
-only values are whole numbers, a row number and a limit, which stand in the statement that runs it.
+DuckDB plans a page of many columns for longer than it runs it. It runs a planned statement only with values that
+stand in its text: whole and finite numbers, and texts of letters, digits and few signs, none of which can end a text.
+Statements with other values are planned each time, with the values bound.
 """
 
+import math
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import duckdb
 
-_MOST_PREPARED = 16
+_MOST_PREPARED = 32
 # A statement is planned ahead when it comes again: many come only once.
-_MOST_SEEN = 64
+_MOST_SEEN = 128
+_HARMLESS = re.compile(r"[\w .:+=-]{0,200}")
 
 
 class Session:
@@ -24,18 +29,16 @@ class Session:
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._number = 0
 
-    def fetch(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Run a statement, and return its rows. Raises duckdb.Error."""
-        if not all(type(value) is int for value in values):
-            return self.connection.execute(sql, values).fetchall()
-        name = self._prepared.get(sql)
-        if name is None:
-            if sql not in self._seen:
-                _add(self._seen, sql, None, _MOST_SEEN)
-                return self.connection.execute(sql, values).fetchall()
-            name = self._prepare(sql)
-        self._prepared.move_to_end(sql)
-        return self.connection.execute(f"EXECUTE {name}({', '.join(map(str, values))})").fetchall()
+    def run(self, sql: str, values: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        """Run a statement; the connection has its rows. Raises duckdb.Error."""
+        literals = [_literal(value) for value in values]
+        name = None if None in literals else self._plan(sql)
+        if name:
+            try:
+                return self.connection.execute(f"EXECUTE {name}({', '.join(map(str, literals))})")
+            except duckdb.ProgrammingError:  # what takes only constants says so when it is run
+                self._forget(sql)
+        return self.connection.execute(sql, values)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         """Run a statement without planning it ahead."""
@@ -49,14 +52,47 @@ class Session:
         """Let go of the table."""
         self.connection.close()
 
+    def _plan(self, sql: str) -> str:
+        """The name of the plan; empty for a statement that is new, or that only runs with its values bound."""
+        name = self._prepared.get(sql)
+        if name is None:
+            if sql not in self._seen:
+                _add(self._seen, sql, None, _MOST_SEEN)
+                return ""
+            name = self._prepare(sql)
+        self._prepared.move_to_end(sql)
+        return name
+
     def _prepare(self, sql: str) -> str:
         self._number += 1
         name = f"page_{self._number}"
-        self.connection.execute(f"PREPARE {name} AS {sql}")
+        try:
+            self.connection.execute(f"PREPARE {name} AS {sql}")
+        except duckdb.ProgrammingError:
+            name = ""
         old = _add(self._prepared, sql, name, _MOST_PREPARED)
-        if old is not None:
+        if old:
             self.connection.execute(f"DEALLOCATE {old}")
         return name
+
+    def _forget(self, sql: str) -> None:
+        self.connection.execute(f"DEALLOCATE {self._prepared[sql]}")
+        self._prepared[sql] = ""
+
+
+def _literal(value: Any) -> str | None:
+    """A value as SQL, of the type that it has when it is bound; None for one that has to be bound."""
+    match value:
+        case bool():
+            return None
+        case int() | Decimal():
+            return f"{value:f}" if isinstance(value, Decimal) else str(value)
+        case float() if math.isfinite(value):
+            text = repr(value)
+            return text if "e" in text else f"{text}e0"
+        case str() if _HARMLESS.fullmatch(value):
+            return f"'{value}'"
+    return None
 
 
 def _add(kept: "OrderedDict[str, Any]", key: str, value: Any, most: int) -> Any:
