@@ -403,6 +403,15 @@ def test_parquet_keeps_its_types_and_nested_values(tmp_path: Path, read: Read) -
     assert rows_of(tmp_path / "table")[0][1:3] == ([1, 2], {"a": dt.date(2024, 1, 1), "b": ["x"]})
 
 
+def test_times_that_may_have_nanoseconds_and_a_zone_are_held_where_they_have_none(tmp_path: Path, read: Read) -> None:
+    times = "(VALUES (NULL), ('2024-01-01 00:00:00.123456+02'), ('1969-12-31 23:59:59.999999Z')) v(t)"
+    facts = read(parquet(tmp_path, f"SELECT CAST(t AS TIMESTAMPTZ_NS) AS t FROM {times}"), "parquet")
+    assert types_of(facts) == {"t": "TIMESTAMP WITH TIME ZONE"}
+    assert (facts.columns[0].minimum, facts.columns[0].nulls) == ("1969-12-31T23:59:59.999999Z", 1)
+    finer = parquet(tmp_path, "SELECT '2024-01-01 00:00:00.000000001Z'::TIMESTAMPTZ_NS AS finer")
+    assert "'finer'" in refused(tmp_path, read, MalformedDataError, finer, "parquet")
+
+
 def test_a_parquet_type_that_is_not_held_is_refused_by_column(tmp_path: Path, read: Read) -> None:
     data = parquet(tmp_path, "SELECT 1 AS ok, 1::VARIANT AS odd")
     assert "'odd'" in refused(tmp_path, read, MalformedDataError, data, "parquet")
