@@ -120,6 +120,24 @@ def test_a_deleted_data_set_is_gone_with_its_versions(api):
     assert api.client.delete("/datasets/birds").status_code == 404
 
 
+def test_an_upload_is_answered_as_such_though_its_data_set_is_deleted_at_once(api, monkeypatch):
+    store = api.services.datasets.store
+    commit = store.commit
+
+    def commit_and_delete(*args, **options):
+        stored = commit(*args, **options)
+        store.delete("birds")
+        return stored
+
+    monkeypatch.setattr(store, "commit", commit_and_delete)
+
+    response = put(api)
+
+    assert response.status_code == 201
+    assert [column["name"] for column in response.json["columns"]] == ["species", "mass", "when"]
+    assert api.get("/datasets/birds").status_code == 404
+
+
 def test_lists_go_on_where_a_page_ends(api):
     for name in ("a", "b1", "b2", "c"):
         put(api, "x\n1\n", name)

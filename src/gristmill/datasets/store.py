@@ -149,7 +149,7 @@ class Store:
             "commit", upload.id, check_name(name), owner, version.id, pack(new), _packed(conditions),
             self._settings.dataset_versions, chunk_count(upload.bytes),
         )  # fmt: skip
-        return Stored(how.decode(), _decode(name, packed))
+        return Stored(how.decode(), _decode(name, packed), version.facts)
 
     def _change(self, function: str, change: str, name: str, *args: Any) -> Any:
         try:
