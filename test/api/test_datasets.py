@@ -120,6 +120,17 @@ def test_a_deleted_data_set_is_gone_with_its_versions(api):
     assert api.client.delete("/datasets/birds").status_code == 404
 
 
+def test_an_upload_is_answered_with_what_is_said_about_the_data_set(api):
+    put(api)
+    api.client.patch("/datasets/birds", json={"title": "Birds", "columns": {"mass": {"unit": "g"}}})
+
+    for body in (BIRDS, BIRDS + "Adelie,1,2010-01-01\n"):
+        told = put(api, body).json
+
+        assert (told["title"], told["columns"][1]["unit"]) == ("Birds", "g")
+        assert told == api.get("/datasets/birds").json
+
+
 def test_an_upload_is_answered_as_such_though_its_data_set_is_deleted_at_once(api, monkeypatch):
     store = api.services.datasets.store
     commit = store.commit
