@@ -94,6 +94,14 @@ def test_types_and_options_can_be_given(api):
     assert [(column["type"], column["minimum"]) for column in told["columns"]] == [("DOUBLE", 1.5), ("VARCHAR", "007")]
 
 
+def test_the_charset_of_the_content_type_is_an_encoding(api):
+    latin = "species\nMöwe\n".encode("latin-1")
+
+    assert put(api, latin, content_type="text/csv; charset=ISO-8859-1").json["columns"][0]["minimum"] == "Möwe"
+    assert put(api, latin, content_type="text/csv; charset=utf-8").status_code == 422
+    assert put(api, latin, query="encoding=utf-8", content_type="text/csv; charset=latin1").status_code == 422
+
+
 def test_a_description_is_patched_without_a_new_version(api):
     version = put(api).json["version"]
     patch = {"title": "Birds", "columns": {"mass": {"unit": "g", "description": "Body mass"}}}
