@@ -56,6 +56,29 @@ def test_frequencies_are_those_of_numpy(most: int) -> None:
     assert (found.distinct, found.rows, found.minimum, found.maximum) == (len(values), 200, min(cells), max(cells))
 
 
+@pytest.mark.parametrize("days", [1, 3, 365, 1000])
+def test_bins_of_days_hold_as_many_of_them_each(days: int, tmp_path: Path) -> None:
+    data, _ = stored(tmp_path, f"SELECT DATE '2023-01-01' + CAST(i AS INTEGER) AS d FROM range({days}) r(i)")
+
+    found = histogram(data, "d", progress=Progress())["histogram"]
+
+    edges = np.array([str(edge).removesuffix("Z") for edge in found.edges], "M8[us]")
+    assert set(np.diff(edges).astype("m8[D]").tolist()) == {edges[1] - edges[0]}
+    assert str(edges[0]) == "2023-01-01T00:00:00.000000"
+    assert len(set(found.counts[:-1])) <= 1
+    assert sum(found.counts) == days
+
+
+def test_dates_beyond_timestamps_are_counted_as_not_drawn(tmp_path: Path) -> None:
+    dates = "(VALUES ('5881580-07-10'), ('5877642-06-25 (BC)'), ('infinity'), ('2024-01-01'), (NULL)) v(d)"
+    data, _ = stored(tmp_path, f"SELECT CAST(d AS DATE) AS d FROM {dates}")
+
+    found = histogram(data, "d", progress=Progress())["histogram"]
+
+    assert (found.counts, found.nulls, found.not_finite) == ([1], 1, 3)
+    assert summary(data, progress=Progress())["columns"][0].distinct == 4
+
+
 def test_a_column_without_a_value_has_no_frequencies() -> None:
     data = DataSet.of({"x": [None, None]})
 

@@ -27,6 +27,10 @@ def is_picture(outputs: dict[str, Any], *texts: str) -> bool:
     return bool(outputs["plot"].startswith(b"\x89PNG")) and all(f">{text}<" in svg for text in texts)
 
 
+def test_a_group_whose_name_begins_with_an_underscore_is_named() -> None:
+    assert is_picture(outputs_of("scatter", table={"x": [1, 2], "g": ["_a", "b"]}, x="x", y="x", color="g"), "_a", "b")
+
+
 def test_few_rows_are_points_in_the_colours_of_their_groups() -> None:
     made = outputs_of("scatter", table=penguins(), x="bill_length_mm", y="bill_depth_mm", color="species")
 

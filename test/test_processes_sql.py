@@ -396,3 +396,14 @@ def test_any_text_is_answered_or_refused_as_a_wrong_query(queries: list[str]) ->
                 result.csv()
                 chart_of(result)
         assert made["t"].query("SELECT count(*) FROM t").fetchall() == [(2,)]
+
+
+def test_a_result_of_many_columns_is_written_as_one_of_few_is() -> None:
+    values = [f"'a,{number}'" if number % 3 else str(number) for number in range(200)]
+    data = DataSet.of({"x": [1, 2, 3]})
+
+    made = sql(f"SELECT x, {', '.join(values)}, NULL FROM data ORDER BY x DESC", {"data": data}, progress=Progress())
+
+    rows = list(csv.reader(io.StringIO(made["table"])))
+    assert len(rows[0]) == 202
+    assert rows[1:] == [[x, *(value.strip("'") for value in values), ""] for x in "321"]

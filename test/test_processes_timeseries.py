@@ -108,13 +108,23 @@ def test_the_axis_does_not_say_utc_of_times_without_a_zone() -> None:
 
 @pytest.mark.parametrize(
     ("last", "period"),
-    [("2024-01-01T05:00:00", "minute"), ("2024-01-10", "hour"), ("2025-01-01", "day"), ("2030-01-01", "week"),
-     ("2050-01-01", "month"), ("2100-01-01", "quarter"), ("2600-01-01", "year"), ("2024-01-01", "minute")],
+    [("2024-01-01T05:00:00", "minute"), ("2024-01-10T06:00:00", "hour"), ("2025-01-01", "day"), ("2030-01-01", "week"),
+     ("2050-01-01", "month"), ("2100-01-01", "quarter"), ("2600-01-01", "year"), ("2024-01-01", "day"),
+     ("2024-01-10", "day"), ("2024-01-01T00:01:00", "minute")],
 )  # fmt: skip
 def test_auto_chooses_a_period_that_gives_some_hundred(last: str, period: str) -> None:
     made = outputs_of("timeseries", table={"t": ["2024-01-01", last], "v": [1, 2]}, time="t", values=["v"])
 
     assert made["timeseries"]["period"] == period
+
+
+def test_a_group_whose_name_begins_with_an_underscore_is_named() -> None:
+    table = {"t": ["2024-01-01", "2024-01-02"], "v": [1, 2], "g": ["_a", "b"]}
+
+    svg = outputs_of("timeseries", table=table, time="t", values=["v"], by="g")["plot_svg"].decode()
+
+    assert ">_a<" in svg
+    assert ">b<" in svg
 
 
 @pytest.mark.parametrize("times", [[], [None], ["0001-01-01", "9999-12-31T23:59:59"], ["2024-01-01"]])

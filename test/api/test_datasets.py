@@ -94,6 +94,14 @@ def test_types_and_options_can_be_given(api):
     assert [(column["type"], column["minimum"]) for column in told["columns"]] == [("DOUBLE", 1.5), ("VARCHAR", "007")]
 
 
+def test_the_charset_of_the_content_type_is_an_encoding(api):
+    latin = "species\nMöwe\n".encode("latin-1")
+
+    assert put(api, latin, content_type="text/csv; charset=ISO-8859-1").json["columns"][0]["minimum"] == "Möwe"
+    assert put(api, latin, content_type="text/csv; charset=utf-8").status_code == 422
+    assert put(api, latin, query="encoding=utf-8", content_type="text/csv; charset=latin1").status_code == 422
+
+
 def test_a_description_is_patched_without_a_new_version(api):
     version = put(api).json["version"]
     patch = {"title": "Birds", "columns": {"mass": {"unit": "g", "description": "Body mass"}}}
@@ -118,6 +126,35 @@ def test_a_deleted_data_set_is_gone_with_its_versions(api):
         assert response.status_code == 404
         assert response.json["type"] == "urn:gristmill:problem:no-such-data-set"
     assert api.client.delete("/datasets/birds").status_code == 404
+
+
+def test_an_upload_is_answered_with_what_is_said_about_the_data_set(api):
+    put(api)
+    api.client.patch("/datasets/birds", json={"title": "Birds", "columns": {"mass": {"unit": "g"}}})
+
+    for body in (BIRDS, BIRDS + "Adelie,1,2010-01-01\n"):
+        told = put(api, body).json
+
+        assert (told["title"], told["columns"][1]["unit"]) == ("Birds", "g")
+        assert told == api.get("/datasets/birds").json
+
+
+def test_an_upload_is_answered_as_such_though_its_data_set_is_deleted_at_once(api, monkeypatch):
+    store = api.services.datasets.store
+    commit = store.commit
+
+    def commit_and_delete(*args, **options):
+        stored = commit(*args, **options)
+        store.delete("birds")
+        return stored
+
+    monkeypatch.setattr(store, "commit", commit_and_delete)
+
+    response = put(api)
+
+    assert response.status_code == 201
+    assert [column["name"] for column in response.json["columns"]] == ["species", "mass", "when"]
+    assert api.get("/datasets/birds").status_code == 404
 
 
 def test_lists_go_on_where_a_page_ends(api):

@@ -229,6 +229,18 @@ def test_parts_of_a_file_are_those_of_the_coding(api):
     assert beyond.status_code == 416
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [("bytes=-9999999", 206), ("bytes=0-1,4-5", 200), ("lines=1-2", 200), ("bytes=5-2", 200), ("bytes=x", 200)],
+)
+def test_a_range_that_cannot_be_followed_gives_the_whole_file(api, asked, status):
+    whole = get(api, "?f=parquet")
+
+    answer = get(api, "?f=parquet", Range=asked)
+
+    assert (answer.status_code, answer.data) == (status, whole.data)
+
+
 def test_the_next_page_has_the_format_that_accept_asked_for(api):
     first = get(api, "?limit=2", Accept="application/x-ndjson")
 

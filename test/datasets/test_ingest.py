@@ -68,6 +68,7 @@ FITS = {
     "2024-01-02 03:04": ("TIMESTAMP", [at("2024-01-02T03:04")]),
     "2024-01-02T03:04:05Z": ("TIMESTAMP WITH TIME ZONE", ["2024-01-02 03:04:05+00"]),
     "2024-01-02T03:04:05+05:30": ("TIMESTAMP WITH TIME ZONE", ["2024-01-01 21:34:05+00"]),
+    "2024-01-02T03:04:05+25:00": ("VARCHAR", ["2024-01-02T03:04:05+25:00"]),
     "2024-01-02T03:04:05.123456789": ("VARCHAR", ["2024-01-02T03:04:05.123456789"]),
     "x\n": ("VARCHAR", ["x"]),
 }
@@ -401,6 +402,15 @@ def test_parquet_keeps_its_types_and_nested_values(tmp_path: Path, read: Read) -
     ]  # fmt: skip
     assert [column.kind for column in facts.columns][:4] == ["integer", "nested", "nested", "nested"]
     assert rows_of(tmp_path / "table")[0][1:3] == ([1, 2], {"a": dt.date(2024, 1, 1), "b": ["x"]})
+
+
+def test_times_that_may_have_nanoseconds_and_a_zone_are_held_where_they_have_none(tmp_path: Path, read: Read) -> None:
+    times = "(VALUES (NULL), ('2024-01-01 00:00:00.123456+02'), ('1969-12-31 23:59:59.999999Z')) v(t)"
+    facts = read(parquet(tmp_path, f"SELECT CAST(t AS TIMESTAMPTZ_NS) AS t FROM {times}"), "parquet")
+    assert types_of(facts) == {"t": "TIMESTAMP WITH TIME ZONE"}
+    assert (facts.columns[0].minimum, facts.columns[0].nulls) == ("1969-12-31T23:59:59.999999Z", 1)
+    finer = parquet(tmp_path, "SELECT '2024-01-01 00:00:00.000000001Z'::TIMESTAMPTZ_NS AS finer")
+    assert "'finer'" in refused(tmp_path, read, MalformedDataError, finer, "parquet")
 
 
 def test_a_parquet_type_that_is_not_held_is_refused_by_column(tmp_path: Path, read: Read) -> None:

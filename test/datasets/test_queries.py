@@ -78,6 +78,7 @@ def walk(connection: duckdb.DuckDBPyConnection, data: Table, limit: int, **optio
         statement = data.page(properties="b", limit=limit, cursor=cursor, **options)
         rows = run(connection, statement)
         found += [row[len(statement.names)] for row in rows[:limit]]
+        assert len(set(found)) == len(found)  # or there may be no end
         if len(rows) <= limit:
             return found
         cursor = statement.cursor_after(rows[limit - 1])
@@ -205,6 +206,20 @@ def test_any_text_is_a_statement_or_our_error(text: str, parameter: str) -> None
         Table("data", "v1", COLUMNS).page(limit=1, **{parameter: text})
     except InvalidRequestError:
         return
+
+
+@pytest.mark.parametrize("hiding", ["rowid", "RowID"])
+@pytest.mark.parametrize(("sortby", "order"), [("", [0, 1, 2, 3, 4, 5]), ("k", [1, 3, 5, 0, 2, 4])])
+def test_a_column_called_like_the_row_number_does_not_take_its_place(
+    connection: duckdb.DuckDBPyConnection, hiding: str, sortby: str, order: list[int]
+) -> None:
+    connection.execute(f"CREATE OR REPLACE TABLE data ({hiding} INTEGER, k BIGINT, b INTEGER)")
+    connection.executemany("INSERT INTO data VALUES (?, ?, ?)", [[7 - n // 2, -(n % 2), n] for n in range(6)])
+    data = Table("data", "v1", [Column(name, "INTEGER", "integer") for name in (hiding, "k", "b")])
+    assert walk(connection, data, 1, sortby=sortby) == order
+    assert walk(connection, data, 4, sortby=sortby, filter_text=f"{hiding} < 7") == [row for row in order if row > 1]
+    assert run(connection, data.export(sortby=sortby)) == [(7 - n // 2, -(n % 2), n) for n in order]
+    assert run(connection, data.count(filter_text=f"{hiding} = 7")) == [(2,)]
 
 
 def test_a_deep_unsorted_page_reads_only_its_part_of_the_table() -> None:

@@ -53,7 +53,7 @@ def upload(dataset_name: str) -> Response:
     caller = access.require("run")
     check_name(dataset_name)
     _require_own(dataset_name)
-    asked = ReadingQuery.of(request.args, request.mimetype)
+    asked = ReadingQuery.of(request.args, request.mimetype, request.mimetype_params.get("charset", ""))
     options = read_reading_options(asked)
     request.max_content_length = _ANY_BYTES
     serving = services()
@@ -66,7 +66,7 @@ def upload(dataset_name: str) -> Response:
         media_type=request.mimetype,
         conditions=_conditions(),
     )
-    told = _told(stored.data_set)
+    told = data_set_document(stored.data_set, facts_of(stored.facts).columns, links.base_url())
     headers = _headers(stored.data_set) | {"Location": data_set_url(links.base_url(), dataset_name)}
     return negotiation.json_response(told, 201 if stored.how == "new" else 200, headers)
 

@@ -21,6 +21,7 @@ MEDIA_TYPES: dict[str, Format] = {
 _TEXTS = ("delimiter", "quote", "decimal", "encoding")
 _PARAMETERS = ("format", "header", "null", "type", *_TEXTS)
 _TRUTHS = {"true": True, "false": False}
+_LATIN_1 = {"iso-8859-1", "iso8859-1", "latin-1", "latin1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,22 @@ class ReadingQuery:
     types: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, query: MultiDict[str, str], media_type: str) -> "ReadingQuery":
-        """Of a request's query and its media type, without parameters. InvalidRequestError for unknown parameters."""
+    def of(cls, query: MultiDict[str, str], media_type: str, charset: str = "") -> "ReadingQuery":
+        """Of a request's query, its media type without parameters, and the charset among these.
+
+        Raises InvalidRequestError for unknown parameters.
+        """
         if unknown := sorted(query.keys() - set(_PARAMETERS)):
             known = ", ".join(sorted(_PARAMETERS))
             raise InvalidRequestError(
                 f"An upload has no parameter {unknown[0][:50]!r}; it may have {known}.",
                 faults=[Fault(name, f"is none of {known}") for name in unknown],
             )
+        said = {"encoding": "latin-1"} if charset.strip().lower() in _LATIN_1 else {}
         return cls(
             query.get("format", ""),
             media_type,
-            {name: query[name] for name in _TEXTS if name in query},
+            said | {name: query[name] for name in _TEXTS if name in query},
             query.get("header", "true"),
             tuple(query.getlist("null")) if "null" in query else None,
             tuple(query.getlist("type")),

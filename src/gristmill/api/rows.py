@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
+from werkzeug.http import parse_range_header
 from werkzeug.wsgi import FileWrapper
 
 from gristmill.api import access, confirmed, links, negotiation
@@ -21,6 +22,9 @@ from gristmill.datasets.exports import Export, open_export
 from gristmill.datasets.json_rows import Rows, Shape
 from gristmill.datasets.rows import FileFormat
 from gristmill.errors import Fault, InvalidRequestError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 DEFAULT_ROWS = 100
 MOST_ROWS = 10_000
@@ -141,11 +145,25 @@ def _whole(version: Version, sent: Representation, query: MultiDict[str, str]) -
         response.headers["Content-Encoding"] = sent.coding
     sent.kept(response)
     try:
-        response.make_conditional(request, accept_ranges=True, complete_length=size)
+        response.make_conditional(_asking_for_one_part(size), accept_ranges=True, complete_length=size)
     except RequestedRangeNotSatisfiable:
         file.close()
         raise
     return response
+
+
+def _asking_for_one_part(size: int) -> "WSGIEnvironment":
+    """The request with its Range only where that is one of bytes: any other is ignored (RFC 9110, 14.2).
+
+    The last bytes of a file that has fewer are all of it (14.1.2): so readers of Parquet ask for its end.
+    """
+    asked = parse_range_header(request.headers.get("Range"))
+    environ = dict(request.environ)
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
+        environ.pop("HTTP_RANGE", None)
+    elif asked.ranges[0][0] < -size:
+        environ["HTTP_RANGE"] = "bytes=0-"
+    return environ
 
 
 def _document(sent: Representation, found: Rows, following: str, matched: int | None) -> bytes:

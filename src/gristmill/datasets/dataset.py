@@ -87,10 +87,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The end of an upload. ``how``: "new"; "same", as the newest version was already; "again", as an older one was."""
+    """The end of an upload. ``how``: "new"; "same", as the newest version was already; "again", as an older one was.
+
+    facts: those of the version, which may be gone by now.
+    """
 
     how: str
     data_set: DataSet
+    facts: bytes
 
 
 @dataclass(frozen=True, slots=True)

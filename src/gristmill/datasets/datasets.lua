@@ -74,8 +74,8 @@ local function entry(name, flags, f)
   end}
 end
 
--- An entry point whose first argument names the change: repeated, it answers as the first time. It answers with an array
--- of texts, or refuses without having changed anything.
+-- An entry point whose first argument names the change: repeated, it answers as the first time. It answers with an array,
+-- or refuses without having changed anything.
 local function change(name, flags, f)
   entry(name, flags, function(a)
     local known = P .. ':ds:x:' .. a[1]
@@ -244,17 +244,17 @@ local function refusal(rec, conditions)
 end
 
 -- upload, name, owner, version, packed {n, s, h of the blob, f facts, o reading options, r rows, d bytes read},
--- conditions, most versions, most chunks; answers how ("new", "again", "same") and the record
+-- conditions, most versions, most chunks; answers how ("new", "again", "same"), the record, and its texts
 change('commit', {}, function(a)
   local upload, name, owner, version, new = a[1], a[2], a[3], a[4], cmsgpack.unpack(a[5])
-  local rec = load('d', name)
+  local rec, texts = load('d', name), redis.call('HGETALL', P .. ':ds:t:' .. name)
   local refused = refusal(rec, a[6])
   if refused then return refused end
   if not load('u', upload) then return redis.error_reply('EXPIRED ' .. upload) end
   local place = place_of(rec, version)
   if place == 1 then
     discard(upload, tonumber(a[8]))
-    return {'same', cmsgpack.pack(rec)}
+    return {'same', cmsgpack.pack(rec), texts}
   end
   local stored = load('v', version)
   if stored then
@@ -276,7 +276,7 @@ change('commit', {}, function(a)
   touch(rec)
   table.insert(rec.V, 1, {i = version, c = rec.u, r = new.r, s = new.s, d = new.d})
   prune(name, rec, tonumber(a[7]))
-  return {place and 'again' or 'new', save('d', name, rec)}
+  return {place and 'again' or 'new', save('d', name, rec), texts}
 end)
 
 -- Data sets

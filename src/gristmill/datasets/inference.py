@@ -13,7 +13,7 @@ MISFIT = "gristmill-misfit:"
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-_ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_ZONE = r"(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)"  # DuckDB takes +99:99, and moves the day
 # What TRY_CAST takes for a DOUBLE, and is none to a person: leading zeros, separators, more digits than any type has.
 _NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}"
 

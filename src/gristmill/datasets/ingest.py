@@ -222,6 +222,8 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
         value = name(given)
         if type_text == '"NULL"':
             value, type_text = f"CAST({value} AS VARCHAR)", "VARCHAR"  # noqa: PLW2901
+        if type_text == "TIMESTAMPTZ_NS" and _is_of_microseconds(value, relation, connection):
+            value, type_text = f"CAST({value} AS TIMESTAMPTZ)", "TIMESTAMP WITH TIME ZONE"  # noqa: PLW2901
         if kind_of(type_text) is None or _NOT_STORED.search(type_text):
             raise MalformedDataError(
                 f"The column {shown(called)} is of the Parquet type {type_text}, which data sets do not hold. Leave "
@@ -232,6 +234,12 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
     if counted and (counted[0] or 0) > limits.rows:
         raise _too_many_rows(limits)
     return _copy(f"SELECT {', '.join(parts)} FROM {relation}", target, connection)
+
+
+def _is_of_microseconds(value: str, relation: str, connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether times that may have nanoseconds have none; pandas and Polars write such columns."""
+    sql = f"SELECT count(*) FROM {relation} WHERE epoch_ns({value}) % 1000 <> 0"
+    return connection.execute(sql).fetchone() == (0,)
 
 
 # Errors

@@ -29,6 +29,8 @@ _LIST = re.compile(rf"\s*([-+]?)\s*({_NAME})\s*(?:,|$)")
 _METRIC = re.compile(rf"\s*([A-Za-z_]+[0-9]*)\s*\(\s*({_NAME})?\s*(?:,\s*([0-9.]+)\s*)?\)\s*(?:,|$)")
 _FORMS = {_LIST: "column, column, ...", _METRIC: "count(), mean(column), ..."}
 _UNORDERED = frozenset(["nested"])
+_ROW = "rowid"
+_HIDDEN_ROW = quoted("row\t")  # no column's name holds a tab
 _METRICS = {
     "count": "count({})",
     "count_distinct": "count(DISTINCT {})",
@@ -117,18 +119,19 @@ class Table:
         places = {column.name: place for place, column in enumerate(shown)}
         check = cursors.check_of(self.version, [f"{'-' if key.descending else '+'}{key.column.name}" for key in keys])
         conditions = [condition(filter_text, self.columns)] if filter_text else []
+        table, row = self._numbered()
         if cursor:
-            conditions.append(_after(self.sql, keys, cursors.decode(cursor, check, len(keys))))
+            conditions.append(_after(table, row, keys, cursors.decode(cursor, check, len(keys))))
         where, values = _where(conditions)
         names = tuple(column.name for column in shown)
-        select = ", ".join([*map(quoted, names), "rowid", *(_carried(key) for key in keys)])
+        select = ", ".join([*map(quoted, names), row, *(_carried(key) for key in keys)])
         if not keys:
-            sql = f"SELECT {select} FROM {self.sql}{where} LIMIT ?"
+            sql = f"SELECT {select} FROM {table}{where} LIMIT ?"
         else:
             # The sort reads only its keys; the rest is read for the rows of the page alone.
-            by = _order(keys)
-            inner = f"SELECT rowid FROM {self.sql}{where} ORDER BY {by} LIMIT ?"
-            sql = f"SELECT {select} FROM {self.sql} WHERE rowid IN ({inner}) ORDER BY {by}"
+            by = _order(row, keys)
+            inner = f"SELECT {row} FROM {table}{where} ORDER BY {by} LIMIT ?"
+            sql = f"SELECT {select} FROM {table} WHERE {row} IN ({inner}) ORDER BY {by}"
         types = tuple(column.type for column in shown)
         plain = tuple(map(_is_plain, shown))
         order = tuple(places[column.name] for column in asked)
@@ -144,8 +147,9 @@ class Table:
         shown, keys = self.chosen(properties), self.keys(sortby)
         names, types = tuple(column.name for column in shown), tuple(column.type for column in shown)
         where, values = _where([condition(filter_text, self.columns)] if filter_text else [])
-        order = f" ORDER BY {_order(keys)}" if keys else ""
-        sql = f"SELECT {', '.join(map(quoted, names))} FROM {self.sql}{where}{order}"
+        table, row = self._numbered()
+        order = f" ORDER BY {_order(row, keys)}" if keys else ""
+        sql = f"SELECT {', '.join(map(quoted, names))} FROM {table}{where}{order}"
         return Statement(sql, values, names, types=types)
 
     def aggregate(self, *, groupby: str = "", metrics: str = "count()", filter_text: str = "", limit: int) -> Statement:
@@ -180,6 +184,16 @@ class Table:
         if len(keys) > MOST_SORT_KEYS:
             raise _fault("sortby", f"At most {MOST_SORT_KEYS} columns are allowed.")
         return keys
+
+    def _numbered(self) -> tuple[str, str]:
+        """The table as SQL, and the name of its row number there."""
+        names = [column.name for column in self.columns]
+        if all(name.lower() != _ROW for name in names):
+            return self.sql, _ROW
+        # A column of this name hides DuckDB's own, unless it has another name meanwhile.
+        stored = ", ".join(f"c{place}" for place in range(len(names)))
+        shown = ", ".join(f"c{place} AS {quoted(name)}" for place, name in enumerate(names))
+        return f"(SELECT rowid AS {_HIDDEN_ROW}, {shown} FROM {self.sql} AS stored({stored}))", _HIDDEN_ROW
 
     def _named(self, text: str, parameter: str, refused: frozenset[str]) -> list[FilterColumn]:
         signed = self._signed(text, parameter, refused)
@@ -290,9 +304,9 @@ def _where(conditions: Sequence[Condition]) -> tuple[str, tuple[Any, ...]]:
     return (" WHERE " + " AND ".join(each.sql for each in conditions) if conditions else ""), values
 
 
-def _order(keys: Sequence[Key]) -> str:
+def _order(row: str, keys: Sequence[Key]) -> str:
     parts = [f"{quoted(key.column.name)} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in keys]
-    return ", ".join([*parts, "rowid"])
+    return ", ".join([*parts, row])
 
 
 def _carried(key: Key) -> str:
@@ -321,9 +335,9 @@ def _is_plain(column: FilterColumn) -> bool:
     return all(isinstance(end, int | float) for end in (column.minimum, column.maximum))
 
 
-def _after(table: str, keys: Sequence[Key], cursor: Cursor) -> Condition:
+def _after(table: str, row: str, keys: Sequence[Key], cursor: Cursor) -> Condition:
     """The rows after the cursor's: each key decides where those before it tie, and the row number at last."""
-    sql = "rowid > ?"
+    sql = f"{row} > ?"
     values: tuple[Any, ...] = (cursor.row,)
     for place, (key, carried) in reversed(list(enumerate(zip(keys, cursor.values, strict=True)))):
         column = quoted(key.column.name)
@@ -331,7 +345,7 @@ def _after(table: str, keys: Sequence[Key], cursor: Cursor) -> Condition:
             sql = f"({column} IS NULL AND {sql})"
             continue
         bound = carried[1:] if carried else cursor.row
-        value = _bound(key) if carried else f"(SELECT {column} FROM {table} WHERE rowid = ?)"
+        value = _bound(key) if carried else f"(SELECT {column} FROM {table} WHERE {row} = ?)"
         beyond = "<" if key.descending else ">"
         sql = f"({column} {beyond} {value} OR {column} IS NULL OR ({column} = {value} AND {sql}))"
         values = (bound, bound, *values)

@@ -145,11 +145,11 @@ class Store:
         new = packable(blob) | {
             "f": version.facts, "o": version.reading, "r": version.rows, "d": version.read_bytes,
         }  # fmt: skip
-        how, packed = self._change(
+        how, packed, texts = self._change(
             "commit", upload.id, check_name(name), owner, version.id, pack(new), _packed(conditions),
             self._settings.dataset_versions, chunk_count(upload.bytes),
         )  # fmt: skip
-        return Stored(how.decode(), _decode(name, packed))
+        return Stored(how.decode(), _decode(name, packed, zip(texts[::2], texts[1::2], strict=True)), version.facts)
 
     def _change(self, function: str, change: str, name: str, *args: Any) -> Any:
         try:

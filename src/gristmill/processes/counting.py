@@ -105,13 +105,20 @@ def own_bins(values: npt.NDArray[Any], *, is_whole: bool) -> tuple[Counts, npt.N
     """Count numbers or times in some 20 bins that suit them; return the counts and the edges, as ``bin_counts``.
 
     is_whole: the values are integers: then a bin has as many of them as the next, or some bins would be twice as full,
-    and the last one reaches as little as possible beyond the largest value, or it would be half empty.
+    and the last one reaches as little as possible beyond the largest value, or it would be half empty. So it is with
+    days where no time is between two midnights.
     """
     if is_whole and len(values):
         low, high = int(values.min()), int(values.max())
         width, bins = _whole_bins(high - low + 1)
         if max(abs(low), abs(high)) < _LARGEST_HALF:
             return bin_counts(values, bins, low - 0.5, low - 0.5 + bins * width)
+    if values.dtype.kind == "M" and len(values) and not (values.astype("i8") % _DAY).any():
+        first, last = int(values.min().astype("i8")), int(values.max().astype("i8"))
+        width, bins = _whole_bins((last - first) // _DAY + 1)
+        end = first + bins * width * _DAY
+        if end <= _LAST_TIME:
+            return bin_counts(values, bins, first, end)
     return bin_counts(values, BINS)
 
 

@@ -13,12 +13,14 @@ from gristmill.processes.table import Array, Column, Table, read_table, table_sc
 from gristmill.processes.table import Kind as TableKind
 from gristmill.processes.workspace import DataColumn, Workspace
 
+# Dates reach further than timestamps.
+_WITHIN_TIMESTAMPS = "greatest(least({0}, DATE '294247-01-09'), DATE '290308-12-23 (BC)')"
 _TABLE_KINDS: dict[str, tuple[TableKind, str]] = {
     "boolean": ("boolean", "{}"),
     "integer": ("integer", "CAST({} AS BIGINT)"),
     "number": ("number", "CAST({} AS DOUBLE)"),
     "decimal": ("number", "CAST({} AS DOUBLE)"),
-    "date": ("datetime", "CAST({} AS TIMESTAMP)"),
+    "date": ("datetime", f"CAST(CASE WHEN isfinite({{0}}) THEN {_WITHIN_TIMESTAMPS} ELSE {{0}} END AS TIMESTAMP)"),
     "timestamp": ("datetime", "CAST({} AS TIMESTAMP)"),
     "timestamptz": ("datetime", "timezone('UTC', {})"),
     "nested": ("string", "CAST(to_json({}) AS VARCHAR)"),

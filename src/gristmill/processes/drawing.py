@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter
 
 BLUE, GREY = "#0072B2", "#7F7F7F"
@@ -73,6 +74,14 @@ def short(text: str, letters: int) -> str:
     if len(line) <= letters:
         return line
     return f"{line[: letters // 2]}…{line[-(letters - letters // 2 - 1) :]}"
+
+
+def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str], title: str) -> Legend:
+    """Name what is drawn, beside it; also by names that begin with `_`, which Matplotlib would leave out."""
+    made = figure.legend(handles, ["."] * len(names), loc="outside right upper", frameon=False, title=title)
+    for text, name in zip(made.get_texts(), names, strict=True):
+        text.set_text(name)
+    return made
 
 
 def written(figure: Figure) -> tuple[bytes, bytes]:

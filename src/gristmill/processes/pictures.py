@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import MONTHLY, AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -91,7 +91,8 @@ def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
 def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, ticks: int, whole: bool) -> None:
     if edges.dtype.kind == "M":
         places = np.minimum(date2num(edges), _LAST_DAY)
-        locator = AutoDateLocator(minticks=3, maxticks=6)
+        # Half years are too many for 6 in three years, whole years too few for 3.
+        locator = AutoDateLocator(minticks=3, maxticks={**dict.fromkeys(range(7), 6), MONTHLY: 7})
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.margins(x=0)

@@ -9,7 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, short, style, written
+from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, legend, short, style, written
 from gristmill.processes.pictures_points import add_color_bar, reduced
 from gristmill.processes.scatter import Grid, Points
 
@@ -46,10 +46,11 @@ def _dots(points: Points, labels: tuple[str, str, str], is_time: bool) -> Figure
     for place, name in enumerate(points.names):
         chosen = points.colors == place
         color = GREY if name == "(others)" and place else SERIES[place]
-        axes.plot(x[chosen], y[chosen], "o", color=color, label=short(name, _NAME_LETTERS), **look)
+        axes.plot(x[chosen], y[chosen], "o", color=color, **look)
     if points.names:
-        legend = figure.legend(loc="outside right upper", frameon=False, title=short(labels[2], _NAME_LETTERS))
-        for handle in legend.legend_handles:
+        names = [short(name, _NAME_LETTERS) for name in points.names]
+        made = legend(figure, axes.get_lines(), names, short(labels[2], _NAME_LETTERS))
+        for handle in made.legend_handles:
             if handle is not None:
                 handle.set_alpha(1)
     _label(axes, labels[0] + by_x, labels[1] + by_y, is_time)

@@ -9,7 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, short, style, written
+from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, legend, short, style, written
 from gristmill.processes.pictures_points import reduced
 from gristmill.processes.table import Array
 from gristmill.processes.timeseries import Lines
@@ -52,9 +52,7 @@ def draw(series: Series) -> tuple[bytes, bytes]:
         if series.groups:
             handles = every[0, 0].get_lines()[: len(series.groups)]
             names = [short(name, _NAME_LETTERS) for name in series.groups]
-            figure.legend(
-                handles, names, loc="outside right upper", frameon=False, title=short(series.by, _NAME_LETTERS)
-            )
+            legend(figure, handles, names, short(series.by, _NAME_LETTERS))
         figure.suptitle(short(series.title, 90), x=0.01, ha="left", fontsize=11)
         if series.note:
             figure.supxlabel(f"not shown: {series.note}", x=0.99, ha="right", fontsize="small", color=GREY)

@@ -23,6 +23,7 @@ _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
 _THE_QUERYS = (duckdb.Error, UnicodeDecodeError)
 _NOT_THE_QUERYS = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.FatalException)
 _RESULT = 'temp."result of the query"'
+_COLUMNS_A_STATEMENT = 64  # planning one over all of thousands takes many seconds, and memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,18 @@ class Result:
 
     def csv(self) -> str:
         """The rows as CSV with a header line; a missing value is empty, an empty text is quoted."""
-        texts = [f"{_text(quoted(name), type_)} AS c{place}" for place, (name, type_) in enumerate(self.columns)]
-        fields = ", ".join(_field(f"c{place}") for place in range(len(texts)))
-        lines = self.data.query(f"SELECT concat_ws(',', {fields}) FROM (SELECT {', '.join(texts)} FROM {self.sql})")
+        begins = range(0, len(self.columns), _COLUMNS_A_STATEMENT)
+        shares = [self.columns[begin : begin + _COLUMNS_A_STATEMENT] for begin in begins]
         header = ",".join(_quoted_if_needed(name) for name, _ in self.columns)
-        return "".join(f"{line}\n" for line in [header, *(row[0] for row in lines.fetchall())])
+        lines = map(",".join, zip(*map(self._fields, shares), strict=True))
+        return "".join(f"{line}\n" for line in [header, *lines])
+
+    def _fields(self, columns: Sequence[tuple[str, str]]) -> list[str]:
+        """The fields of some columns in each row, with commas between."""
+        texts = [f"{_text(quoted(name), type_)} AS c{place}" for place, (name, type_) in enumerate(columns)]
+        fields = ", ".join(_field(f"c{place}") for place in range(len(texts)))
+        found = self.data.query(f"SELECT concat_ws(',', {fields}) FROM (SELECT {', '.join(texts)} FROM {self.sql})")
+        return [row[0] for row in found.fetchall()]
 
 
 def select(tables: Mapping[str, DataSet], query: str, limit: int, name: str = "query") -> Result:

@@ -183,13 +183,15 @@ def _number(table: DataSet, name: str) -> DataColumn:
 
 def _period(table: DataSet, moment: str, has_time: str, resample: str) -> Period:
     """The length of a period. Raises InvalidInputsError where there would be too many."""
-    ((seconds,),) = table.query(
-        f"SELECT date_diff('second', min({moment}), max({moment})) FROM {table.sql} WHERE {has_time}"
+    ((seconds, are_days),) = table.query(
+        f"SELECT date_diff('second', min({moment}), max({moment})), bool_and({moment} = date_trunc('day', {moment})) "
+        f"FROM {table.sql} WHERE {has_time}"
     ).fetchall()
     span = seconds or 0
     fitting = [period for period, length in _SECONDS.items() if span <= _AUTOMATIC_PERIODS * length]
     if resample == "auto":
-        return fitting[0] if fitting else "year"
+        shortest = _SECONDS["day" if are_days else "minute"]
+        return next((period for period in fitting if _SECONDS[period] >= shortest), "year")
     chosen: Period = next(period for period in _SECONDS if period == resample)
     if span > MOST_PERIODS * _SECONDS[chosen]:
         raise wrong_input(
