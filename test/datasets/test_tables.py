@@ -11,7 +11,7 @@ from gristmill.datasets import rows
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.shelf import Shelf
-from gristmill.errors import NoSuchVersionError
+from gristmill.errors import CacheBusyError, NoSuchVersionError
 from gristmill.settings import Settings
 from gristmill.store import connect
 
@@ -95,6 +95,24 @@ def test_a_damaged_file_is_made_anew(shelf: Shelf) -> None:
     (file,) = shelf.cache.folder.glob("*.data")
     file.write_bytes(b"no database" * 1000)
     assert len(numbers(shelf, version)) == 10_000
+
+
+def test_a_file_that_turns_out_to_be_damaged_when_it_is_read_is_made_anew(shelf: Shelf) -> None:
+    version = put(shelf)
+    with shelf.tables.use(version):  # attached, and nothing of it read
+        (file,) = shelf.cache.folder.glob("*.data")
+        damage(file)
+    with pytest.raises(CacheBusyError, match="made anew; try again"):
+        numbers(shelf, version)
+    shelf.tables.tidy()
+    assert len(numbers(shelf, version)) == 10_000
+
+
+def damage(file: Path) -> None:
+    """Spoil what comes after DuckDB's headers."""
+    with file.open("r+b") as opened:
+        opened.seek(12_288)
+        opened.write(b"x" * (file.stat().st_size - 12_288))
 
 
 def test_what_a_killed_process_left_of_its_uploads_is_removed(shelf: Shelf, tmp_path: Path) -> None:

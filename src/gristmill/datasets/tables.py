@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from gristmill.datasets.cache import Cache
+from gristmill.datasets.damage import is_damage
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.files import TABLE, Files, instance
 from gristmill.datasets.inference import literal
@@ -19,6 +20,7 @@ from gristmill.datasets.intake import facts_of
 from gristmill.datasets.queries import Table
 from gristmill.datasets.sessions import Session
 from gristmill.datasets.store import Store
+from gristmill.errors import CacheBusyError
 from gristmill.limits import MIB
 from gristmill.settings import Settings
 
@@ -60,7 +62,8 @@ class Tables:
     def use(self, version: Version) -> Iterator[tuple[Session, Table]]:
         """A session, for one thread, and the table of a version to ask it for; they stay while the context lasts.
 
-        Raises NoSuchVersionError when its bytes are gone, DamagedDataError, CacheBusyError, CacheUnusableError.
+        Raises NoSuchVersionError when its bytes are gone, DamagedDataError, CacheBusyError, CacheUnusableError. A
+        file that turns out to be damaged meanwhile is made anew when nobody uses it: CacheBusyError too.
         """
         id_ = version.edition.version
         with self._lock:
@@ -75,6 +78,14 @@ class Tables:
         try:
             yield session, attached.table
             is_good = True
+        except duckdb.Error as error:
+            if not is_damage(error):
+                raise
+            self._cache.damaged(id_)
+            raise CacheBusyError(
+                f"The copy of version {id_[:12]} in the cache was damaged, and is made anew; try again.",
+                retry_after_seconds=2,
+            ) from error
         finally:
             with place.lock:
                 if is_good:
