@@ -1,13 +1,15 @@
 """Versions as tables: made once from what is stored, the same rows in the same order, let go when deleted."""
 
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from gristmill.datasets import rows
+from gristmill.datasets import locks, rows, tables
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.shelf import Shelf
@@ -58,6 +60,24 @@ def test_many_that_ask_first_have_it_made_once(shelf: Shelf, monkeypatch: pytest
         thread.join()
     assert found == [10_000] * 8
     assert len(made) == 1
+
+
+def test_many_that_wait_for_another_process_wait_no_longer_than_one(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(shelf)
+    monkeypatch.setattr(tables, "WAIT_SECONDS", 0.5)
+    other = locks.locked(f"{shelf.cache.folder}/{version.edition.version}.lock", locks.ALONE)
+    assert other is not None
+    began = time.monotonic()
+
+    with ThreadPoolExecutor(20) as threads:
+        errors = [one.exception() for one in [threads.submit(numbers, shelf, version) for _ in range(20)]]
+
+    assert {type(error) for error in errors} == {CacheBusyError}
+    assert time.monotonic() - began < 5  # and not half a second for each
+    os.close(other)
+    assert len(numbers(shelf, version)) == 10_000
 
 
 def test_versions_that_come_and_go_at_the_same_time_stay_usable(shelf: Shelf) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from gristmill.datasets.cache import Cache
+from gristmill.datasets.cache import WAIT_SECONDS, Cache
 from gristmill.datasets.damage import is_damage
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.files import TABLE, Files, instance
@@ -68,12 +68,21 @@ class Tables:
         id_ = version.edition.version
         with self._lock:
             place = self._places.setdefault(id_, _Place())
-        with place.lock:
+        deadline = time.monotonic() + WAIT_SECONDS
+        if not place.lock.acquire(timeout=WAIT_SECONDS):
+            raise CacheBusyError(
+                f"Version {id_[:12]} of a data set is still being read into the cache; try again.",
+                retry_after_seconds=5,
+            )
+        try:
             if place.attached is None:
-                place.attached = self._attach(version)
+                # Who has waited for another's attempt has the rest of the time for one: else they would add up.
+                place.attached = self._attach(version, max(0.0, deadline - time.monotonic()))
             attached = place.attached
             attached.users += 1
             session = attached.idle.pop() if attached.idle else Session(self._connection().cursor())
+        finally:
+            place.lock.release()
         is_good = False
         try:
             yield session, attached.table
@@ -136,11 +145,12 @@ class Tables:
         with self._connection().cursor() as connection:
             connection.execute(sql)
 
-    def _attach(self, version: Version) -> _Attached:
+    def _attach(self, version: Version, wait_seconds: float) -> _Attached:
         alias = _alias(version.edition.version)
         _, file = self._files.attach(
             version,
             lambda path: self._execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)"),
+            wait_seconds,
         )
         table = Table(f"{alias}.{TABLE}", version.edition.version, facts_of(version.facts).columns)
         return _Attached(table, file)
