@@ -1,6 +1,8 @@
 """Versions as tables: made once from what is stored, the same rows in the same order, let go when deleted."""
 
+import errno
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from gristmill.datasets import locks, rows, tables
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.shelf import Shelf
-from gristmill.errors import CacheBusyError, NoSuchVersionError
+from gristmill.errors import CacheBusyError, CacheUnusableError, NoSuchVersionError
 from gristmill.settings import Settings
 from gristmill.store import connect
 
@@ -143,4 +145,29 @@ def test_what_a_killed_process_left_of_its_uploads_is_removed(shelf: Shelf, tmp_
     put(shelf)
     assert shelf.intake.remove_dead() == 1
     assert not left.exists()
+    put(shelf, "others")
+
+
+def test_uploads_go_on_after_their_folder_was_cleared(shelf: Shelf, tmp_path: Path) -> None:
+    put(shelf)
+    shutil.rmtree(tmp_path / "data")
+    assert numbers(shelf, put(shelf, "others", b"n\n1\n")) == ["[1]"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(errno.EROFS, "make it writable"), (errno.EMFILE, "raise the limit on open files")],
+)
+def test_a_folder_for_uploads_that_cannot_be_used_is_told(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, code: int, said: str
+) -> None:
+    put(shelf)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gristmill.datasets.intake.tempfile.mkdtemp", refuse)
+        with pytest.raises(CacheUnusableError, match=said):
+            put(shelf, "others")
     put(shelf, "others")
