@@ -32,6 +32,17 @@ def shelf(redis_url: str, make_settings: Callable[..., Settings], tmp_path: Path
     client.close()
 
 
+@pytest.fixture
+def other(redis_url: str, make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Shelf]:
+    """As in another process, with the same cache."""
+    settings = make_settings(redis_url, data_folder=tmp_path / "data", dataset_free_bytes=0)
+    client = connect(settings)
+    made = Shelf.of(client, settings)
+    yield made
+    made.close()
+    client.close()
+
+
 def put(shelf: Shelf, name: str = "numbers", content: bytes = CSV) -> Version:
     shelf.intake.put(name, iter([content[:1000], content[1000:]]), ReadingOptions("csv"), owner="ann")
     return shelf.store.version(name)
@@ -127,6 +138,30 @@ def test_a_file_that_turns_out_to_be_damaged_when_it_is_read_is_made_anew(shelf:
     with pytest.raises(CacheBusyError, match="made anew; try again"):
         numbers(shelf, version)
     shelf.tables.tidy()
+    assert len(numbers(shelf, version)) == 10_000
+
+
+def test_a_file_that_was_deleted_while_another_process_has_it_is_made_anew(
+    shelf: Shelf, other: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "WAIT_SECONDS", tables.IDLE_SECONDS / 3)
+    version = put(shelf)
+    numbers(shelf, version)
+    (file,) = shelf.cache.folder.glob("*.data")
+    file.unlink()
+    stop = threading.Event()
+
+    def let_go() -> None:
+        while not stop.wait(0.05):
+            shelf.tables.tidy()
+
+    tidying = threading.Thread(target=let_go)
+    tidying.start()
+    try:
+        assert len(numbers(other, version)) == 10_000
+    finally:
+        stop.set()
+        tidying.join()
     assert len(numbers(shelf, version)) == 10_000
 
 
