@@ -60,8 +60,8 @@ def test_processes_know_neither_redis_nor_flask_nor_the_engine() -> None:
     ours = {one.removeprefix("gristmill.") for one in used & PATHS.keys()}
     assert {one for one in ours if not one.startswith("processes")} == {
         "errors", "fetch", "job", "limits",
-        "datasets.columns", "datasets.dataset", "datasets.descriptions", "datasets.inference", "datasets.mapping",
-        "datasets.nameless", "datasets.queries",
+        "datasets.columns", "datasets.damage", "datasets.dataset", "datasets.descriptions", "datasets.inference",
+        "datasets.mapping", "datasets.nameless", "datasets.queries",
     }  # fmt: skip
 
 

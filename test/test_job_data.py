@@ -13,10 +13,11 @@ from gristmill import job_data
 from gristmill.datasets.cache import cache_of
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.shelf import Shelf
-from gristmill.errors import NoSuchDataSetError
+from gristmill.errors import DamagedDataError, NoSuchDataSetError
 from gristmill.job_data import JobData
 from gristmill.processes.references import Reference
 from gristmill.processes.run_data import RunData
+from gristmill.processes.selects import select
 from gristmill.settings import Settings
 from gristmill.store import Client, connect
 
@@ -95,6 +96,28 @@ def test_while_redis_is_away_a_run_waits(
     run.join(30)
 
     assert found == [5]
+
+
+def test_after_a_run_over_a_damaged_file_the_next_one_has_it_made_anew(
+    shelf: Shelf, client: Client, settings: Settings
+) -> None:
+    version = put(shelf, *range(10_000))
+    data = JobData(client, settings, cache_of(settings), contextlib.nullcontext)
+
+    def run(query: str, *, damaged: bool = False) -> str:
+        with RunData(lambda reference, attach: data.open("job", SECONDS, reference, attach)) as made:
+            table = made.stored("t", Reference("numbers", version))
+            if damaged:
+                (file,) = (settings.data_folder / "cache").glob("*.data")
+                with file.open("r+b") as opened:
+                    opened.seek(12_288)  # after DuckDB's headers
+                    opened.write(b"x" * (file.stat().st_size - 12_288))
+            return select({"t": table}, query, 10).csv()
+
+    with pytest.raises(DamagedDataError, match="send the job again"):
+        run("SELECT sum(x) AS s FROM t", damaged=True)
+
+    assert run("SELECT sum(x) AS s FROM t") == "s\n49995000\n"
 
 
 def test_files_are_made_without_the_limits_of_the_run(shelf: Shelf, client: Client, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from gristmill.datasets.cache import Cache
@@ -27,6 +28,7 @@ class JobData:
         self, client: Client, settings: Settings, cache: Cache, unlimited: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self._store = Store(client, settings)
+        self._cache = cache
         self._files = Files(self._store, cache, settings.dataset_query_memory_mb * MIB)
         self._kept_us = settings.retention_seconds * 1_000_000
         self._unlimited = unlimited
@@ -49,4 +51,10 @@ class JobData:
             except (UnavailableError, CacheBusyError):
                 time.sleep(_PAUSE_SECONDS)
             else:
-                return OpenVersion(columns, facts_of(version.facts).rows, file, held.description.columns)
+                return OpenVersion(
+                    columns,
+                    facts_of(version.facts).rows,
+                    file,
+                    held.description.columns,
+                    damaged=partial(self._cache.damaged, held.version),
+                )

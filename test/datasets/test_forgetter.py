@@ -4,8 +4,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from support import wait_until
 
+from gristmill.datasets import forgetter
 from gristmill.datasets.forgetter import forget_deleted
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.shelf import Shelf
@@ -38,3 +40,25 @@ def test_a_worker_with_a_cache_of_its_own_forgets_what_is_deleted_elsewhere(
         thread.join()
         shelves[0].close()
         client.close()
+
+
+def test_what_an_emptied_redis_no_longer_has_is_forgotten(
+    redis_url: str,
+    key_prefix: str,
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = make_settings(redis_url, data_folder=tmp_path / "data", dataset_free_bytes=0)
+    with connect(settings) as client:
+        shelf = Shelf.of(client, settings)
+        shelf.intake.put("numbers", iter([b"x\n1\n"]), ReadingOptions("csv"), owner="ann")
+        with shelf.tables.use(shelf.store.version("numbers")):
+            pass
+        shelf.tidy()
+        client.delete(*client.keys(f"{key_prefix}:*"))
+        monkeypatch.setattr(forgetter, "LOOK_SECONDS", 0.0)
+        shelf.tidy()
+        left = list(shelf.cache.folder.glob("*.data"))
+        shelf.close()
+    assert not left

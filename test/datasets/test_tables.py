@@ -1,18 +1,22 @@
 """Versions as tables: made once from what is stored, the same rows in the same order, let go when deleted."""
 
+import errno
 import json
+import os
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from gristmill.datasets import rows
+from gristmill.datasets import locks, rows, tables
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.shelf import Shelf
-from gristmill.errors import NoSuchVersionError
+from gristmill.errors import CacheBusyError, CacheUnusableError, NoSuchVersionError
 from gristmill.settings import Settings
 from gristmill.store import connect
 
@@ -21,6 +25,17 @@ CSV = b"n\n" + b"".join(b"%d\n" % (number * 7919 % 10_000) for number in range(1
 
 @pytest.fixture
 def shelf(redis_url: str, make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Shelf]:
+    settings = make_settings(redis_url, data_folder=tmp_path / "data", dataset_free_bytes=0)
+    client = connect(settings)
+    made = Shelf.of(client, settings)
+    yield made
+    made.close()
+    client.close()
+
+
+@pytest.fixture
+def other(redis_url: str, make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Shelf]:
+    """As in another process, with the same cache."""
     settings = make_settings(redis_url, data_folder=tmp_path / "data", dataset_free_bytes=0)
     client = connect(settings)
     made = Shelf.of(client, settings)
@@ -61,6 +76,24 @@ def test_many_that_ask_first_have_it_made_once(shelf: Shelf, monkeypatch: pytest
     assert len(made) == 1
 
 
+def test_many_that_wait_for_another_process_wait_no_longer_than_one(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(shelf)
+    monkeypatch.setattr(tables, "WAIT_SECONDS", 0.5)
+    other = locks.locked(f"{shelf.cache.folder}/{version.edition.version}.lock", locks.ALONE)
+    assert other is not None
+    began = time.monotonic()
+
+    with ThreadPoolExecutor(20) as threads:
+        errors = [one.exception() for one in [threads.submit(numbers, shelf, version) for _ in range(20)]]
+
+    assert {type(error) for error in errors} == {CacheBusyError}
+    assert time.monotonic() - began < 5  # and not half a second for each
+    os.close(other)
+    assert len(numbers(shelf, version)) == 10_000
+
+
 def test_versions_that_come_and_go_at_the_same_time_stay_usable(shelf: Shelf) -> None:
     versions = [put(shelf, f"numbers-{number}", b"n\n%d\n" % number) for number in range(8)]
     found: list[list[list[int]]] = []
@@ -98,6 +131,48 @@ def test_a_damaged_file_is_made_anew(shelf: Shelf) -> None:
     assert len(numbers(shelf, version)) == 10_000
 
 
+def test_a_file_that_turns_out_to_be_damaged_when_it_is_read_is_made_anew(shelf: Shelf) -> None:
+    version = put(shelf)
+    with shelf.tables.use(version):  # attached, and nothing of it read
+        (file,) = shelf.cache.folder.glob("*.data")
+        damage(file)
+    with pytest.raises(CacheBusyError, match="made anew; try again"):
+        numbers(shelf, version)
+    shelf.tables.tidy()
+    assert len(numbers(shelf, version)) == 10_000
+
+
+def test_a_file_that_was_deleted_while_another_process_has_it_is_made_anew(
+    shelf: Shelf, other: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "WAIT_SECONDS", tables.IDLE_SECONDS / 3)
+    version = put(shelf)
+    numbers(shelf, version)
+    (file,) = shelf.cache.folder.glob("*.data")
+    file.unlink()
+    stop = threading.Event()
+
+    def let_go() -> None:
+        while not stop.wait(0.05):
+            shelf.tables.tidy()
+
+    tidying = threading.Thread(target=let_go)
+    tidying.start()
+    try:
+        assert len(numbers(other, version)) == 10_000
+    finally:
+        stop.set()
+        tidying.join()
+    assert len(numbers(shelf, version)) == 10_000
+
+
+def damage(file: Path) -> None:
+    """Spoil what comes after DuckDB's headers."""
+    with file.open("r+b") as opened:
+        opened.seek(12_288)
+        opened.write(b"x" * (file.stat().st_size - 12_288))
+
+
 def test_what_a_killed_process_left_of_its_uploads_is_removed(shelf: Shelf, tmp_path: Path) -> None:
     left = tmp_path / "data" / "uploads" / "dead"
     left.mkdir(parents=True)
@@ -106,4 +181,29 @@ def test_what_a_killed_process_left_of_its_uploads_is_removed(shelf: Shelf, tmp_
     put(shelf)
     assert shelf.intake.remove_dead() == 1
     assert not left.exists()
+    put(shelf, "others")
+
+
+def test_uploads_go_on_after_their_folder_was_cleared(shelf: Shelf, tmp_path: Path) -> None:
+    put(shelf)
+    shutil.rmtree(tmp_path / "data")
+    assert numbers(shelf, put(shelf, "others", b"n\n1\n")) == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(errno.EROFS, "make it writable"), (errno.EMFILE, "raise the limit on open files")],
+)
+def test_a_folder_for_uploads_that_cannot_be_used_is_told(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, code: int, said: str
+) -> None:
+    put(shelf)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gristmill.datasets.intake.tempfile.mkdtemp", refuse)
+        with pytest.raises(CacheUnusableError, match=said):
+            put(shelf, "others")
     put(shelf, "others")

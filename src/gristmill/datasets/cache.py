@@ -114,6 +114,7 @@ class Cache:
         """A descriptor with a shared lock on the key, whose file is there."""
         path = self._lock(key)
         tries = _tries(deadline, f"Version {key[:12]} of a data set is still being read into the cache")
+        is_used = False
         while True:
             next(tries)
             lock = locks.locked(path, locks.SHARED)
@@ -122,9 +123,12 @@ class Cache:
             if self._is_ready(key, lock):
                 locks.note_use(lock)
                 return lock
+            if is_used and not locks.marks(lock):  # a file that somebody has deleted is still open elsewhere
+                locks.mark(path, _BAD)
             os.close(lock)
             lock = locks.locked(path, locks.ALONE)
             if lock is None:
+                is_used = True
                 continue
             try:
                 if not self._is_ready(key, lock):

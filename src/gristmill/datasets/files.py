@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import duckdb
 
-from gristmill.datasets.cache import Cache
+from gristmill.datasets.cache import WAIT_SECONDS, Cache
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.inference import literal
 from gristmill.datasets.store import Store
@@ -27,21 +27,24 @@ class Files:
         self._cache = cache
         self._memory_bytes = memory_bytes
 
-    def attach(self, version: Version, attach: Callable[[Path], T]) -> tuple[T, ExitStack]:
+    def attach(
+        self, version: Version, attach: Callable[[Path], T], wait_seconds: float = WAIT_SECONDS
+    ) -> tuple[T, ExitStack]:
         """Call ``attach`` with a version's file; the file stays until the stack that is returned is closed.
 
         A file that DuckDB refuses is damaged, and made anew. Raises NoSuchVersionError when the version's bytes are
-        gone, DamagedDataError, CacheBusyError, CacheUnusableError, and what ``attach`` raises.
+        gone, DamagedDataError, CacheBusyError after ``wait_seconds``, CacheUnusableError, and what ``attach`` raises.
         """
         try:
-            return self._attach(version, attach)
+            return self._attach(version, attach, wait_seconds)
         except duckdb.Error:
-            return self._attach(version, attach)
+            return self._attach(version, attach, wait_seconds)
 
-    def _attach(self, version: Version, attach: Callable[[Path], T]) -> tuple[T, ExitStack]:
+    def _attach(self, version: Version, attach: Callable[[Path], T], wait_seconds: float) -> tuple[T, ExitStack]:
         id_ = version.edition.version
         with ExitStack() as stack:
-            path = stack.enter_context(self._cache.open(id_, lambda target: self._build(version, target)))
+            opened = self._cache.open(id_, lambda target: self._build(version, target), wait_seconds)
+            path = stack.enter_context(opened)
             try:
                 made = attach(path)
             except duckdb.Error:

@@ -1,6 +1,8 @@
 """Takes out of the local cache what no data set has any more."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -12,6 +14,8 @@ from gristmill.settings import Settings
 from gristmill.store import connect
 
 FORGET_SECONDS = 1.0
+# So often even when nothing seems to have gone: Redis may have been emptied, or be back at an earlier state.
+LOOK_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -24,16 +28,20 @@ class Forgetter:
         self._cached = cached
         self._drop = drop
         self._epoch = -1
+        self._looked = -math.inf
 
     def __call__(self) -> bool:
         """Drop what is gone; returns whether anything may have gone since the last call."""
         epoch = self._store.epoch()
-        if epoch == self._epoch:
+        now = time.monotonic()
+        is_same = epoch == self._epoch
+        if is_same and now - self._looked < LOOK_SECONDS:
             return False
-        for version in self._store.missing(self._cached()):
+        gone = self._store.missing(self._cached())
+        for version in gone:
             self._drop(version)
-        self._epoch = epoch
-        return True
+        self._epoch, self._looked = epoch, now
+        return bool(gone) or not is_same
 
 
 def forget_deleted(settings: Settings, stop: threading.Event) -> None:

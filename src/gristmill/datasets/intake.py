@@ -1,10 +1,12 @@
 """The way of an upload: received to disk, read by a child, stored. Nothing of one that fails remains."""
 
+import errno
 import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from gristmill.settings import Settings
 
 FOLDER = "uploads"
 _LOCK = "lock"
+_UNUSABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EMFILE, errno.ENFILE}
 
 
 class Intake:
@@ -49,10 +52,10 @@ class Intake:
         """Make a body the newest version of a data set.
 
         coding: the value of Content-Encoding. media_type: without parameters. Raises what ``receive``,
-        ``Readings.read`` and ``Store.put`` do.
+        ``Readings.read`` and ``Store.put`` do; CacheUnusableError when the folder for uploads cannot be used.
         """
         desk = self._open()
-        with tempfile.TemporaryDirectory(dir=desk.folder) as name_of_folder:
+        with _usable(desk.folder), tempfile.TemporaryDirectory(dir=desk.folder) as name_of_folder:
             folder = Path(name_of_folder)
             upload = receive(pieces, folder / "upload", self._limits, coding=coding, media_type=media_type)
             written = folder / "table.parquet"
@@ -80,7 +83,10 @@ class Intake:
     def close(self) -> None:
         """End the processes that read, and delete what there is on disk."""
         with self._opening:
-            desk, self._desk = self._desk, None
+            self._leave()
+
+    def _leave(self) -> None:
+        desk, self._desk = self._desk, None
         if desk is not None:
             desk.readings.close()
             remove(desk.folder)
@@ -88,6 +94,8 @@ class Intake:
 
     def _open(self) -> "_Desk":
         with self._opening:
+            if self._desk is not None and not self._desk.folder.exists():
+                self._leave()  # somebody has cleared the folder of uploads, or of all data
             if self._desk is None:
                 folder = self._root / new_id()
                 lock = locks.locked(str(folder / _LOCK), locks.ALONE)
@@ -104,6 +112,17 @@ class _Desk:
     folder: Path
     lock: int
     readings: Readings
+
+
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """A folder that cannot be written, or is gone, comes out as ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNUSABLE:
+            raise
+        raise locks.unusable(folder, error) from error
 
 
 def facts_of(packed: bytes) -> Facts:

@@ -3,6 +3,7 @@
 A lock is flock's, so it ends with the process that holds it, however that ends. A mark is a letter in the file.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -95,6 +96,10 @@ def usable(folder: Path) -> Iterator[None]:
 
 def unusable(folder: Path, error: OSError) -> CacheUnusableError:
     """Say that a folder cannot be used."""
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return CacheUnusableError(
+            f"{error.strerror}: try again later, or raise the limit on open files (ulimit -n).", retry_after_seconds=5
+        )
     return CacheUnusableError(
         f"The cache cannot use the folder {folder} ({error.strerror}); make it writable, or choose "
         "another with GRISTMILL_DATA_FOLDER."

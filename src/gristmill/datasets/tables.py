@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from gristmill.datasets.cache import Cache
+from gristmill.datasets.cache import WAIT_SECONDS, Cache
+from gristmill.datasets.damage import is_damage
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.files import TABLE, Files, instance
 from gristmill.datasets.inference import literal
@@ -19,6 +20,7 @@ from gristmill.datasets.intake import facts_of
 from gristmill.datasets.queries import Table
 from gristmill.datasets.sessions import Session
 from gristmill.datasets.store import Store
+from gristmill.errors import CacheBusyError
 from gristmill.limits import MIB
 from gristmill.settings import Settings
 
@@ -60,21 +62,39 @@ class Tables:
     def use(self, version: Version) -> Iterator[tuple[Session, Table]]:
         """A session, for one thread, and the table of a version to ask it for; they stay while the context lasts.
 
-        Raises NoSuchVersionError when its bytes are gone, DamagedDataError, CacheBusyError, CacheUnusableError.
+        Raises NoSuchVersionError when its bytes are gone, DamagedDataError, CacheBusyError, CacheUnusableError. A
+        file that turns out to be damaged meanwhile is made anew when nobody uses it: CacheBusyError too.
         """
         id_ = version.edition.version
         with self._lock:
             place = self._places.setdefault(id_, _Place())
-        with place.lock:
+        deadline = time.monotonic() + WAIT_SECONDS
+        if not place.lock.acquire(timeout=WAIT_SECONDS):
+            raise CacheBusyError(
+                f"Version {id_[:12]} of a data set is still being read into the cache; try again.",
+                retry_after_seconds=5,
+            )
+        try:
             if place.attached is None:
-                place.attached = self._attach(version)
+                # Who has waited for another's attempt has the rest of the time for one: else they would add up.
+                place.attached = self._attach(version, max(0.0, deadline - time.monotonic()))
             attached = place.attached
             attached.users += 1
             session = attached.idle.pop() if attached.idle else Session(self._connection().cursor())
+        finally:
+            place.lock.release()
         is_good = False
         try:
             yield session, attached.table
             is_good = True
+        except duckdb.Error as error:
+            if not is_damage(error):
+                raise
+            self._cache.damaged(id_)
+            raise CacheBusyError(
+                f"The copy of version {id_[:12]} in the cache was damaged, and is made anew; try again.",
+                retry_after_seconds=2,
+            ) from error
         finally:
             with place.lock:
                 if is_good:
@@ -125,11 +145,12 @@ class Tables:
         with self._connection().cursor() as connection:
             connection.execute(sql)
 
-    def _attach(self, version: Version) -> _Attached:
+    def _attach(self, version: Version, wait_seconds: float) -> _Attached:
         alias = _alias(version.edition.version)
         _, file = self._files.attach(
             version,
             lambda path: self._execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)"),
+            wait_seconds,
         )
         table = Table(f"{alias}.{TABLE}", version.edition.version, facts_of(version.facts).columns)
         return _Attached(table, file)

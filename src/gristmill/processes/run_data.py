@@ -7,8 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from gristmill.datasets.damage import is_damage
 from gristmill.datasets.descriptions import ColumnText
-from gristmill.errors import NoSuchDataSetError
+from gristmill.errors import DamagedDataError, NoSuchDataSetError
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.references import Reference
 from gristmill.processes.table import Table, TableError
@@ -17,12 +18,16 @@ from gristmill.processes.workspace import DataColumn, Workspace
 
 @dataclass(frozen=True, slots=True)
 class OpenVersion:
-    """A version that is attached. file: closed when it is no longer needed. texts: what is said of its columns."""
+    """A version that is attached. file: closed when it is no longer needed. texts: what is said of its columns.
+
+    damaged: has the file made anew for the next run.
+    """
 
     columns: list[DataColumn]
     rows: int
     file: ExitStack
     texts: Mapping[str, ColumnText] = field(default_factory=dict)
+    damaged: Callable[[], object] = lambda: None
 
 
 class Opener(Protocol):
@@ -60,16 +65,25 @@ class RunData:
         self._memory_bytes = memory_bytes
         self._threads = threads
         self._files = ExitStack()
+        self._damaged: list[Callable[[], object]] = []
         self._made: Workspace | None = None
         self._names: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Close everything. Raises DamagedDataError instead of what DuckDB says of a file that it cannot read."""
+        is_damaged = error is not None and is_damage(error)
+        for damaged in self._damaged if is_damaged else ():
+            damaged()
         if self._made is not None:
             self._made.close()
         self._files.close()
+        if is_damaged:
+            raise DamagedDataError(
+                "The worker's copy of a data set was damaged, and is made anew for the next job; send the job again."
+            ) from error
 
     def stored(self, name: str, reference: Reference) -> DataSet:
         """The version that a reference means, as a table of this name.
@@ -79,6 +93,7 @@ class RunData:
         workspace = self._workspace(name)
         opened = self._opener(reference, lambda file, table: workspace.attach(name, file, table))
         self._files.push(opened.file)
+        self._damaged.append(opened.damaged)
         columns = [_said(column, opened.texts.get(column.name)) for column in opened.columns]
         return DataSet(
             workspace.connection,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from gristmill.datasets.damage import is_damage
 from gristmill.datasets.mapping import csv_of, quoted
 from gristmill.errors import InvalidInputsError
 from gristmill.processes.authoring import wrong_input
@@ -74,6 +75,8 @@ def select(tables: Mapping[str, DataSet], query: str, limit: int, name: str = "q
     except duckdb.PermissionException as error:
         raise wrong_input(name, f"can read the tables {', '.join(tables)}, and no files and no network") from error
     except _THE_QUERYS as error:
+        if is_damage(error):
+            raise
         said = explained(error, text, lines_before=1)
         if isinstance(error, duckdb.CatalogException):
             said += f"; the tables are: {', '.join(tables)}"
