@@ -425,3 +425,13 @@ def test_a_time_of_day_is_compared_without_an_offset_and_one_is_refused() -> Non
 @pytest.mark.parametrize(("text", "found"), [("wide < 1e36", [0]), ("wide >= 1e36", []), ("wide > -1e36", [0])])
 def test_the_first_number_beyond_the_digits_of_a_decimal_is_beyond_every_value(text: str, found: list[int]) -> None:
     assert rows_of(text, {"wide": Decimal("9" * 36 + ".99")}, {"wide": None}) == found
+
+
+def test_a_term_with_values_of_its_own_is_looked_for_among_others() -> None:
+    assert rows_of("i + 1 IN (3, 5)", {"i": 1}, {"i": 2}, {"i": 4}) == [1, 2]
+
+
+def test_a_pattern_may_not_end_in_a_backslash_that_makes_nothing_plain() -> None:
+    with pytest.raises(InvalidFilterError, match="ends in a backslash"):
+        condition("s LIKE 'a\\'", COLUMNS)
+    assert rows_of("s LIKE 'a\\\\'", {"s": "a\\"}, {"s": "a"}) == [0]
