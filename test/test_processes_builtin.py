@@ -230,8 +230,9 @@ def test_a_picture_is_drawn_of_any_column(cells: list[Any]) -> None:
     [
         ([1], {"column": "b"}, "/inputs/column"),
         ([1e308, -1e308], {}, "/inputs/bins"),
-        ([1], {"minimum": 1, "maximum": math.nextafter(1, 2)}, "/inputs/bins"),
-        ([1], {"minimum": 2, "maximum": 1}, "/inputs/bins"),
+        ([1], {"minimum": 1, "maximum": math.nextafter(1, 2)}, "/inputs/minimum"),
+        ([1], {"minimum": 2, "maximum": 1}, "/inputs/minimum"),
+        ([1], {"maximum": -1}, "/inputs/maximum"),
     ],
 )
 def test_a_histogram_that_cannot_be_made_is_a_fault_of_its_inputs(

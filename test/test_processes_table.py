@@ -72,8 +72,13 @@ def test_times_are_kept_in_utc() -> None:
         ({"a": 3}, "must be an array", "/a"),
         ({"a": [1], "b": [1, 2]}, "not equally long", ""),
         ({"a": [1, "x"]}, "column 'a' mixes numbers with strings, first in row 2", ""),
+        ({"a": [1, 2.5, "x"]}, "column 'a' mixes numbers with strings, first in row 3", ""),
         ({"a": [{}]}, "a cell must be", "/a/0"),
+        ({"a{}": [1, {}]}, "a cell must be", "/a{}/1"),
+        ([{"a{}": 1}, {"a{}": []}], "a cell must be", "/1/a{}"),
+        ({"columns": ["a", "b"], "rows": [[1, 2], [3, []]]}, "a cell must be", "/rows/1/1"),
         ({"": [1]}, "a string that is not empty", ""),
+        ({"\ud800": [1]}, "half of a surrogate pair", ""),
         ([1], "must be an object", "/0"),
         ({"columns": ["a", "a"], "rows": []}, "two columns 'a'", ""),
         ({"columns": [{"name": "a", "kind": "x"}], "rows": []}, "a name and a type", "/columns/0"),
@@ -107,6 +112,7 @@ def test_what_is_no_table_is_refused_with_its_place(value: Any, message: str, po
         ("9999999999999999999\n", "number", [1e19]),
         ('"a, ""b"""\n" c"\n', "string", ['a, "b"', " c"]),
         ("1_000\n", "string", ["1_000"]),
+        ("0001-01-01T00:00:00+05:00\n", "string", ["0001-01-01T00:00:00+05:00"]),
     ],
 )  # fmt: skip
 def test_a_column_of_csv_gets_the_narrowest_type_that_fits(texts: str, kind: str, cells: list[Any]) -> None:

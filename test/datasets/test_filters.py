@@ -4,7 +4,7 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -412,3 +412,26 @@ def test_every_function_runs_for_every_kind_it_takes() -> None:
             found = condition(call.replace('we "ird', '"we ""ird"').replace("größe_名", "i"), COLUMNS)
             connection.execute(f"SELECT count(*) FROM data WHERE {found.sql}", found.values).fetchall()
     connection.close()
+
+
+def test_a_time_of_day_is_compared_without_an_offset_and_one_is_refused() -> None:
+    noon = {"clock": time(12)}
+
+    assert rows_of("clock = '12:00:00'", noon) == rows_of("clock = '12:00:00Z'", noon) == [0]
+    with pytest.raises(InvalidFilterError, match="is no time; write"):
+        condition("clock = '12:00:00+05:00'", COLUMNS)
+
+
+@pytest.mark.parametrize(("text", "found"), [("wide < 1e36", [0]), ("wide >= 1e36", []), ("wide > -1e36", [0])])
+def test_the_first_number_beyond_the_digits_of_a_decimal_is_beyond_every_value(text: str, found: list[int]) -> None:
+    assert rows_of(text, {"wide": Decimal("9" * 36 + ".99")}, {"wide": None}) == found
+
+
+def test_a_term_with_values_of_its_own_is_looked_for_among_others() -> None:
+    assert rows_of("i + 1 IN (3, 5)", {"i": 1}, {"i": 2}, {"i": 4}) == [1, 2]
+
+
+def test_a_pattern_may_not_end_in_a_backslash_that_makes_nothing_plain() -> None:
+    with pytest.raises(InvalidFilterError, match="ends in a backslash"):
+        condition("s LIKE 'a\\'", COLUMNS)
+    assert rows_of("s LIKE 'a\\\\'", {"s": "a\\"}, {"s": "a"}) == [0]

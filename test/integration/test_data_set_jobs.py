@@ -165,6 +165,16 @@ def test_what_is_not_there_is_refused_before_a_job_is_made(api: httpx.Client) ->
     assert len(api.get("/jobs?limit=1000").json()["jobs"]) == before
 
 
+def test_a_refused_request_keeps_no_version_of_the_data_sets_that_there_are(api: httpx.Client) -> None:
+    upload(api, "let-go", 1)
+
+    answer = run(api, "rows_of_each", tables={"one": {"dataset": "let-go"}, "two": {"dataset": "absent"}})
+    newest = upload(api, "let-go", 2)
+
+    assert answer.status_code == 400
+    assert versions_of(api, "let-go") == [newest]
+
+
 def test_a_job_whose_data_set_is_deleted_meanwhile_says_so(api: httpx.Client, jobs: Jobs) -> None:
     upload(api, "gone", 1)
     jobs.pause("total")

@@ -363,10 +363,12 @@ def _read_as(term: Term, other: Term) -> Term:
     try:
         if other.kind == "uuid":
             return Term("CAST(? AS UUID)", "uuid", (str(UUID(term.literal)),), term.literal)
-        moment = time.fromisoformat(term.literal).replace(tzinfo=None)
-        return Term("CAST(? AS TIME)", "time", (moment.isoformat(),), term.literal)
+        moment = time.fromisoformat(term.literal)
     except ValueError as error:
         raise fault(f"{term.literal[:60]!r} is no {other.kind}; write {_HOW[other.kind]}.") from error
+    if moment.utcoffset():  # the column's times have no zone to reckon from
+        raise fault(f"{term.literal[:60]!r} is no {other.kind}; write {_HOW[other.kind]}.")
+    return Term("CAST(? AS TIME)", "time", (moment.replace(tzinfo=None).isoformat(),), term.literal)
 
 
 def _numbers(op: str, left: Term, right: Term) -> Term:

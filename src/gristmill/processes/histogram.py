@@ -88,7 +88,7 @@ def histogram(
     Args:
         table: The data set.
         column: Name of the column.
-        bins: Number of bins of equal width; by default 20, or somewhat fewer that suit whole numbers.
+        bins: Number of bins of equal width; by default 20, or for whole numbers as many, up to 40, as suit them.
         minimum: Lower edge of the first bin, for numbers; by default the smallest value.
         maximum: Upper edge of the last bin, for numbers; by default the largest value.
     """
@@ -139,7 +139,8 @@ def _bins(
         else:
             counts, edges = bin_counts(values, bins or BINS, *(() if column.is_time else (low, high)))
     except RangeError as error:
-        raise wrong_input("bins", str(error)) from error
+        name = "minimum" if low is not None else "maximum" if high is not None else "bins"
+        raise wrong_input(name, f"does not do: {error}") from error
     made = _counts(
         table,
         column,

@@ -236,7 +236,7 @@ class Table(Mapping[str, Array]):
         ):
             return cls._from_rows(_as_list(value["columns"], "/columns"), value["rows"])
         return cls(
-            Column.of(_name(name, ""), _scalars(_as_list(cells, f"/{_escape(name)}"), f"/{_escape(name)}/{{}}"))
+            Column.of(_name(name, ""), _scalars(_as_list(cells, f"/{_escape(name)}"), f"/{_escape(name)}/"))
             for name, cells in value.items()
         )
 
@@ -248,7 +248,7 @@ class Table(Mapping[str, Array]):
         columns = []
         for index, head in enumerate(heads):
             name, kind = _head(head, f"/columns/{index}")
-            columns.append(Column.of(name, _scalars([row[index] for row in rows], f"/rows/{{}}/{index}"), kind))
+            columns.append(Column.of(name, _scalars([row[index] for row in rows], "/rows/", f"/{index}"), kind))
         return cls(columns)
 
     @classmethod
@@ -259,7 +259,7 @@ class Table(Mapping[str, Array]):
                 raise TableError("must be an object with a value for each column", f"/{index}")
             names.update(dict.fromkeys(row))
         return cls(
-            Column.of(_name(name, ""), _scalars([row.get(name) for row in rows], f"/{{}}/{_escape(name)}"))
+            Column.of(_name(name, ""), _scalars([row.get(name) for row in rows], "/", f"/{_escape(name)}"))
             for name in names
         )
 
@@ -409,6 +409,8 @@ def _as_list(value: object, at: str) -> list[Any]:
 def _name(value: object, at: str) -> str:
     if not isinstance(value, str) or not value:
         raise TableError("a column's name must be a string that is not empty", at)
+    if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+        raise TableError(f"a column's name has half of a surrogate pair, which is no character: {value!r}", at)
     return value
 
 
@@ -424,10 +426,11 @@ def _head(head: object, at: str) -> tuple[str, Kind | None]:
     return _name(head.get("name"), at), kind
 
 
-def _scalars(cells: list[Any], at: str) -> list[Any]:
+def _scalars(cells: list[Any], before: str, after: str = "") -> list[Any]:
+    """The cells; their pointers have the number of the cell between ``before`` and ``after``."""
     for index, cell in enumerate(cells):
         if isinstance(cell, dict | list):
-            raise TableError("a cell must be a number, string, boolean or null", at.replace("{}", str(index)))
+            raise TableError("a cell must be a number, string, boolean or null", f"{before}{index}{after}")
     return cells
 
 
@@ -447,9 +450,9 @@ def _kind_of(name: str, cells: Sequence[Any], present: list[Any]) -> Kind:
         return "datetime" if all(_ISO.fullmatch(one) for one in present) else "string"
     if types <= {int, float, str} and all(one in _SPECIAL for one in present if isinstance(one, str)):
         return "number"
-    first = type(present[0])
-    row = next(index for index, one in enumerate(cells) if one is not None and type(one) is not first)
-    raise TableError(f"column {name!r} mixes {_word(present[0])} with {_word(cells[row])}, first in row {row + 1}")
+    first = _word(present[0])
+    row = next(index for index, one in enumerate(cells) if one is not None and _word(one) != first)
+    raise TableError(f"column {name!r} mixes {first} with {_word(cells[row])}, first in row {row + 1}")
 
 
 def _word(value: object) -> str:
@@ -507,7 +510,7 @@ def _column_of_texts(name: str, texts: Sequence[str]) -> Column:
     elif present and all(map(_ISO.fullmatch, present)):
         try:
             kind, converted = "datetime", _datetimes(present)
-        except ValueError:
+        except (ValueError, OverflowError):
             converted = present
     elif present and not any("_" in text for text in present):  # float() takes 1_000 for a number
         try:
