@@ -2,10 +2,14 @@
 
 import duckdb
 
-# DuckDB looks at the checksum of a block when it reads the block. Neither error has a class of its own.
-_SAID = ("Corrupt database file", "Could not read")
+# DuckDB looks at the checksum of a block when it reads the block; that error has no class of its own. Messages of other
+# classes may begin with a user's text, and say nothing.
+_CORRUPT = "Corrupt database file"
+_CUT_OFF = "IO Error: Could not read"
 
 
 def is_damage(error: BaseException) -> bool:
     """Whether DuckDB says that a file that it reads is damaged, cut off, or unreadable."""
-    return isinstance(error, duckdb.Error) and any(said in str(error) for said in _SAID)
+    if isinstance(error, duckdb.IOException):
+        return str(error).startswith(_CUT_OFF)
+    return type(error) is duckdb.Error and str(error).startswith(_CORRUPT)
