@@ -3,8 +3,12 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 
-from gristmill.slots import MESSAGE_BYTES, Phase, Slots
+import pytest
+from support.waiting import wait_until
+
+from gristmill.slots import MESSAGE_BYTES, Phase, Report, Slots
 
 
 def test_a_child_reads_as_it_wrote_and_others_are_not_touched() -> None:
@@ -67,7 +71,9 @@ def test_the_stop_flag_reaches_every_child() -> None:
     slots.close()
 
 
-def test_a_reader_never_sees_a_mixture() -> None:
+@pytest.fixture
+def busy() -> Iterator[tuple[Slots, int]]:
+    """Slots, and the process that writes the first one all the time."""
     slots = Slots.create(1)
     pid = os.fork()
     if pid == 0:
@@ -78,31 +84,52 @@ def test_a_reader_never_sees_a_mixture() -> None:
             number += 1
             slot.running(f"job{number % 7}" * 8, f"token{number % 7}", seconds=1, memory_bytes=number % 7, disk_bytes=0)
             slot.progress(number % 7, f"message{number % 7}" * 10)
-    try:
-        until = time.monotonic() + 2
-        seen = set()
-        while time.monotonic() < until:
-            report = slots.read(0)
-            if report.phase is Phase.RUNNING:
-                number = report.memory_bytes
-                seen.add(number)
-                assert report.job_id == f"job{number}" * 8
-                assert report.token == f"token{number}"
-                assert report.message in {"", f"message{report.percent}" * 10}
-        assert len(seen) == 7
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        slots.close()
+    yield slots, pid
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    slots.close()
 
 
-def test_what_a_killed_writer_left_half_written_can_be_read() -> None:
+def check(report: Report) -> int:
+    """Whether a report is of one job; returns which."""
+    number = report.memory_bytes
+    assert report.job_id == f"job{number}" * 8
+    assert report.token == f"token{number}"
+    assert (report.percent, report.message) in {(0, ""), (number, f"message{number}" * 10)}
+    return number
+
+
+def test_a_reader_never_sees_a_mixture(busy: tuple[Slots, int]) -> None:
+    slots, _ = busy
+    until = time.monotonic() + 2
+    seen = set()
+    while time.monotonic() < until:
+        report = slots.read(0)
+        if report.phase is Phase.RUNNING:
+            seen.add(check(report))
+    assert len(seen) == 7
+
+
+def test_a_child_that_is_stopped_at_any_moment_is_read_as_a_whole(busy: tuple[Slots, int]) -> None:
+    slots, pid = busy
+    wait_until(lambda: slots.read(0).phase is Phase.RUNNING)
+    for number in range(300):
+        time.sleep(number % 10 / 10_000)
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+        check(slots.read(0))
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_what_an_earlier_child_of_the_slot_said_is_not_the_next_ones() -> None:
     slots = Slots.create(1)
-    slot = slots.slot(0)
-    slot.enter(1)
-    slot.running("a", "1.w.1", seconds=1, memory_bytes=0, disk_bytes=0)
-    slots.memory[0] |= 1
-    assert slots.read(0).job_id == "a"
+    for child in (1, 2):
+        slot = slots.slot(0)
+        slot.enter(child)
+        slot.running("a", "1.w.1", seconds=1, memory_bytes=0, disk_bytes=0)
+        assert (slots.read(0).child, slots.read(0).message) == (child, "")
+        slot.progress(5, "half")
+        assert slots.read(0).message == "half"
     slots.clear(0)
-    assert slots.read(0).phase is Phase.IDLE
+    assert (slots.read(0).phase, slots.read(0).job_id, slots.read(0).message) == (Phase.IDLE, "", "")
     slots.close()

@@ -1,7 +1,8 @@
 """Shared memory in which each child says what it is doing, and the supervisor reads it.
 
-A child writes its slot with plain stores: no system call, no message. A slot starts with a counter that is odd
-while the slot is being written, so a reader never takes half of one job and half of the next.
+A child writes its slot with plain stores: no system call, no message. Each of its two records stands there twice, and
+the last bit of a counter says which of the two counts: the next one is written into the other. So a reader never takes
+half of one job and half of the next, even of a child that was stopped or killed while it wrote.
 """
 
 import mmap
@@ -11,22 +12,19 @@ import tempfile
 import time
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import Any, Self
 
 MESSAGE_BYTES = 240
 
-_SLOT_BYTES = 512
 _COUNTER = struct.Struct("@Q")  # native, so that it is stored at once and not byte by byte
 # child, phase, seconds, deadline, memory, disk, jobs, job, token
 _STATE = struct.Struct("=IBxxxddQQQ64s96s")
-_PROGRESS = struct.Struct("=HB")  # length of the message, percent
-_PHASE_AT = _COUNTER.size + 4
-_PROGRESS_COUNTER_AT = _COUNTER.size + _STATE.size
-_PROGRESS_AT = _PROGRESS_COUNTER_AT + _COUNTER.size
-_MESSAGE_AT = _PROGRESS_AT + _PROGRESS.size
+_PHASE_AT = 4
+# child, jobs: of the state that it belongs to; percent, length of the message, message
+_PROGRESS = struct.Struct(f"=IQBH{MESSAGE_BYTES}s")
+_PROGRESS_AT = _COUNTER.size + 2 * _STATE.size
+_SLOT_BYTES = 1024
 _STOP_AT = _SLOT_BYTES - 1
-_TRIES = 60
-_TRIES_WITHOUT_PAUSE = 20
 
 
 class Phase(IntEnum):
@@ -69,8 +67,6 @@ class Slot:
     def __init__(self, memory: mmap.mmap, number: int) -> None:
         self._memory = memory
         self._at = number * _SLOT_BYTES
-        self._count: int = _COUNTER.unpack_from(memory, self._at)[0] & ~1
-        self._progress_count = 0
         self._jobs = 0
         self._child = 0
 
@@ -90,39 +86,33 @@ class Slot:
 
     def finishing(self) -> None:
         """Say that the process's code has returned; the job stays named until the next one, or ``idle``."""
-        self._memory[self._at + _PHASE_AT] = Phase.FINISHING
+        self._set_phase(Phase.FINISHING)
 
     def idle(self) -> None:
         """Say that there is no job."""
-        self._memory[self._at + _PHASE_AT] = Phase.IDLE
+        self._set_phase(Phase.IDLE)
 
     def progress(self, percent: int, message: str) -> None:
         """Say how far the job is; a later one replaces it. The message is cut to MESSAGE_BYTES of UTF-8."""
         text = message.encode("utf-8", "replace")[:MESSAGE_BYTES]
-        memory, at = self._memory, self._at
-        _COUNTER.pack_into(memory, at + _PROGRESS_COUNTER_AT, self._progress_count + 1)
-        _PROGRESS.pack_into(memory, at + _PROGRESS_AT, len(text), percent)
-        memory[at + _MESSAGE_AT : at + _MESSAGE_AT + len(text)] = text
-        self._progress_count += 2
-        _COUNTER.pack_into(memory, at + _PROGRESS_COUNTER_AT, self._progress_count)
+        record = (self._child, self._jobs, percent, len(text), text)
+        _write(self._memory, self._at + _PROGRESS_AT, _PROGRESS, record)
 
     @property
     def is_idle(self) -> bool:
         """Whether there is no job, as this end last wrote."""
-        return self._memory[self._at + _PHASE_AT] == Phase.IDLE
+        return self._memory[_standing(self._memory, self._at, _STATE) + _PHASE_AT] == Phase.IDLE
 
     @property
     def must_stop(self) -> bool:
         """Whether the supervisor wants this child to claim nothing any more."""
         return self._memory[self._at + _STOP_AT] != 0
 
+    def _set_phase(self, phase: Phase) -> None:
+        self._memory[_standing(self._memory, self._at, _STATE) + _PHASE_AT] = phase
+
     def _write(self, *state: object) -> None:
-        at = self._at
-        _COUNTER.pack_into(self._memory, at, self._count + 1)
-        _STATE.pack_into(self._memory, at + _COUNTER.size, self._child, *state)
-        _PROGRESS.pack_into(self._memory, at + _PROGRESS_AT, 0, 0)
-        self._count += 2
-        _COUNTER.pack_into(self._memory, at, self._count)
+        _write(self._memory, self._at, _STATE, (self._child, *state))
 
 
 class Slots:
@@ -149,21 +139,25 @@ class Slots:
         return Slot(self.memory, number)
 
     def read(self, number: int) -> Report:
-        """What the child of this slot last wrote, as a whole.
-
-        A child that was killed while it wrote leaves an odd counter for ever: then that half-written state comes
-        back, which may name no job.
-        """
+        """What the child of this slot last wrote, as a whole."""
         at = number * _SLOT_BYTES
-        before = after = b""
-        for number_of_try in range(_TRIES):
-            if number_of_try > _TRIES_WITHOUT_PAUSE:
-                time.sleep(0.001)  # the writer may have lost its CPU in the middle
-            before = self.memory[at : at + _SLOT_BYTES - 1]
-            after = self.memory[at : at + _SLOT_BYTES - 1]
-            if before == after and not _is_odd(before):
-                break
-        return _report(after)
+        child, phase, seconds, deadline, memory, disk, jobs, job, token = _read(self.memory, at, _STATE)
+        *belongs_to, percent, length, text = _read(self.memory, at + _PROGRESS_AT, _PROGRESS)
+        if belongs_to != [child, jobs]:  # to the job before, or to one that has begun since the first line
+            percent, length = 0, 0
+        return Report(
+            child=child,
+            phase=Phase(phase),
+            job_id=_text(job.rstrip(b"\0")),
+            token=_text(token.rstrip(b"\0")),
+            seconds=seconds,
+            deadline=deadline,
+            memory_bytes=memory,
+            disk_bytes=disk,
+            jobs=jobs,
+            percent=percent,
+            message=_text(text[:length]),
+        )
 
     def clear(self, number: int) -> None:
         """Make a slot idle and nobody's; its child must be dead."""
@@ -181,26 +175,26 @@ class Slots:
         os.close(self.descriptor)
 
 
-def _is_odd(raw: bytes) -> bool:
-    return bool((_COUNTER.unpack_from(raw)[0] | _COUNTER.unpack_from(raw, _PROGRESS_COUNTER_AT)[0]) & 1)
+def _standing(memory: mmap.mmap, at: int, record: struct.Struct) -> int:
+    """Where the copy of a record that counts begins."""
+    count: int = _COUNTER.unpack_from(memory, at)[0]
+    return at + _COUNTER.size + (count & 1) * record.size
 
 
-def _report(raw: bytes) -> Report:
-    child, phase, seconds, deadline, memory, disk, jobs, job, token = _STATE.unpack_from(raw, _COUNTER.size)
-    length, percent = _PROGRESS.unpack_from(raw, _PROGRESS_AT)
-    return Report(
-        child=child,
-        phase=Phase(phase),
-        job_id=_text(job.rstrip(b"\0")),
-        token=_text(token.rstrip(b"\0")),
-        seconds=seconds,
-        deadline=deadline,
-        memory_bytes=memory,
-        disk_bytes=disk,
-        jobs=jobs,
-        percent=percent,
-        message=_text(raw[_MESSAGE_AT : _MESSAGE_AT + length]),
-    )
+def _write(memory: mmap.mmap, at: int, record: struct.Struct, values: tuple[object, ...]) -> None:
+    (count,) = _COUNTER.unpack_from(memory, at)
+    record.pack_into(memory, at + _COUNTER.size + (~count & 1) * record.size, *values)
+    _COUNTER.pack_into(memory, at, count + 1)
+
+
+def _read(memory: mmap.mmap, at: int, record: struct.Struct) -> tuple[Any, ...]:
+    """The record that counts. A writer spoils it only by its second one from now, and then there is a newer one."""
+    while True:
+        counter = memory[at : at + _COUNTER.size]
+        begin = _standing(memory, at, record)
+        raw = memory[begin : begin + record.size]
+        if memory[at : at + _COUNTER.size] == counter:
+            return record.unpack(raw)
 
 
 def _text(raw: bytes) -> str:

@@ -10,10 +10,9 @@ from gristmill.datasets.damage import is_damage
 
 
 def error_of(sql: str, attached: Path | None = None) -> duckdb.Error:
+    attach = f"ATTACH '{attached}' AS stored (READ_ONLY); " if attached else ""
     with duckdb.connect() as connection, pytest.raises(duckdb.Error) as caught:
-        if attached is not None:
-            connection.execute(f"ATTACH '{attached}' AS stored (READ_ONLY)")
-        connection.execute(sql).fetchall()
+        connection.execute(attach + sql).fetchall()
     return caught.value
 
 

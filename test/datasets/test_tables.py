@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,24 +25,30 @@ CSV = b"n\n" + b"".join(b"%d\n" % (number * 7919 % 10_000) for number in range(1
 
 
 @pytest.fixture
-def shelf(redis_url: str, make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Shelf]:
-    settings = make_settings(redis_url, data_folder=tmp_path / "data", dataset_free_bytes=0)
-    client = connect(settings)
-    made = Shelf.of(client, settings)
-    yield made
-    made.close()
-    client.close()
+def open_shelf(redis_url: str, make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Callable[[], Shelf]]:
+    """Return a function that opens a shelf as a further process would, all with the same cache."""
+    with ExitStack() as stack:
+
+        def open_() -> Shelf:
+            settings = make_settings(redis_url, data_folder=tmp_path / "data", dataset_free_bytes=0)
+            client = connect(settings)
+            stack.callback(client.close)
+            made = Shelf.of(client, settings)
+            stack.callback(made.close)
+            return made
+
+        yield open_
 
 
 @pytest.fixture
-def other(redis_url: str, make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Shelf]:
+def shelf(open_shelf: Callable[[], Shelf]) -> Shelf:
+    return open_shelf()
+
+
+@pytest.fixture
+def other(open_shelf: Callable[[], Shelf]) -> Shelf:
     """As in another process, with the same cache."""
-    settings = make_settings(redis_url, data_folder=tmp_path / "data", dataset_free_bytes=0)
-    client = connect(settings)
-    made = Shelf.of(client, settings)
-    yield made
-    made.close()
-    client.close()
+    return open_shelf()
 
 
 def put(shelf: Shelf, name: str = "numbers", content: bytes = CSV) -> Version:
