@@ -122,7 +122,9 @@ def test_a_deleted_data_set_leaves_the_cache_at_the_next_tidying(shelf: Shelf) -
     with shelf.tables.use(version) as (connection, table):
         shelf.store.delete("numbers")
         shelf.tidy()
-        assert rows.number(connection, table.count(), seconds=30) == 10_000  # in use, it stays
+        assert (
+            rows.read(connection, table.aggregate(limit=1), seconds=30).json() == b'[{"count()":10000}]'
+        )  # in use, it stays
     shelf.tables.tidy(0)
     assert shelf.cache.versions() == frozenset()
     with pytest.raises(NoSuchVersionError), shelf.tables.use(version):

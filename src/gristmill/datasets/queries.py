@@ -1,4 +1,4 @@
-"""Statements over one table: a page of rows, their count, groups with metrics, and whole exports. Nothing is run here.
+"""Statements over one table: a page of rows, groups with metrics, and whole exports. Nothing is run here.
 
 Order: a missing value is last in both directions, NaN is above infinity, and rows that tie keep the table's order.
 """
@@ -71,11 +71,10 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with its values, and the names of what it gives.
+    """SQL with its values, and the names and DuckDB's types of what it gives.
 
     hidden: how many columns after the named ones only serve the cursor: the row number, then the sort values.
     check: what the cursor after the last row is tied to.
-    types: DuckDB's types of the named columns; empty where only DuckDB knows them.
     limit: how many rows are wanted; one more is asked for, and tells whether there are more.
     plain: of each named column, whether its numbers are known to be plain ones in JSON; empty where none are.
     order: the named columns' places in the order that was asked for; empty where it is that of the names.
@@ -84,9 +83,9 @@ class Statement:
     sql: str
     values: tuple[Any, ...]
     names: tuple[str, ...]
+    types: tuple[str, ...]
     hidden: int = 0
     check: str = ""
-    types: tuple[str, ...] = ()
     limit: int | None = None
     plain: tuple[bool, ...] = ()
     order: tuple[int, ...] = ()
@@ -135,12 +134,7 @@ class Table:
         types = tuple(column.type for column in shown)
         plain = tuple(map(_is_plain, shown))
         order = tuple(places[column.name] for column in asked)
-        return Statement(sql, (*values, limit + 1), names, 1 + len(keys), check, types, limit, plain, order)
-
-    def count(self, *, filter_text: str = "") -> Statement:
-        """How many rows there are."""
-        where, values = _where([condition(filter_text, self.columns)] if filter_text else [])
-        return Statement(f"SELECT count(*) FROM {self.sql}{where}", values, ("count",))
+        return Statement(sql, (*values, limit + 1), names, types, 1 + len(keys), check, limit, plain, order)
 
     def export(self, *, properties: str = "", filter_text: str = "", sortby: str = "") -> Statement:
         """Every row."""
@@ -150,7 +144,7 @@ class Table:
         table, row = self._numbered()
         order = f" ORDER BY {_order(row, keys)}" if keys else ""
         sql = f"SELECT {', '.join(map(quoted, names))} FROM {table}{where}{order}"
-        return Statement(sql, values, names, types=types)
+        return Statement(sql, values, names, types)
 
     def aggregate(self, *, groupby: str = "", metrics: str = "count()", filter_text: str = "", limit: int) -> Statement:
         """One row a group, in the order of the groups. Raises InvalidRequestError."""
@@ -170,7 +164,7 @@ class Table:
         order = f" ORDER BY {', '.join(f'{index + 1} NULLS LAST' for index in range(len(groups)))}" if groups else ""
         sql = f"SELECT {columns} FROM {self.sql}{where}{grouped}{order} LIMIT ?"
         values = (*selected_values, *where_values, limit + 1)
-        return Statement(sql, values, tuple(names), types=types, limit=limit)
+        return Statement(sql, values, tuple(names), types, limit=limit)
 
     def chosen(self, properties: str) -> Sequence[FilterColumn]:
         """The columns of a list of names; all of them where there is no list."""

@@ -33,12 +33,11 @@ _WATCHDOG = Watchdog()
 def read(connection: Connection, statement: Statement, *, seconds: float, shape: Shape = "objects") -> Rows:
     """The rows of a statement. Raises QueryLimitError, QueryValueError."""
     with limited(connection, seconds):
-        types = _types(connection, statement)
         names, inner = _inner(statement)
-        plain = statement.plain or (False,) * len(types)
+        plain = statement.plain or (False,) * len(statement.types)
         cells = [
             cell_of(name, type_text, is_plain=is_plain)
-            for name, type_text, is_plain in zip(names, types, plain, strict=False)
+            for name, type_text, is_plain in zip(names, statement.types, plain, strict=False)
         ]
         outer = ", ".join([*(cell.sql for cell in cells), *names[len(cells) :]])
         sql = f"SELECT {outer} FROM {inner}"
@@ -55,13 +54,6 @@ def read(connection: Connection, statement: Statement, *, seconds: float, shape:
     return Rows(texts)
 
 
-def number(connection: Connection, statement: Statement, *, seconds: float) -> int:
-    """The one number that a statement gives. Raises QueryLimitError, QueryValueError."""
-    with limited(connection, seconds):
-        (row,) = connection.execute(statement.sql, statement.values).fetchall()
-    return int(row[0])
-
-
 def write(
     connection: Connection,
     statement: Statement,
@@ -71,23 +63,20 @@ def write(
     seconds: float,
     coding: str = "",
 ) -> int:
-    """Write the rows of a statement to a file; returns how many there are. coding: of CSV, "zstd" or "gzip".
+    """Write all rows of an export to a file; returns how many there are. coding: of CSV, "zstd" or "gzip".
 
     Raises QueryLimitError, QueryValueError, StorageFullError.
     """
     with limited(connection, seconds):
-        types = _types(connection, statement)
         names, inner = _inner(statement)
         shown = [
             f"{csv_of(name, type_text) if kind == 'csv' else name} AS {quoted(title)}"
-            for name, type_text, title in zip(names, types, statement.names, strict=False)
+            for name, type_text, title in zip(names, statement.types, statement.names, strict=True)
         ]
-        shown = [shown[place] for place in statement.order] or shown
-        at_most = "" if statement.limit is None else f" LIMIT {statement.limit}"
         target = str(path).replace("'", "''")
         options = f"{_OPTIONS[kind]}, COMPRESSION {coding}" if coding else _OPTIONS[kind]
         (row,) = connection.execute(
-            f"COPY (SELECT {', '.join(shown)} FROM {inner}{at_most}) TO '{target}' ({options})", statement.values
+            f"COPY (SELECT {', '.join(shown)} FROM {inner}) TO '{target}' ({options})", statement.values
         ).fetchall()
     return int(row[0])
 
@@ -96,12 +85,6 @@ def _inner(statement: Statement) -> tuple[list[str], str]:
     """Short names for every column of a statement, and the statement as a table that has them."""
     names = [f"c{place}" for place in range(len(statement.names) + statement.hidden)]
     return names, f"({statement.sql}) AS page({', '.join(names)})"
-
-
-def _types(connection: Connection, statement: Statement) -> tuple[str, ...]:
-    if statement.types:
-        return statement.types
-    return tuple(row[1] for row in connection.execute(f"DESCRIBE {statement.sql}", statement.values).fetchall())
 
 
 @contextmanager
