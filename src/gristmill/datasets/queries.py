@@ -119,8 +119,13 @@ class Table:
         check = cursors.check_of(self.version, [f"{'-' if key.descending else '+'}{key.column.name}" for key in keys])
         conditions = [condition(filter_text, self.columns)] if filter_text else []
         table, row = self._numbered()
-        if cursor:
-            conditions.append(_after(table, row, keys, cursors.decode(cursor, check, len(keys))))
+        after = cursors.decode(cursor, check, len(keys)) if cursor else None
+        if not keys and not filter_text:
+            # The rows' numbers have no gaps; a LIMIT alone has every thread read further than a page.
+            first = after.row if after else -1
+            conditions.append(Condition(f"{row} > ? AND {row} <= ?", (first, first + limit + 1)))
+        elif after:
+            conditions.append(_after(table, row, keys, after))
         where, values = _where(conditions)
         names = tuple(column.name for column in shown)
         select = ", ".join([*map(quoted, names), row, *(_carried(key) for key in keys)])
