@@ -139,6 +139,7 @@ class Child:
         self._data = JobData(self._jobs.client, plan.settings, plan.cache, place.unlimited)
         self._log = log.bind(worker=plan.worker, child=self.name)
         self._spare = Spare()
+        self._threads = max(1, usable_cpus() // plan.slots.count)  # once: it reads some files
         self._left = plan.settings.child_jobs
         self._pause = 0.0
         self._is_settled = False
@@ -251,7 +252,7 @@ class Child:
             scratch=lambda: self._place.folder,
             fetcher=self._fetcher,
             opener=partial(self._data.open, attempt.job_id, process.limits.seconds),
-            threads=max(1, usable_cpus() // self._plan.slots.count),
+            threads=self._threads,
             workspace=self._spare.take,
         )
         self._context = context
