@@ -1,6 +1,6 @@
 """Rows as JSON: how DuckDB hands a value of each type over, and what is written of it.
 
-Python writes the JSON, not DuckDB: planning its functions for all columns takes several times as long as a page.
+Python writes the JSON, not DuckDB: planning its functions for all columns takes as long as reading a page.
 """
 
 import math

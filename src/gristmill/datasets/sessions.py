@@ -1,6 +1,6 @@
 """Connections to a version's table that stay open, so that the statements of its pages are planned once.
 
-DuckDB plans a page of many columns for longer than it runs it. It runs a planned statement only with values that
+DuckDB plans a page of many columns for about as long as it runs it. It runs a planned statement only with values that
 stand in its text: whole and finite numbers, and texts of letters, digits and few signs, none of which can end a text.
 Statements with other values are planned each time, with the values bound.
 """
