@@ -27,8 +27,12 @@ def measure(url: str, folder: Path, kills: int = 10, behind: int = 10_000) -> Re
                 new = drivers.NewJob(drivers.new_id(), "sleep", "victim", b"{}", sleep.interface, sleep.version)
                 jobs.submit(new)
                 wait_until(lambda id_=new.id: jobs.get(id_).status == "running", 30, "the job did not start")
+                known = {worker.id for worker in jobs.workers()}  # those of the title before are listed for a while
                 workers.append(drivers.gristmill_worker(url, folder, children=1))
-                wait_until(lambda: len(jobs.workers()) >= 2, 30, "the second worker did not start")
+                wait_until(
+                    lambda known=known: {worker.id for worker in jobs.workers()} - known,
+                    30, "the second worker did not start",
+                )  # fmt: skip
                 first = jobs.get(new.id)
                 for pid in workers[0].members():
                     with suppress(ProcessLookupError):
