@@ -13,6 +13,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-ex
 # Tests wait more than they compute, so this is more than there may be CPUs.
 JOBS ?= 3
 CODE := $(wildcard src test processes bench tools)
+# Tests start some hundred processes, and without bytecode each would compile all that it imports, for two seconds.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## List the commands
