@@ -29,7 +29,8 @@ from bench.server import Candidate
 from gristmill.datasets.columns import Column, kind_of
 from gristmill.datasets.cursors import Cursor, check_of, encode
 from gristmill.datasets.files import TABLE
-from gristmill.datasets.queries import Statement, Table
+from gristmill.datasets.queries import Table
+from gristmill.datasets.statements import Statement
 
 SEED = 20131231
 COLUMNS = (
@@ -198,7 +199,7 @@ class Questions:
         statement = self.table.page(
             properties=asked.get("properties", ""), filter_text=asked.get("filter", ""),
             sortby=asked.get("sortby", ""), limit=100, cursor=asked.get("cursor", ""),
-        )  # fmt: skip
+        ).statement()  # fmt: skip
         plain = [("_shape", "objects"), ("_size", "100"), ("_nofacet", "1"), ("_nosuggest", "1"), ("_nocount", "1")]
         return Asked(f"{self.prefix}/rows?{urlencode(asked)}", statement,
                      f"/flights/flights.json?{urlencode([*plain, *datasette])}", sql)  # fmt: skip

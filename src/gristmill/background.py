@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CALL_BACK_SECONDS = 1.0
 LOOK_SECONDS = 10.0
 LET_GO_SECONDS = 1.0
+MAKE_LINES_SECONDS = 1.0
 TIDY_SECONDS = 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ class Background:
             self._every(TIDY_SECONDS, serving.datasets.intake.remove_dead),
             self._every(settings.beat_seconds, serving.datasets.store.sweep),
             self._every(LET_GO_SECONDS, serving.datasets.tidy),
+            self._every(MAKE_LINES_SECONDS, serving.datasets.tables.make_lines),
         ]
 
     def start(self) -> Self:

@@ -15,6 +15,7 @@ from gristmill.datasets import rows
 from gristmill.datasets.columns import Column
 from gristmill.datasets.intake import facts_of
 from gristmill.datasets.options import ReadingOptions
+from gristmill.datasets.pages import read_page
 from gristmill.datasets.shelf import Shelf
 from gristmill.settings import Settings
 from gristmill.store import connect
@@ -109,7 +110,7 @@ def test_a_filter_and_a_sort_give_the_rows_of_pandas_page_by_page(shelf: Shelf, 
                 limit=97,
                 cursor=cursor,
             )
-            part = rows.read(connection, page, seconds=SECONDS)
+            part = read_page(connection, page, seconds=SECONDS)
         found += [tuple(row.values()) for row in json.loads(part.json())]
         if part.cursor is None:
             break

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.datasets.columns import kind_of
-from gristmill.datasets.queries import Statement, Table
+from gristmill.datasets.queries import Table
+from gristmill.datasets.statements import Statement
 from gristmill.errors import InvalidRequestError
 
 
@@ -75,8 +76,12 @@ def walk(connection: duckdb.DuckDBPyConnection, data: Table, limit: int, **optio
     found: list[int] = []
     cursor = ""
     while True:
-        statement = data.page(properties="b", limit=limit, cursor=cursor, **options)
+        page = data.page(properties="b", limit=limit, cursor=cursor, **options)
+        statement = page.statement()
         rows = run(connection, statement)
+        places = [row[len(statement.names) :] for row in rows]
+        assert places == run(connection, page.numbers())
+        assert page.span is None or [place[0] for place in places] == list(page.span)[: len(places)]
         found += [row[len(statement.names)] for row in rows[:limit]]
         assert len(set(found)) == len(found)  # or there may be no end
         if len(rows) <= limit:
@@ -121,7 +126,7 @@ def test_pages_keep_to_the_filter_and_the_columns(connection: duckdb.DuckDBPyCon
     data = table(connection, rows)
     assert walk(connection, data, 7, filter_text="i % 2 = 0 or i = 9") == [*range(0, 9, 2), 9, *range(10, 50, 2)]
     assert walk(connection, data, 7, filter_text="i > 10 and i <> 20", sortby="-i")[:11] == [*range(49, 38, -1)]
-    page = data.page(limit=1, properties='b, "te""xt, (x)"')
+    page = data.page(limit=1, properties='b, "te""xt, (x)"').statement()
     assert [page.names[place] for place in page.order] == ["b", 'te"xt, (x)']
     assert run(connection, data.aggregate(filter_text="i < 10", limit=1)) == [(10,)]
     assert run(connection, data.export(properties="i", filter_text="i < 3", sortby="-i")) == [(2,), (1,), (0,)]
@@ -191,9 +196,9 @@ def test_a_refusal_of_a_metric_says_why(metrics: str, part: str) -> None:
 
 def test_a_cursor_of_another_version_or_order_is_refused(connection: duckdb.DuckDBPyConnection) -> None:
     data = table(connection, [[1, *[None] * (len(VALUES) - 1)]])
-    statement = data.page(limit=1, sortby="i")
+    statement = data.page(limit=1, sortby="i").statement()
     cursor = statement.cursor_after(run(connection, statement)[0])
-    assert run(connection, data.page(limit=1, sortby="i", cursor=cursor)) == []
+    assert run(connection, data.page(limit=1, sortby="i", cursor=cursor).statement()) == []
     for other, sortby in ((data, "-i"), (data, ""), (replace(data, version="v2"), "i")):
         with pytest.raises(InvalidRequestError, match="another version or sort order"):
             other.page(limit=1, sortby=sortby, cursor=cursor)
@@ -226,9 +231,9 @@ def test_a_deep_unsorted_page_reads_only_its_part_of_the_table() -> None:
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE data AS SELECT range AS i FROM range(2_000_000)")
         data = Table("data", "v1", [Column("i", "BIGINT", "integer")])
-        first = data.page(limit=1)
+        first = data.page(limit=1).statement()
         row = (0, 1_900_000)
-        statement = data.page(limit=100, cursor=first.cursor_after(row))
+        statement = data.page(limit=100, cursor=first.cursor_after(row)).statement()
         plan = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.sql, statement.values).fetchall()[0][1]
         assert _scanned(plan) <= 3 * 122_880
         assert run(connection, statement)[0] == (1_900_001, 1_900_001)

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from gristmill.datasets import rows
 from gristmill.datasets.json_rows import Rows
-from gristmill.datasets.queries import Statement, Table
+from gristmill.datasets.queries import Table
+from gristmill.datasets.statements import Statement
 from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
 
 
@@ -137,8 +138,8 @@ def test_json_and_ndjson_give_the_table_back_under_the_mapping(
 ) -> None:
     data = table(connection, content)
     expected = [[as_json(value) for value in row] for row in content]
-    arrays = rows.read(connection, data.page(limit=10), seconds=30, shape="arrays")
-    objects = rows.read(connection, data.page(limit=10), seconds=30)
+    arrays = rows.read(connection, data.page(limit=10).statement(), seconds=30, shape="arrays")
+    objects = rows.read(connection, data.page(limit=10).statement(), seconds=30)
     assert json.loads(arrays.json()) == expected
     assert [json.loads(line) for line in objects.ndjson().split(b"\n")[:-1]] == [
         dict(zip(NAMES, row, strict=True)) for row in expected
@@ -216,10 +217,10 @@ def test_a_value_is_written_as_documented(connection: duckdb.DuckDBPyConnection,
 def test_a_page_knows_whether_there_is_another(connection: duckdb.DuckDBPyConnection) -> None:
     blank: list[Any] = [None] * (len(COLUMNS) - 1)
     data = table(connection, [(n, *blank) for n in range(4)])
-    first = rows.read(connection, data.page(properties="i", limit=2, sortby="-i"), seconds=30)
+    first = rows.read(connection, data.page(properties="i", limit=2, sortby="-i").statement(), seconds=30)
     assert (first.json(), first.more) == (b'[{"i":3},{"i":2}]', True)
     assert first.cursor is not None
-    rest = data.page(properties="i", limit=2, sortby="-i", cursor=first.cursor)
+    rest = data.page(properties="i", limit=2, sortby="-i", cursor=first.cursor).statement()
     second = rows.read(connection, rest, seconds=30, shape="arrays")
     assert second == Rows([b"[1]", b"[0]"])
 
@@ -229,7 +230,7 @@ def test_a_page_is_the_same_however_few_values_are_taken_over_at_a_time(
     connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     blank: list[Any] = [None] * (len(COLUMNS) - 1)
-    page = table(connection, [(n, *blank) for n in range(7)]).page(limit=limit)
+    page = table(connection, [(n, *blank) for n in range(7)]).page(limit=limit).statement()
     whole = rows.read(connection, page, seconds=30)
     monkeypatch.setattr(rows, "_MOST_VALUES", 3 * (len(COLUMNS) + 1))
     assert rows.read(connection, page, seconds=30) == whole
@@ -288,4 +289,4 @@ def test_a_value_that_does_not_fit_is_the_queries_error(connection: duckdb.DuckD
     blank: list[Any] = [None] * (len(COLUMNS) - 1)
     data = table(connection, [(2**62, *blank)])
     with pytest.raises(QueryValueError, match="Overflow"):
-        rows.read(connection, data.page(filter_text="i * i * i > 0", limit=1), seconds=30)
+        rows.read(connection, data.page(filter_text="i * i * i > 0", limit=1).statement(), seconds=30)

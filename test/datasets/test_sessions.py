@@ -50,21 +50,21 @@ def test_any_pages_in_any_order_are_those_of_a_new_connection(
 ) -> None:
     session, table = Session(connection.cursor()), Table("data", "v", COLUMNS)
     for properties, limit, filter_text, sortby in asked * 2:
-        page = table.page(properties=properties, limit=limit, filter_text=filter_text, sortby=sortby)
+        page = table.page(properties=properties, limit=limit, filter_text=filter_text, sortby=sortby).statement()
         assert rows.read(session, page, seconds=30) == rows.read(connection, page, seconds=30)
     session.close()
 
 
 def test_a_page_is_planned_ahead_when_it_comes_again(connection: duckdb.DuckDBPyConnection) -> None:
     session, table = Session(connection.cursor()), Table("data", "v", COLUMNS)
-    rows.read(session, table.page(limit=5), seconds=30)
+    rows.read(session, table.page(limit=5).statement(), seconds=30)
     assert prepared(session) == []
 
-    rows.read(session, table.page(limit=6), seconds=30)
+    rows.read(session, table.page(limit=6).statement(), seconds=30)
     assert len(prepared(session)) == 1
 
     for text in ("x", "y", "z"):
-        rows.read(session, table.page(limit=6, filter_text=f"t = '{text}'"), seconds=30)
+        rows.read(session, table.page(limit=6, filter_text=f"t = '{text}'").statement(), seconds=30)
 
     assert len(prepared(session)) == 2
     session.close()
@@ -73,7 +73,8 @@ def test_a_page_is_planned_ahead_when_it_comes_again(connection: duckdb.DuckDBPy
 def test_columns_in_another_order_have_the_same_plan(connection: duckdb.DuckDBPyConnection) -> None:
     session, table = Session(connection.cursor()), Table("data", "v", COLUMNS)
 
-    found = [rows.read(session, table.page(limit=1, properties=p), seconds=30).json() for p in ("n,t", "t,n", "n,t")]
+    pages = [table.page(limit=1, properties=p).statement() for p in ("n,t", "t,n", "n,t")]
+    found = [rows.read(session, page, seconds=30).json() for page in pages]
 
     assert found == [b'[{"n":0,"t":"0"}]', b'[{"t":"0","n":0}]', b'[{"n":0,"t":"0"}]']
     assert len(prepared(session)) == 1

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.datasets import locks, rows, tables
+from gristmill.datasets import line_files, lines, locks, rows, tables
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.options import ReadingOptions
+from gristmill.datasets.pages import read_page
 from gristmill.datasets.shelf import Shelf
 from gristmill.errors import CacheBusyError, CacheUnusableError, NoSuchVersionError
 from gristmill.settings import Settings
@@ -58,7 +59,8 @@ def put(shelf: Shelf, name: str = "numbers", content: bytes = CSV) -> Version:
 
 def numbers(shelf: Shelf, version: Version) -> list[list[int]]:
     with shelf.tables.use(version) as (connection, table):
-        return json.loads(rows.read(connection, table.page(limit=20_000), seconds=30, shape="arrays").json())  # type: ignore[no-any-return]
+        found = rows.read(connection, table.page(limit=20_000).statement(), seconds=30, shape="arrays")
+    return json.loads(found.json())  # type: ignore[no-any-return]
 
 
 def test_a_table_has_the_rows_of_its_upload_in_their_order(shelf: Shelf) -> None:
@@ -216,3 +218,96 @@ def test_a_folder_for_uploads_that_cannot_be_used_is_told(
         with pytest.raises(CacheUnusableError, match=said):
             put(shelf, "others")
     put(shelf, "others")
+
+
+def page(shelf: Shelf, version: Version) -> tuple[bytes, bool]:
+    """The first rows, and whether they came from lines."""
+    with shelf.tables.use(version) as (connection, table):
+        made = shelf.tables.lines(version)
+        return read_page(connection, table.page(limit=3), seconds=30, lines=made).json(), made is not None
+
+
+FIRST = b'[{"n":0},{"n":7919},{"n":5838}]'
+
+
+def test_lines_are_made_once_pages_are_asked_for_and_shared_between_processes(shelf: Shelf, other: Shelf) -> None:
+    version = put(shelf)
+    numbers(shelf, version)
+    shelf.tables.make_lines()
+    assert len(list(shelf.cache.folder.glob("*.data"))) == 1  # nobody has asked for a page
+    assert page(shelf, version) == (FIRST, False)
+    shelf.tables.make_lines()
+    assert page(shelf, version) == (FIRST, True)
+    assert len(list(shelf.cache.folder.glob("*.data"))) == 2
+    made = {file: file.stat().st_mtime_ns for file in shelf.cache.folder.glob("*.data")}
+
+    page(other, version)
+    other.tables.make_lines()
+
+    assert page(other, version) == (FIRST, True)
+    assert {file: file.stat().st_mtime_ns for file in shelf.cache.folder.glob("*.data")} == made
+
+
+def test_lines_that_are_damaged_or_deleted_are_made_anew(shelf: Shelf) -> None:
+    version = put(shelf)
+    page(shelf, version)
+    shelf.tables.make_lines()
+    (file,) = shelf.cache.folder.glob(f"{version.edition.version}-*.data")
+    with file.open("r+b") as opened:
+        opened.write(b"[9999]")
+    assert page(shelf, version)[0] == FIRST
+    shelf.tables.make_lines()
+    assert page(shelf, version) == (FIRST, True)
+
+    shelf.tables.tidy(0)
+    file.unlink()
+    assert page(shelf, version) == (FIRST, False)
+    shelf.tables.make_lines()
+    assert page(shelf, version) == (FIRST, True)
+
+
+def test_lines_leave_the_cache_when_it_needs_their_room_and_with_their_data_set(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(shelf)
+    page(shelf, version)
+    shelf.tables.make_lines()
+    (lock,) = shelf.cache.folder.glob(f"{version.edition.version}-*.lock")
+    locks.mark(str(lock), b"d")  # as another process does that makes room
+    shelf.tables.make_lines()
+    assert len(list(shelf.cache.folder.glob("*.data"))) == 1
+    assert page(shelf, version) == (FIRST, False)
+    shelf.tables.make_lines()
+    assert page(shelf, version) == (FIRST, False)  # not at once: the cache would have to make room again
+
+    monkeypatch.setattr(line_files, "_REST_SECONDS", 0)
+    shelf.tables.tidy(0)
+    page(shelf, version)
+    shelf.tables.make_lines()
+    assert page(shelf, version) == (FIRST, True)
+    shelf.store.delete("numbers")
+    shelf.tidy()
+    shelf.tables.tidy(0)
+    assert list(shelf.cache.folder.glob("*.data")) == []
+
+
+def test_a_table_that_would_take_much_of_the_cache_has_no_lines(shelf: Shelf) -> None:
+    version = put(shelf)
+    page(shelf, version)
+    shelf.cache.most_bytes = 150_000
+    shelf.tables.make_lines()
+    assert page(shelf, version) == (FIRST, False)
+    assert list(shelf.cache.folder.glob("*-*.data")) == []
+
+
+def test_a_full_disk_leaves_pages_without_lines(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = put(shelf)
+    page(shelf, version)
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(lines, "write", fill)
+    shelf.tables.make_lines()
+    assert page(shelf, version) == (FIRST, False)
+    assert list(shelf.cache.folder.glob("*.making")) == []

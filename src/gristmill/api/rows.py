@@ -20,6 +20,7 @@ from gristmill.datasets import rows
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.exports import Export, open_export
 from gristmill.datasets.json_rows import Rows, Shape
+from gristmill.datasets.pages import read_page
 from gristmill.datasets.rows import FileFormat
 from gristmill.errors import Fault, InvalidRequestError
 
@@ -97,9 +98,12 @@ def _page(version: Version, sent: Representation, query: MultiDict[str, str]) ->
     if shape not in get_args(Shape):
         raise _wrong("shape", "must be objects or arrays")
     limit, selecting = _limit(query), _selecting(query)
-    with services().datasets.tables.use(version) as (connection, table):
-        statement = table.page(**selecting, limit=limit, cursor=query.get("cursor", ""))
-        found = rows.read(connection, statement, seconds=_seconds(), shape=cast("Shape", shape))
+    tables = services().datasets.tables
+    with tables.use(version) as (connection, table):
+        page = table.page(**selecting, limit=limit, cursor=query.get("cursor", ""))
+        found = read_page(
+            connection, page, seconds=_seconds(), shape=cast("Shape", shape), lines=tables.lines(version)
+        )  # fmt: skip
     following = _following(sent, query, found.cursor) if found.cursor is not None else ""
     headers = {"Link": links.link_header(following, "next", media_type=sent.media_type)} if following else {}
     if sent.format == "ndjson":

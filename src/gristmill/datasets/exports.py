@@ -9,8 +9,8 @@ from typing import BinaryIO, Literal
 
 from gristmill.datasets import rows
 from gristmill.datasets.cache import Cache
-from gristmill.datasets.queries import Statement
 from gristmill.datasets.rows import Connection, FileFormat
+from gristmill.datasets.statements import Statement
 
 _PIECE_BYTES = 2**18
 

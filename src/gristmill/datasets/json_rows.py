@@ -4,7 +4,7 @@ Python writes the JSON, not DuckDB: planning its functions for all columns takes
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,11 +75,14 @@ def texts_of(
     columns = list(zip(*found, strict=True))
     places = order or range(len(cells))
     shown = [columns[place] if (write := cells[place].write) is None else write(columns[place]) for place in places]
-    rows = zip(*shown, strict=True)
+    return texts_of_values(zip(*shown, strict=True), [names[place] for place in places], shape)
+
+
+def texts_of_values(found: Iterable[Sequence[Any]], names: Sequence[str], shape: Shape) -> list[bytes]:
+    """The JSON texts of rows of values that are ready."""
     if shape == "arrays":
-        return [orjson.dumps(row) for row in rows]
-    titles = [names[place] for place in places]
-    return [orjson.dumps(dict(zip(titles, row, strict=True))) for row in rows]
+        return [orjson.dumps(row) for row in found]
+    return [orjson.dumps(dict(zip(names, row, strict=True))) for row in found]
 
 
 def _long(values: Sequence[int | None]) -> Sequence[int | str | None]:

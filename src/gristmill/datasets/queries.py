@@ -1,25 +1,13 @@
-"""Statements over one table: a page of rows, groups with metrics, and whole exports. Nothing is run here.
-
-Order: a missing value is last in both directions, NaN is above infinity, and rows that tie keep the table's order.
-"""
+"""What is asked of one table, understood: a page of rows, groups with metrics, a whole export. Nothing is run here."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gristmill.datasets import cursors
-from gristmill.datasets.columns import Column
-from gristmill.datasets.cursors import Cursor
-from gristmill.datasets.filters import (
-    NUMERIC,
-    Condition,
-    FilterColumn,
-    column_called,
-    condition,
-    unknown_column,
-)
+from gristmill.datasets.filters import NUMERIC, FilterColumn, column_called, condition, unknown_column
 from gristmill.datasets.mapping import quoted
+from gristmill.datasets.statements import Key, Page, Statement, order_of, where_of
 from gristmill.errors import Fault, InvalidRequestError
 
 MOST_SORT_KEYS = 8
@@ -47,14 +35,6 @@ _OF_NUMBERS = frozenset(["sum", "mean", "median", "stddev", "variance", "quantil
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """One column that rows are sorted by."""
-
-    column: FilterColumn
-    descending: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Metric:
     """A number to compute for each group.
 
@@ -70,33 +50,6 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """SQL with its values, and the names and DuckDB's types of what it gives.
-
-    hidden: how many columns after the named ones only serve the cursor: the row number, then the sort values.
-    check: what the cursor after the last row is tied to.
-    limit: how many rows are wanted; one more is asked for, and tells whether there are more.
-    plain: of each named column, whether its numbers are known to be plain ones in JSON; empty where none are.
-    order: the named columns' places in the order that was asked for; empty where it is that of the names.
-    """
-
-    sql: str
-    values: tuple[Any, ...]
-    names: tuple[str, ...]
-    types: tuple[str, ...]
-    hidden: int = 0
-    check: str = ""
-    limit: int | None = None
-    plain: tuple[bool, ...] = ()
-    order: tuple[int, ...] = ()
-
-    def cursor_after(self, row: Sequence[Any]) -> str:
-        """The cursor after a row of the result."""
-        number, *values = row[len(self.names) :]
-        return cursors.encode(Cursor(number, tuple(values)), self.check)
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
     """An attached version.
 
@@ -109,45 +62,22 @@ class Table:
 
     def page(
         self, *, properties: str = "", filter_text: str = "", sortby: str = "", limit: int, cursor: str = ""
-    ) -> Statement:
+    ) -> Page:
         """At most `limit` rows after the cursor's. Raises InvalidRequestError."""
         asked, keys = self.chosen(properties), self.keys(sortby)
-        # In the table's order, whatever is asked for: a statement that is the same is planned only once.
-        wanted = {column.name for column in asked}
-        shown = [column for column in self.columns if column.name in wanted]
-        places = {column.name: place for place, column in enumerate(shown)}
         check = cursors.check_of(self.version, [f"{'-' if key.descending else '+'}{key.column.name}" for key in keys])
-        conditions = [condition(filter_text, self.columns)] if filter_text else []
-        table, row = self._numbered()
+        filtered = condition(filter_text, self.columns) if filter_text else None
         after = cursors.decode(cursor, check, len(keys)) if cursor else None
-        if not keys and not filter_text:
-            # The rows' numbers have no gaps; a LIMIT alone has every thread read further than a page.
-            first = after.row if after else -1
-            conditions.append(Condition(f"{row} > ? AND {row} <= ?", (first, first + limit + 1)))
-        elif after:
-            conditions.append(_after(table, row, keys, after))
-        where, values = _where(conditions)
-        names = tuple(column.name for column in shown)
-        select = ", ".join([*map(quoted, names), row, *(_carried(key) for key in keys)])
-        if not keys:
-            sql = f"SELECT {select} FROM {table}{where} LIMIT ?"
-        else:
-            # The sort reads only its keys; the rest is read for the rows of the page alone.
-            by = _order(row, keys)
-            inner = f"SELECT {row} FROM {table}{where} ORDER BY {by} LIMIT ?"
-            sql = f"SELECT {select} FROM {table} WHERE {row} IN ({inner}) ORDER BY {by}"
-        types = tuple(column.type for column in shown)
-        plain = tuple(map(_is_plain, shown))
-        order = tuple(places[column.name] for column in asked)
-        return Statement(sql, (*values, limit + 1), names, types, 1 + len(keys), check, limit, plain, order)
+        table, row = self._numbered()
+        return Page(table, row, self.columns, asked, keys, filtered, after, limit, check)
 
     def export(self, *, properties: str = "", filter_text: str = "", sortby: str = "") -> Statement:
         """Every row."""
         shown, keys = self.chosen(properties), self.keys(sortby)
         names, types = tuple(column.name for column in shown), tuple(column.type for column in shown)
-        where, values = _where([condition(filter_text, self.columns)] if filter_text else [])
+        where, values = where_of([condition(filter_text, self.columns)] if filter_text else [])
         table, row = self._numbered()
-        order = f" ORDER BY {_order(row, keys)}" if keys else ""
+        order = f" ORDER BY {order_of(row, keys)}" if keys else ""
         sql = f"SELECT {', '.join(map(quoted, names))} FROM {table}{where}{order}"
         return Statement(sql, values, names, types)
 
@@ -163,7 +93,7 @@ class Table:
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
             raise _fault("metrics", f"{repeated!r} is asked for twice.")
-        where, where_values = _where([condition(filter_text, self.columns)] if filter_text else [])
+        where, where_values = where_of([condition(filter_text, self.columns)] if filter_text else [])
         columns = ", ".join(f"{sql} AS {quoted(name)}" for sql, name in zip(selected, names, strict=True))
         grouped = f" GROUP BY {', '.join(groups)}" if groups else ""
         order = f" ORDER BY {', '.join(f'{index + 1} NULLS LAST' for index in range(len(groups)))}" if groups else ""
@@ -296,60 +226,3 @@ def _parts(pattern: re.Pattern[str], text: str, parameter: str) -> list[re.Match
     if not parts or text.rstrip().endswith(","):
         raise _fault(parameter, "A name is missing.")
     return parts
-
-
-def _where(conditions: Sequence[Condition]) -> tuple[str, tuple[Any, ...]]:
-    values = tuple(value for each in conditions for value in each.values)
-    return (" WHERE " + " AND ".join(each.sql for each in conditions) if conditions else ""), values
-
-
-def _order(row: str, keys: Sequence[Key]) -> str:
-    parts = [f"{quoted(key.column.name)} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in keys]
-    return ", ".join([*parts, row])
-
-
-def _carried(key: Key) -> str:
-    """The sort value as the cursor carries it: `=` and its text, or nothing for one that is too long."""
-    column = quoted(key.column.name)
-    # Text in a local zone loses the seconds that offsets had before 1900.
-    value = f"timezone('UTC', {column})" if key.column.kind == "timestamptz" else column
-    text = f"CAST({value} AS VARCHAR)"
-    if key.column.kind in {"text", "binary"}:
-        short = f"length({text}) <= {cursors.LONGEST_TEXT}"
-        return f"CASE WHEN {short} THEN '=' || {text} WHEN {text} IS NOT NULL THEN '' END"
-    return f"'=' || {text}"
-
-
-def _bound(key: Key) -> str:
-    """The carried text, bound, as a value of the column's type."""
-    if key.column.kind == "timestamptz":
-        return "timezone('UTC', CAST(? AS TIMESTAMP))"
-    return f"CAST(? AS {key.column.type})"
-
-
-def _is_plain(column: FilterColumn) -> bool:
-    """Whether the ends of a column say that none of its numbers is a string in JSON (NaN is above infinity)."""
-    if not isinstance(column, Column):
-        return False
-    return all(isinstance(end, int | float) for end in (column.minimum, column.maximum))
-
-
-def _after(table: str, row: str, keys: Sequence[Key], cursor: Cursor) -> Condition:
-    """The rows after the cursor's: each key decides where those before it tie, and the row number at last."""
-    sql = f"{row} > ?"
-    values: tuple[Any, ...] = (cursor.row,)
-    for place, (key, carried) in reversed(list(enumerate(zip(keys, cursor.values, strict=True)))):
-        column = quoted(key.column.name)
-        if carried is None:
-            sql = f"({column} IS NULL AND {sql})"
-            continue
-        bound = carried[1:] if carried else cursor.row
-        value = _bound(key) if carried else f"(SELECT {column} FROM {table} WHERE {row} = ?)"
-        beyond = "<" if key.descending else ">"
-        sql = f"({column} {beyond} {value} OR {column} IS NULL OR ({column} = {value} AND {sql}))"
-        values = (bound, bound, *values)
-        if place == 0:
-            # Says nothing new; as a condition of its own it lets DuckDB leave out whole row groups.
-            sql = f"({column} {beyond}= {value} OR {column} IS NULL) AND {sql}"
-            values = (bound, *values)
-    return Condition(sql, values)

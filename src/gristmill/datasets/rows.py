@@ -14,8 +14,8 @@ import duckdb
 
 from gristmill.datasets.json_rows import Rows, Shape, cell_of, texts_of
 from gristmill.datasets.mapping import csv_of, quoted
-from gristmill.datasets.queries import Statement
 from gristmill.datasets.sessions import Session
+from gristmill.datasets.statements import Statement
 from gristmill.datasets.watchdog import Watchdog
 from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
 
@@ -40,9 +40,7 @@ def read(connection: Connection, statement: Statement, *, seconds: float, shape:
             for name, type_text, is_plain in zip(names, statement.types, plain, strict=False)
         ]
         outer = ", ".join([*(cell.sql for cell in cells), *names[len(cells) :]])
-        sql = f"SELECT {outer} FROM {inner}"
-        run = connection.run if isinstance(connection, Session) else connection.execute
-        result, limit = run(sql, statement.values), statement.limit
+        result, limit = _run(connection, f"SELECT {outer} FROM {inner}", statement.values), statement.limit
         texts: list[bytes] = []
         last: Sequence[Any] = ()
         while batch := result.fetchmany(max(1, _MOST_VALUES // len(names))):
@@ -52,6 +50,12 @@ def read(connection: Connection, statement: Statement, *, seconds: float, shape:
             if len(kept) < len(batch):
                 return Rows(texts, more=True, cursor=statement.cursor_after(last) if statement.hidden else None)
     return Rows(texts)
+
+
+def fetched(connection: Connection, statement: Statement, *, seconds: float) -> list[tuple[Any, ...]]:
+    """What a statement gives, as DuckDB hands it over. Raises QueryLimitError, QueryValueError."""
+    with limited(connection, seconds):
+        return _run(connection, statement.sql, statement.values).fetchall()
 
 
 def write(
@@ -79,6 +83,10 @@ def write(
             f"COPY (SELECT {', '.join(shown)} FROM {inner}) TO '{target}' ({options})", statement.values
         ).fetchall()
     return int(row[0])
+
+
+def _run(connection: Connection, sql: str, values: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+    return connection.run(sql, values) if isinstance(connection, Session) else connection.execute(sql, values)
 
 
 def _inner(statement: Statement) -> tuple[list[str], str]:

@@ -6,7 +6,7 @@ A version's file is in the cache, and locked there as long as it is attached.
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import duckdb
@@ -17,6 +17,8 @@ from gristmill.datasets.dataset import Version
 from gristmill.datasets.files import TABLE, Files, instance
 from gristmill.datasets.inference import literal
 from gristmill.datasets.intake import facts_of
+from gristmill.datasets.line_files import LineFile
+from gristmill.datasets.lines import Lines
 from gristmill.datasets.queries import Table
 from gristmill.datasets.sessions import Session
 from gristmill.datasets.store import Store
@@ -32,8 +34,10 @@ IDLE_SECONDS = 30.0
 class _Attached:
     """A version in use or lately used. ``file`` lets the cache's file go."""
 
+    version: Version
     table: Table
     file: ExitStack
+    lines: LineFile
     users: int = 0
     used: float = 0.0
     idle: list[Session] = field(default_factory=list)
@@ -52,6 +56,7 @@ class Tables:
 
     def __init__(self, store: Store, cache: Cache, settings: Settings) -> None:
         self._memory_bytes = settings.dataset_query_memory_mb * MIB
+        self._making_seconds = settings.dataset_reading_seconds
         self._cache = cache
         self._files = Files(store, cache, self._memory_bytes)
         self._lock = threading.Lock()
@@ -104,6 +109,24 @@ class Tables:
                 attached.users -= 1
                 attached.used = time.monotonic()
 
+    def lines(self, version: Version) -> Lines | None:
+        """Inside ``use``: the version's lines, once they are there; asking lets ``make_lines`` make them."""
+        attached = self._places[version.edition.version].attached
+        return attached.lines.wanted() if attached else None
+
+    def make_lines(self) -> None:
+        """Make the lines that are wanted, which may take a while, and let go of those that are to leave the cache."""
+        with self._lock:
+            places = list(self._places.values())
+        for place in places:
+            with place.lock:
+                attached = place.attached
+                if attached and not attached.users and attached.lines.is_to_go:
+                    attached.lines.give_up()
+            if attached and attached.lines.is_to_make:
+                with suppress(CacheBusyError), self.use(attached.version) as (session, table):
+                    attached.lines.make(session, table, attached.version.edition.rows, self._making_seconds)
+
     def tidy(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Detach what has not been used for so long, and what is not in use and has to leave the cache."""
         with self._lock:
@@ -119,6 +142,7 @@ class Tables:
                         attached.idle.pop().close()
                     self._execute(f"DETACH {_alias(id_)}")
                     place.attached = None
+                    attached.lines.give_up()
                     attached.file.close()
             finally:
                 place.lock.release()
@@ -153,7 +177,7 @@ class Tables:
             wait_seconds,
         )
         table = Table(f"{alias}.{TABLE}", version.edition.version, facts_of(version.facts).columns)
-        return _Attached(table, file)
+        return _Attached(version, table, file, LineFile(self._cache, version.edition.version))
 
 
 def _alias(version: str) -> str:

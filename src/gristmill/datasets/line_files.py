@@ -1,0 +1,88 @@
+"""The lines of one version that is in use: made in the cache once its pages are asked for, and given up with it."""
+
+import hashlib
+import time
+from contextlib import ExitStack
+
+import structlog
+
+from gristmill.datasets import lines
+from gristmill.datasets.cache import Cache
+from gristmill.datasets.lines import DamagedLinesError, Lines
+from gristmill.datasets.queries import Table
+from gristmill.datasets.rows import limited
+from gristmill.datasets.sessions import Session
+from gristmill.errors import CacheBusyError, GristmillError
+
+# Lines are for tables that leave most of the cache to others.
+_SHARE = 4
+# Where the cache needed their room, they do not come back at once.
+_REST_SECONDS = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+class LineFile:
+    """Of a version that stays in the cache meanwhile. Only ``wanted`` may be called by several threads at a time."""
+
+    def __init__(self, cache: Cache, version: str) -> None:
+        self._cache = cache
+        self._key = f"{version}-{hashlib.sha256(lines.LAYOUT).hexdigest()[:32]}"
+        self._is_wanted = False
+        self._not_before = 0.0
+        self._open: Lines | None = None
+        self._file = ExitStack()
+
+    def wanted(self) -> Lines | None:
+        """The lines, once they are there; asking lets them be made soon."""
+        self._is_wanted = True
+        return self._open
+
+    @property
+    def is_to_make(self) -> bool:
+        """Whether they are wanted, are not there, and nothing speaks against them."""
+        return self._is_wanted and self._open is None and time.monotonic() >= self._not_before
+
+    @property
+    def is_to_go(self) -> bool:
+        """Whether they are damaged, or the cache needs their room."""
+        return self._open is not None and (not self._open.is_good or self._cache.is_unwanted(self._key))
+
+    def make(self, session: Session, table: Table, rows: int, seconds: float) -> None:
+        """Make them, or find that there are to be none, or not now. Raises CacheBusyError: another makes them."""
+        try:
+            with limited(session, seconds), ExitStack() as stack:
+                size = lines.size_of(session.connection, table, rows)
+                if size is None or size > self._cache.most_bytes // _SHARE:
+                    self._rest(float("inf"))
+                    return
+                opened = self._cache.open(self._key, lambda path: lines.write(session.connection, table, path))
+                path = stack.enter_context(opened)
+                try:
+                    made = Lines.open(path)
+                except DamagedLinesError:
+                    self._cache.damaged(self._key)
+                    raise
+                stack.callback(made.close)
+                self._file = stack.pop_all()
+                self._open = made
+        except CacheBusyError:
+            raise
+        except (GristmillError, DamagedLinesError, OSError) as error:
+            self._rest(_REST_SECONDS)
+            _log.warning(
+                "no lines of a data set could be made; its pages take longer", key=self._key, reason=str(error)
+            )
+
+    def give_up(self) -> None:
+        """Let the cache have the file."""
+        made, self._open = self._open, None
+        if made is not None and not made.is_good:
+            self._cache.damaged(self._key)
+        elif made is not None:
+            self._rest(_REST_SECONDS)
+        self._file.close()
+
+    def _rest(self, seconds: float) -> None:
+        self._is_wanted = False
+        self._not_before = time.monotonic() + seconds

@@ -1,0 +1,173 @@
+"""The rows of a version as lines of JSON in one file, so that some of them are read without DuckDB.
+
+To plan a statement over many columns takes DuckDB longer than to read a page; a line is read as it stands. The file:
+
+- for each row, in the table's order, a JSON array of its values as `mapping` says, and a line feed
+- an index of blocks of some lines: where each begins, then where the last ends (u64); the CRC-32 of each (u32)
+- a trailer: how many rows there are, how many lines a block has, how many bytes the index has, its CRC-32, and the
+  layout's name; all numbers little-endian
+
+Values come out as `orjson` reads them: of DuckDB's JSON the same as what DuckDB hands over by itself.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import numpy as np
+import orjson
+
+from gristmill.datasets.inference import literal
+from gristmill.datasets.mapping import LONG, json_of
+from gristmill.datasets.queries import Table
+from gristmill.datasets.statements import is_plain
+
+LAYOUT = b"GRLINES1"
+MOST_COLUMNS = 256
+LONGEST_LINE = 4096
+"""Bytes, on average: of longer rows a page may take megabytes to read for a few short columns."""
+
+_TRAILER = struct.Struct("<QQQL8s")
+_START, _SUM = np.dtype("<u8"), np.dtype("<u4")
+_BLOCK_BYTES = 4096
+_SAMPLE_ROWS = 1000
+_PIECE_BYTES = 2**22
+_LINE_FEED = 10
+
+
+class DamagedLinesError(Exception):
+    """The file is not what was written."""
+
+
+def size_of(connection: duckdb.DuckDBPyConnection, table: Table, rows: int) -> int | None:
+    """About how many bytes the lines of a table would take; None where it is better read without lines."""
+    if len(table.columns) > MOST_COLUMNS or any(column.kind == "nested" for column in table.columns):
+        return None
+    sample = f"SELECT avg(strlen(CAST({_line(table)} AS VARCHAR))) FROM {_stored(table)} WHERE rowid < {_SAMPLE_ROWS}"
+    (average,) = connection.execute(sample).fetchone() or (None,)
+    return None if average is None or average > LONGEST_LINE else int((average + 1) * rows)
+
+
+def write(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
+    """Write the lines of a table. Raises duckdb.Error, OSError."""
+    # JSON has neither control characters nor a need for quotes around it.
+    connection.execute(
+        f"COPY (SELECT {_line(table)} FROM {_stored(table)}) TO {literal(str(path))} "
+        "(FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01')"
+    )
+    with path.open("r+b") as file:
+        _append_index(file)
+
+
+def _line(table: Table) -> str:
+    """A row as JSON, as an expression over columns c0, c1 ..."""
+    values = [
+        name if (column.type in LONG or column.type == "DOUBLE") and is_plain(column) else json_of(name, column.type)
+        for name, column in ((f"c{place}", column) for place, column in enumerate(table.columns))
+    ]
+    return f"json_array({', '.join(values)})"
+
+
+def _stored(table: Table) -> str:
+    return f"{table.sql} AS stored({', '.join(f'c{place}' for place in range(len(table.columns)))})"
+
+
+def _append_index(file: Any) -> None:
+    """Write index and trailer behind the lines."""
+    size = file.seek(0, os.SEEK_END)
+    ends = _ends_of_lines(file, size)
+    rows = len(ends)
+    block_rows = max(1, _BLOCK_BYTES * rows // size) if size else 1
+    after_blocks = ends[block_rows - 1 : rows - 1 : block_rows] + 1
+    starts = np.concatenate(([0], after_blocks, [size] if rows else [])).astype(_START)
+    file.seek(0)
+    sums = np.array([zlib.crc32(file.read(int(length))) for length in np.diff(starts)], dtype=_SUM)
+    index = starts.tobytes() + sums.tobytes()
+    file.seek(size)
+    file.write(index)
+    file.write(_TRAILER.pack(rows, block_rows, len(index), zlib.crc32(index), LAYOUT))
+
+
+def _ends_of_lines(file: Any, size: int) -> "np.ndarray[Any, np.dtype[np.uint64]]":
+    """The places of all line feeds."""
+    found = [np.empty(0, dtype=np.uint64)]
+    for start in range(0, size, _PIECE_BYTES):
+        file.seek(start)
+        piece = np.frombuffer(file.read(_PIECE_BYTES), dtype=np.uint8)
+        found.append(np.flatnonzero(piece == _LINE_FEED).astype(np.uint64) + np.uint64(start))
+    return np.concatenate(found)
+
+
+class Lines:
+    """An open file of lines. Safe for use by many threads.
+
+    rows: how many there are. is_good: whether nothing damaged has been seen.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Takes the descriptor over. Raises DamagedLinesError."""
+        self.is_good = True
+        self._descriptor = descriptor
+        end = os.fstat(descriptor).st_size - _TRAILER.size
+        trailer = os.pread(descriptor, _TRAILER.size, max(0, end))
+        if trailer[-len(LAYOUT) :] != LAYOUT:
+            raise self._damage("the end is missing")
+        self.rows, self._block_rows, size, check, _ = _TRAILER.unpack(trailer)
+        index = os.pread(descriptor, size, end - size) if size <= end else b""
+        if zlib.crc32(index) != check:
+            raise self._damage("the index is not what was written")
+        self._starts = np.frombuffer(index, _START, count=-(-self.rows // self._block_rows) + 1)
+        self._sums = np.frombuffer(index, _SUM, offset=self._starts.nbytes)
+        self._average = int(self._starts[-1]) / max(1, self.rows)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Raises DamagedLinesError, OSError."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return cls(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def bytes_of(self, rows: int) -> int:
+        """About how many bytes so many lines take."""
+        return int(rows * self._average)
+
+    def values(self, numbers: Sequence[int]) -> list[list[Any]]:
+        """The values of rows by their numbers, which must exist. Raises DamagedLinesError, OSError."""
+        try:
+            found: list[list[Any]] = orjson.loads(b"[%b]" % b",".join(self._lines(numbers)))
+        except orjson.JSONDecodeError as error:
+            raise self._damage("holds no JSON") from error
+        return found
+
+    def _lines(self, numbers: Sequence[int]) -> Iterable[bytes]:
+        blocks: dict[int, list[bytes]] = {}
+        found = []
+        for number in numbers:
+            block, place = divmod(number, self._block_rows)
+            lines = blocks.get(block)
+            if lines is None:
+                lines = blocks[block] = self._block(block)
+            found.append(lines[place])
+        return found
+
+    def _block(self, block: int) -> list[bytes]:
+        start, end = self._starts[block : block + 2].tolist()
+        text = os.pread(self._descriptor, end - start, start)
+        if zlib.crc32(text) != self._sums[block]:
+            raise self._damage(f"block {block} is not what was written")
+        return text.split(b"\n")
+
+    def _damage(self, detail: str) -> DamagedLinesError:
+        self.is_good = False
+        return DamagedLinesError(detail)

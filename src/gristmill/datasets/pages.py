@@ -1,0 +1,71 @@
+"""Reads a page: from the lines of a version where there are some, else from DuckDB; the bytes are the same."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+import structlog
+
+from gristmill.datasets import cursors, rows
+from gristmill.datasets.cursors import Cursor
+from gristmill.datasets.json_rows import Rows, Shape, texts_of_values
+from gristmill.datasets.lines import DamagedLinesError, Lines
+from gristmill.datasets.rows import Connection
+from gristmill.datasets.statements import Page
+
+# Read at a time: as Python objects, values take many times their text.
+_MOST_BYTES_AT_ONCE = 2**20
+
+_log = structlog.get_logger(__name__)
+
+
+def read_page(
+    connection: Connection, page: Page, *, seconds: float, shape: Shape = "objects", lines: Lines | None = None
+) -> Rows:
+    """The rows of a page. Raises QueryLimitError, QueryValueError."""
+    if lines is not None and lines.is_good:
+        try:
+            return _by_lines(connection, page, lines, seconds, shape)
+        except (DamagedLinesError, OSError) as error:
+            lines.is_good = False
+            _log.warning("lines of a data set are damaged, and are made anew", reason=str(error))
+    return rows.read(connection, page.statement(), seconds=seconds, shape=shape)
+
+
+def _by_lines(connection: Connection, page: Page, lines: Lines, seconds: float, shape: Shape) -> Rows:
+    ends: Sequence[tuple[Any, ...]] = ()
+    if page.span is None:
+        ends = rows.fetched(connection, page.numbers(), seconds=seconds)
+        numbers: Sequence[int] = [end[0] for end in ends]
+    else:
+        numbers = page.span[: max(0, lines.rows - page.span.start)]
+    kept = numbers[: page.limit]
+    texts = _texts(page, lines, kept, shape)
+    if len(kept) == len(numbers):
+        return Rows(texts)
+    values = ends[len(kept) - 1][1:] if ends else ()
+    return Rows(texts, more=True, cursor=cursors.encode(Cursor(kept[-1], tuple(values)), page.check))
+
+
+def _texts(page: Page, lines: Lines, numbers: Sequence[int], shape: Shape) -> list[bytes]:
+    places = {column.name: place for place, column in enumerate(page.columns)}
+    order = [places[column.name] for column in page.asked]
+    names = [column.name for column in page.asked]
+    pick = _picking(order, len(page.columns))
+    at_once = max(1, _MOST_BYTES_AT_ONCE // max(1, lines.bytes_of(1)))
+    texts: list[bytes] = []
+    left = iter(numbers)
+    while some := list(islice(left, at_once)):
+        texts += texts_of_values(map(pick, lines.values(some)), names, shape)
+    return texts
+
+
+def _picking(order: Sequence[int], count: int) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """Puts the values of a row into the order that was asked for."""
+    if order == list(range(count)):
+        return lambda row: row
+    if len(order) == 1:
+        (only,) = order
+        return lambda row: (row[only],)
+    return itemgetter(*order)

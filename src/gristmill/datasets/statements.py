@@ -1,0 +1,184 @@
+"""What is run over one table: a statement with its values, and a page as a statement of its rows or of their numbers.
+
+Nothing is run here. Order: a missing value is last in both directions, NaN is above infinity, and rows that tie keep
+the table's order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gristmill.datasets import cursors
+from gristmill.datasets.columns import Column
+from gristmill.datasets.cursors import Cursor
+from gristmill.datasets.filters import Condition, FilterColumn
+from gristmill.datasets.mapping import quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with its values, and the names and DuckDB's types of what it gives.
+
+    hidden: how many columns after the named ones only serve the cursor: the row number, then the sort values.
+    check: what the cursor after the last row is tied to.
+    limit: how many rows are wanted; one more is asked for, and tells whether there are more.
+    plain: of each named column, whether its numbers are known to be plain ones in JSON; empty where none are.
+    order: the named columns' places in the order that was asked for; empty where it is that of the names.
+    """
+
+    sql: str
+    values: tuple[Any, ...]
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    hidden: int = 0
+    check: str = ""
+    limit: int | None = None
+    plain: tuple[bool, ...] = ()
+    order: tuple[int, ...] = ()
+
+    def cursor_after(self, row: Sequence[Any]) -> str:
+        """The cursor after a row of the result."""
+        number, *values = row[len(self.names) :]
+        return cursors.encode(Cursor(number, tuple(values)), self.check)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One column that rows are sorted by."""
+
+    column: FilterColumn
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """At most ``limit`` rows after the cursor's.
+
+    table, row: the table as SQL, and the name of its row number there. columns: all of the table's.
+    asked: those wanted, in their order. check: what its cursors are tied to.
+    """
+
+    table: str
+    row: str
+    columns: Sequence[FilterColumn]
+    asked: Sequence[FilterColumn]
+    keys: tuple[Key, ...]
+    condition: Condition | None
+    after: Cursor | None
+    limit: int
+    check: str
+
+    @property
+    def span(self) -> range | None:
+        """The numbers of its rows and of the one behind them, where these follow each other; else None."""
+        if self.keys or self.condition:
+            return None
+        # Rows' numbers have no gaps.
+        first = self.after.row + 1 if self.after else 0
+        return range(first, first + self.limit + 1)
+
+    def statement(self) -> Statement:
+        """Its rows."""
+        # In the table's order, whatever is asked for: a statement that is the same is planned only once.
+        wanted = {column.name for column in self.asked}
+        shown = [column for column in self.columns if column.name in wanted]
+        places = {column.name: place for place, column in enumerate(shown)}
+        where, end, values = self._parts()
+        names = tuple(column.name for column in shown)
+        select = ", ".join([*map(quoted, names), self.row, *map(_carried, self.keys)])
+        if not self.keys:
+            sql = f"SELECT {select} FROM {self.table}{where}{end}"
+        else:
+            # The sort reads only its keys; the rest is read for the rows of the page alone.
+            by = order_of(self.row, self.keys)
+            inner = f"SELECT {self.row} FROM {self.table}{where} ORDER BY {by}{end}"
+            sql = f"SELECT {select} FROM {self.table} WHERE {self.row} IN ({inner}) ORDER BY {by}"
+        types = tuple(column.type for column in shown)
+        order = tuple(places[column.name] for column in self.asked)
+        return Statement(
+            sql, values, names, types, 1 + len(self.keys), self.check, self.limit, tuple(map(is_plain, shown)), order
+        )
+
+    def numbers(self) -> Statement:
+        """The numbers of its rows, and the sort values for the cursor; no named column."""
+        where, end, values = self._parts()
+        if self.keys:
+            by = order_of(self.row, self.keys)
+            sorted_by = ", ".join(dict.fromkeys(quoted(key.column.name) for key in self.keys))
+            # The texts of sort values are made for the rows of the page alone.
+            inner = f"SELECT {self.row}, {sorted_by} FROM {self.table}{where} ORDER BY {by}{end}"
+            sql = f"SELECT {', '.join([self.row, *map(_carried, self.keys)])} FROM ({inner}) ORDER BY {by}"
+        else:
+            sql = f"SELECT {self.row} FROM {self.table}{where}{end}"
+        return Statement(sql, values, (), (), 1 + len(self.keys), self.check, self.limit)
+
+    def _parts(self) -> tuple[str, str, tuple[Any, ...]]:
+        """Its conditions and its limit as SQL, and the values of both."""
+        if self.span:
+            # A LIMIT would have every thread read further than the page.
+            span = Condition(f"{self.row} >= ? AND {self.row} < ?", (self.span.start, self.span.stop))
+            return where_of([span])[0], "", span.values
+        conditions = [self.condition] if self.condition else []
+        if self.after:
+            conditions.append(_after(self.table, self.row, self.keys, self.after))
+        where, values = where_of(conditions)
+        return where, " LIMIT ?", (*values, self.limit + 1)
+
+
+def where_of(conditions: Sequence[Condition]) -> tuple[str, tuple[Any, ...]]:
+    """A WHERE clause, with a space before it, and its values; empty where there is no condition."""
+    values = tuple(value for each in conditions for value in each.values)
+    return (" WHERE " + " AND ".join(each.sql for each in conditions) if conditions else ""), values
+
+
+def order_of(row: str, keys: Sequence[Key]) -> str:
+    """What stands after ORDER BY."""
+    parts = [f"{quoted(key.column.name)} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in keys]
+    return ", ".join([*parts, row])
+
+
+def is_plain(column: FilterColumn) -> bool:
+    """Whether the ends of a column say that none of its numbers is a string in JSON (NaN is above infinity)."""
+    if not isinstance(column, Column):
+        return False
+    return all(isinstance(end, int | float) for end in (column.minimum, column.maximum))
+
+
+def _carried(key: Key) -> str:
+    """The sort value as the cursor carries it: `=` and its text, or nothing for one that is too long."""
+    column = quoted(key.column.name)
+    # Text in a local zone loses the seconds that offsets had before 1900.
+    value = f"timezone('UTC', {column})" if key.column.kind == "timestamptz" else column
+    text = f"CAST({value} AS VARCHAR)"
+    if key.column.kind in {"text", "binary"}:
+        short = f"length({text}) <= {cursors.LONGEST_TEXT}"
+        return f"CASE WHEN {short} THEN '=' || {text} WHEN {text} IS NOT NULL THEN '' END"
+    return f"'=' || {text}"
+
+
+def _bound(key: Key) -> str:
+    """The carried text, bound, as a value of the column's type."""
+    if key.column.kind == "timestamptz":
+        return "timezone('UTC', CAST(? AS TIMESTAMP))"
+    return f"CAST(? AS {key.column.type})"
+
+
+def _after(table: str, row: str, keys: Sequence[Key], cursor: Cursor) -> Condition:
+    """The rows after the cursor's: each key decides where those before it tie, and the row number at last."""
+    sql = f"{row} > ?"
+    values: tuple[Any, ...] = (cursor.row,)
+    for place, (key, carried) in reversed(list(enumerate(zip(keys, cursor.values, strict=True)))):
+        column = quoted(key.column.name)
+        if carried is None:
+            sql = f"({column} IS NULL AND {sql})"
+            continue
+        bound = carried[1:] if carried else cursor.row
+        value = _bound(key) if carried else f"(SELECT {column} FROM {table} WHERE {row} = ?)"
+        beyond = "<" if key.descending else ">"
+        sql = f"({column} {beyond} {value} OR {column} IS NULL OR ({column} = {value} AND {sql}))"
+        values = (bound, bound, *values)
+        if place == 0:
+            # Says nothing new; as a condition of its own it lets DuckDB leave out whole row groups.
+            sql = f"({column} {beyond}= {value} OR {column} IS NULL) AND {sql}"
+            values = (bound, *values)
+    return Condition(sql, values)

@@ -1,0 +1,165 @@
+"""A page has the same bytes whether it is read from lines or by DuckDB alone."""
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from datasets.test_rows import COLUMNS, ROW, table
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gristmill.datasets import lines
+from gristmill.datasets.columns import Column
+from gristmill.datasets.facts import columns_of
+from gristmill.datasets.lines import Lines
+from gristmill.datasets.options import ReadingLimits
+from gristmill.datasets.pages import read_page
+from gristmill.datasets.queries import Table
+from gristmill.errors import QueryLimitError
+from gristmill.settings import Settings
+
+LIMITS = ReadingLimits.of(Settings())
+FLAT = COLUMNS[:-1]
+QUERIES = st.fixed_dictionaries(
+    {
+        "properties": st.sampled_from(["", "x", "b,i", '"te""xt, \'é",z,x', "raw,u,t,at,day,d,i"]),
+        "filter_text": st.sampled_from(["", "i > 0", "x IS NULL OR b", "i < 0 AND x > 0.5"]),
+        "sortby": st.sampled_from(["", "i", "-x,b", "day,-at", '-"te""xt, \'é"', "z,raw"]),
+        "limit": st.integers(1, 7),
+    }
+)
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        opened.execute("SET TimeZone = 'Europe/Berlin'")
+        yield opened
+
+
+@contextmanager
+def lines_of(connection: duckdb.DuckDBPyConnection, data: Table, folder: Path) -> Iterator[Lines]:
+    lines.write(connection, data, folder / "lines")
+    opened = Lines.open(folder / "lines")
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def walk(connection: duckdb.DuckDBPyConnection, data: Table, made: Lines | None, query: dict[str, Any]) -> list[bytes]:
+    """All pages from the first on, as JSON and as arrays."""
+    found: list[bytes] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = data.page(**query, cursor=cursor)
+        for shape in ("objects", "arrays"):
+            part = read_page(connection, page, seconds=30, shape=shape, lines=made)  # type: ignore[arg-type]
+            found.append(part.json())
+        cursor = part.cursor
+    return found
+
+
+@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.lists(ROW, max_size=20), query=QUERIES, is_known=st.booleans())
+def test_pages_by_lines_are_those_of_duckdb_alone(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, content: list[Any], query: dict[str, Any], is_known: bool
+) -> None:
+    table(connection, content)
+    connection.execute("ALTER TABLE data DROP n")
+    connection.execute(f"COPY data TO '{tmp_path}/data.parquet' (FORMAT parquet)")
+    known = columns_of(tmp_path / "data.parquet", len(content), LIMITS, connection)
+    data = Table("data", "v1", known if is_known else FLAT)
+    with lines_of(connection, data, tmp_path) as made:
+        assert walk(connection, data, made, query) == walk(connection, data, None, query)
+        assert made.is_good
+
+
+def numbers(connection: duckdb.DuckDBPyConnection, count: int) -> Table:
+    connection.execute(f"CREATE OR REPLACE TABLE data AS SELECT range AS n, 'row ' || range AS t FROM range({count})")
+    return Table("data", "v1", [Column("n", "BIGINT", 0, 0, count), Column("t", "VARCHAR", 0, None, None)])
+
+
+@pytest.mark.parametrize("count", [0, 1, 200, 5000])
+def test_lines_have_every_row_at_its_number(connection: duckdb.DuckDBPyConnection, tmp_path: Path, count: int) -> None:
+    with lines_of(connection, numbers(connection, count), tmp_path) as made:
+        assert made.rows == count
+        assert made.values(range(count)) == [[n, f"row {n}"] for n in range(count)]
+        backwards = range(count - 1, -1, -7)
+        assert made.values(backwards) == [[n, f"row {n}"] for n in backwards]
+
+
+def test_a_page_beyond_the_end_is_empty(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    data = numbers(connection, 5)
+    last = read_page(connection, data.page(limit=4), seconds=30).cursor
+    assert last
+    with lines_of(connection, data, tmp_path) as made:
+        assert read_page(connection, data.page(limit=4, cursor=last), seconds=30, lines=made).json() == (
+            b'[{"n":4,"t":"row 4"}]'
+        )
+    with lines_of(connection, numbers(connection, 3), tmp_path) as made:
+        assert read_page(connection, data.page(limit=4, cursor=last), seconds=30, lines=made).texts == []
+
+
+def test_damaged_lines_are_not_served_and_said_to_be_bad(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    data = numbers(connection, 1000)
+    right = read_page(connection, data.page(limit=500), seconds=30)
+    with lines_of(connection, data, tmp_path) as made:
+        with (tmp_path / "lines").open("r+b") as file:
+            file.seek(file.read().index(b'"row 400"'))
+            file.write(b'"row 999"')
+        assert read_page(connection, data.page(limit=100), seconds=30, lines=made).texts == right.texts[:100]
+        assert made.is_good
+        assert read_page(connection, data.page(limit=500), seconds=30, lines=made) == right
+        assert not made.is_good
+
+
+@pytest.mark.parametrize("kept", [0, 7, 5000, -1, -30])
+def test_a_file_that_is_cut_off_is_no_file_of_lines(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, kept: int
+) -> None:
+    lines.write(connection, numbers(connection, 1000), tmp_path / "lines")
+    os.truncate(tmp_path / "lines", kept if kept >= 0 else (tmp_path / "lines").stat().st_size + kept)
+    with pytest.raises(lines.DamagedLinesError):
+        Lines.open(tmp_path / "lines")
+
+
+def test_an_index_that_was_changed_is_no_index(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    lines.write(connection, numbers(connection, 1000), tmp_path / "lines")
+    content = bytearray((tmp_path / "lines").read_bytes())
+    content[-60] ^= 1
+    (tmp_path / "lines").write_bytes(content)
+    with pytest.raises(lines.DamagedLinesError):
+        Lines.open(tmp_path / "lines")
+
+
+def test_a_search_for_rows_ends_at_its_time_limit_with_lines_too(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    data = numbers(connection, 3_000_000)
+    slow = data.page(filter_text="t LIKE '%9%8%7%6%5%4%3%' AND upper(t) LIKE '%x%y%'", limit=1)
+    with lines_of(connection, numbers(connection, 10), tmp_path) as made:
+        numbers(connection, 3_000_000)
+        with pytest.raises(QueryLimitError):
+            read_page(connection, slow, seconds=0.001, lines=made)
+
+
+def test_lines_are_for_tables_whose_rows_are_short_and_flat(connection: duckdb.DuckDBPyConnection) -> None:
+    data = numbers(connection, 1000)
+    size = lines.size_of(connection, data, 1000)
+    assert size is not None
+    assert 14_000 < size < 22_000
+    assert lines.size_of(connection, numbers(connection, 0), 0) is None
+    connection.execute("CREATE OR REPLACE TABLE data AS SELECT repeat('x', 5000) AS t FROM range(10)")
+    assert lines.size_of(connection, Table("data", "v1", [Column("t", "VARCHAR", 0, None, None)]), 10) is None
+    connection.execute("CREATE OR REPLACE TABLE data AS SELECT [1] AS t FROM range(10)")
+    assert lines.size_of(connection, Table("data", "v1", [Column("t", "INTEGER[]", 0, None, None)]), 10) is None
+    many = [Column(f"c{n}", "INTEGER", 0, 1, 1) for n in range(lines.MOST_COLUMNS + 1)]
+    connection.execute(f"CREATE OR REPLACE TABLE data AS SELECT {', '.join(f'1 AS c{n}' for n in range(len(many)))}")
+    assert lines.size_of(connection, Table("data", "v1", many), 1) is None
+    assert lines.size_of(connection, Table("data", "v1", copy.copy(many)[1:]), 1) is not None
