@@ -130,13 +130,15 @@ class Table:
 
     def _signed(self, text: str, parameter: str, refused: frozenset[str]) -> list[tuple[str, FilterColumn]]:
         found: list[tuple[str, FilterColumn]] = []
+        named: set[str] = set()
         for part in _parts(_LIST, text, parameter):
             sign, name = part[1], part[2]
             if sign and parameter != "sortby":
                 sign, name = "", sign + name
             column = self._column(name, parameter, refused)
-            if any(column is other for _, other in found):
+            if column.name in named:
                 raise _fault(parameter, f"{column.name!r} is named twice.")
+            named.add(column.name)
             found.append((sign, column))
         return found
 

@@ -39,8 +39,10 @@ def read(connection: Connection, statement: Statement, *, seconds: float, shape:
             cell_of(name, type_text, is_plain=is_plain)
             for name, type_text, is_plain in zip(names, statement.types, plain, strict=False)
         ]
-        outer = ", ".join([*(cell.sql for cell in cells), *names[len(cells) :]])
-        result, limit = _run(connection, f"SELECT {outer} FROM {inner}", statement.values), statement.limit
+        outer = [*(cell.sql for cell in cells), *names[len(cells) :]]
+        # Planning takes as long as running: nothing stands around a statement whose values are fetched as they are.
+        sql = statement.sql if outer == names else f"SELECT {', '.join(outer)} FROM {inner}"
+        result, limit = _run(connection, sql, statement.values), statement.limit
         texts: list[bytes] = []
         last: Sequence[Any] = ()
         while batch := result.fetchmany(max(1, _MOST_VALUES // len(names))):
