@@ -185,7 +185,9 @@ class Settings(BaseSettings):
         0, ge=0, description="Most uploads that one API process reads at a time; 0: as many as there are CPUs to use."
     )
     dataset_reading_seconds: float = Field(
-        300, gt=0, description="Longest time that reading one uploaded file may take, in seconds."
+        300,
+        gt=0,
+        description="Longest time that reading one uploaded file, or writing all rows as one, may take, in seconds.",
     )
     dataset_reading_memory_mb: int = Field(
         2048, ge=256, description="Most memory that reading one uploaded file may use, in MiB."

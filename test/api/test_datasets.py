@@ -233,6 +233,13 @@ def test_groups_have_metrics(api):
     assert told["rows"] == [{"g": "a", "mean(x)": 2.0, "count()": 2}, {"g": "b", "mean(x)": 5.0, "count()": 1}]
 
 
+def test_groups_beyond_the_limit_are_left_out_and_it_is_said(api):
+    put(api, "g,x\na,1\na,3\nb,5\n", query="")
+    cut, whole = (api.get(f"/datasets/birds/aggregate?groupby=g&limit={limit}").json for limit in (1, 2))
+    assert (cut["cut"], [row["g"] for row in cut["rows"]]) == (True, ["a"])
+    assert (whole["cut"], [row["g"] for row in whole["rows"]]) == (False, ["a", "b"])
+
+
 def test_a_page_that_the_client_holds_is_304_and_that_of_a_version_never_changes(api):
     version = put(api).json["version"]
     newest = api.get("/datasets/birds/rows")

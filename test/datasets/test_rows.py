@@ -258,11 +258,18 @@ ONE = Statement("SELECT 1", (), ("n",), ("INTEGER",))
 
 def test_a_query_past_its_time_is_stopped_and_the_connection_goes_on(connection: duckdb.DuckDBPyConnection) -> None:
     started = time.monotonic()
-    with pytest.raises(QueryLimitError, match=r"took longer than 0\.2 s") as caught:
+    with pytest.raises(
+        QueryLimitError, match=r"took longer than 0\.2 s.*GRISTMILL_DATASET_QUERY_SECONDS.*as a job"
+    ) as caught:
         rows.read(connection, SLOW, seconds=0.2)
     assert caught.value.status == 422
     assert time.monotonic() - started < 30
     assert rows.read(connection, ONE, seconds=30).json() == b'[{"n":1}]'
+
+
+def test_a_file_past_its_time_names_the_setting_of_files(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    with pytest.raises(QueryLimitError, match=r"longer than 0\.2 s.*GRISTMILL_DATASET_READING_SECONDS"):
+        rows.write(connection, SLOW, tmp_path / "rows.csv", "csv", seconds=0.2)
 
 
 def test_a_query_that_needs_too_much_memory_is_refused_and_the_connection_goes_on(

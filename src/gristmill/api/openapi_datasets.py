@@ -92,6 +92,15 @@ SCHEMAS: Part = {
         rows={"type": "array", "items": {}, "description": "An object or an array each."},
         links=listed(schema("link")),
     ),
+    "groups": an_object(
+        ["name", "version", "numberReturned", "cut", "rows", "links"],
+        name=TEXT,
+        version=TEXT,
+        numberReturned=_COUNT,
+        cut={"type": "boolean", "description": "Whether there are more groups than the limit."},
+        rows=listed({"type": "object"}),
+        links=listed(schema("link")),
+    ),
     "dataSetDeleted": an_object(["name", "message", "links"], name=TEXT, message=TEXT, links=listed(schema("link"))),
 }
 
@@ -195,7 +204,7 @@ def _groups_operation(identifier: str, summary: str, path_parameters: tuple[Part
         identifier,
         "Data sets",
         summary,
-        _document("rows", "One row a group, in the order of the groups."),
+        _document("groups", "One row a group, in the order of the groups."),
         parameters=(
             *path_parameters,
             _query("groupby", "Columns to group by, separated by commas.", TEXT),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -108,8 +108,8 @@ def _page(version: Version, sent: Representation, query: MultiDict[str, str]) ->
     headers = {"Link": links.link_header(following, "next", media_type=sent.media_type)} if following else {}
     if sent.format == "ndjson":
         return sent.sent(found.ndjson(), headers)
-    matched = None if selecting["filter_text"] else version.edition.rows
-    return sent.sent(_document(sent, found, following, matched), headers)
+    counts = {} if selecting["filter_text"] else {"numberMatched": version.edition.rows}
+    return sent.sent(_document(sent, found, counts, following), headers)
 
 
 def _following(sent: Representation, query: MultiDict[str, str], cursor: str) -> str:
@@ -129,7 +129,7 @@ def _metrics(version: Version, sent: Representation, query: MultiDict[str, str])
             limit=limit,
         )
         found = rows.read(connection, statement, seconds=_seconds())
-    return sent.sent(_document(sent, found, "", None), {})
+    return sent.sent(_document(sent, found, {"cut": found.more}), {})
 
 
 def _whole(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
@@ -170,10 +170,8 @@ def _asking_for_one_part(size: int) -> "WSGIEnvironment":
     return environ
 
 
-def _document(sent: Representation, found: Rows, following: str, matched: int | None) -> bytes:
-    head: dict[str, Any] = {"name": sent.name, "version": sent.version, "numberReturned": len(found.texts)}
-    if matched is not None:
-        head["numberMatched"] = matched
+def _document(sent: Representation, found: Rows, more: Mapping[str, int], following: str = "") -> bytes:
+    head = {"name": sent.name, "version": sent.version, "numberReturned": len(found.texts)} | more
     here = data_set_url(links.base_url(), sent.name, "versions", sent.version)
     made = [links.link(here, "collection", title="The version")]
     if following:

@@ -25,6 +25,16 @@ _OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRE
 # In memory as Python objects at a time, which take many times as much of it as their text.
 _MOST_VALUES = 50_000
 
+_QUERY_TOO_SLOW = (
+    "The query took longer than {:g} s, the limit of a request, and was stopped (setting "
+    "GRISTMILL_DATASET_QUERY_SECONDS). Ask for fewer rows or groups, for less of the table by a filter, or run it as a "
+    "job of the process sql or groupby."
+)
+_FILE_TOO_SLOW = (
+    "Writing the rows as a file took longer than {:g} s, and was stopped (setting GRISTMILL_DATASET_READING_SECONDS). "
+    "Ask for fewer columns, for less of the table by a filter, without sortby, or for pages as NDJSON."
+)
+
 Connection = duckdb.DuckDBPyConnection | Session
 
 _WATCHDOG = Watchdog()
@@ -73,7 +83,7 @@ def write(
 
     Raises QueryLimitError, QueryValueError, StorageFullError.
     """
-    with limited(connection, seconds):
+    with limited(connection, seconds, _FILE_TOO_SLOW):
         names, inner = _inner(statement)
         shown = [
             f"{csv_of(name, type_text) if kind == 'csv' else name} AS {quoted(title)}"
@@ -98,17 +108,13 @@ def _inner(statement: Statement) -> tuple[list[str], str]:
 
 
 @contextmanager
-def limited(connection: Connection, seconds: float) -> Iterator[None]:
+def limited(connection: Connection, seconds: float, too_slow: str = _QUERY_TOO_SLOW) -> Iterator[None]:
     """Interrupts what runs on the connection after some seconds, and maps DuckDB's errors."""
     try:
         with _WATCHDOG.limit(seconds, connection.interrupt):
             yield
     except duckdb.InterruptException as error:
-        raise QueryLimitError(
-            f"The query took longer than {seconds:g} s, the limit of a request, and was stopped (setting "
-            "GRISTMILL_DATASET_QUERY_SECONDS). Ask for fewer rows or groups, for less of the table by a filter, or run "
-            "it as a job of the process sql or groupby."
-        ) from error
+        raise QueryLimitError(too_slow.format(seconds)) from error
     except duckdb.OutOfMemoryException as error:
         raise QueryLimitError(
             "The query needs more memory than there is for the queries of an API process (setting "
