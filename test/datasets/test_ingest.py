@@ -153,7 +153,7 @@ def test_encodings_with_a_byte_order_mark_are_known(
 def test_latin_1_is_read_only_when_asked_for(tmp_path: Path, read: Read) -> None:
     data = "a,b\n1,x\n2,é\n".encode("latin-1")
     said = refused(tmp_path, read, MalformedDataError, data)
-    assert [word for word in ("Line 3 ", "0xe9", "offset 10 ") if word not in said] == []
+    assert [word for word in ("Line 3, letter 3, after '2,',", "0xe9", "offset 10 ") if word not in said] == []
     read(data, encoding="latin-1")
     assert rows_of(tmp_path / "table") == [(1, "x"), (2, "é")]
 
@@ -162,7 +162,14 @@ def test_latin_1_is_read_only_when_asked_for(tmp_path: Path, read: Read) -> None
 def test_invalid_bytes_are_found_across_the_pieces_of_a_file(tmp_path: Path, read: Read, at: int) -> None:
     data = (b"ab\n" * 400_000)[:at] + "é".encode()[:1] + b"\n"
     said = refused(tmp_path, read, MalformedDataError, data)
-    assert [word for word in (f"offset {at} ", f"Line {at // 3 + 1} ") if word not in said] == []
+    words = (f"offset {at} ", f"Line {at // 3 + 1}, letter {at % 3 + 1}")
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize("at", range(2**20 - 2, 2**20 + 3))
+def test_a_line_end_of_two_letters_across_the_pieces_of_a_file_is_one(tmp_path: Path, read: Read, at: int) -> None:
+    data = b"a" * (at - 2) + b"\r\nbc\xff\r\n"
+    assert "Line 2, letter 3, after 'bc', is not UTF-8" in refused(tmp_path, read, MalformedDataError, data)
 
 
 @pytest.mark.parametrize(("first", "delimiter"), [("a;b", ";"), ("a\tb", "\t"), ("a|b", "|"), ('"a;;;",b', ",")])
@@ -215,11 +222,11 @@ def test_a_names_quote_or_a_values_sql_is_only_text(tmp_path: Path, read: Read) 
 MALFORMED = {
     "empty": (b"", ["empty"]),
     "blank": (b" \n\n", ["empty"]),
-    "too few": (b'a,b\n"x\ny",1\n2\n', ["Line 4 ", "1 values", "2 columns", "'2'"]),
-    "too many": (b"a,b\n1,2\n1,2,3\n", ["Line 3 ", "3 values", "value 3 is '3'"]),
+    "too few": (b'a,b\n"x\ny",1\n2\n', ["Line 4 ", "1 value,", "2 columns", "column 'b' has none: '2'"]),
+    "too many": (b"a,b\n1,2\n1,2,3\n", ["Line 3 ", "3 values", "value 3, behind the last column, is '3': '1,2,3'"]),
     "open quote": (b'a,b\n1,"x\n2,y\n', ["Line 2, column 'b'", "not closed"]),
     "behind a quote": (b'a,b\n1,"x"y\n', ["Line 2, column 'b'", "'1,\"x\"y'"]),
-    "zero byte": (b"a,b\n1,x\0\n", ["Line 2 ", "zero byte"]),
+    "zero byte": (b"a,b\n1,x\0\n", ["Line 2, letter 4, after '1,x', is a zero byte"]),
     "utf-16 without mark": ("a,b\n1,2\n".encode("utf-16-le"), ["zero byte"]),
     "line ends": (b"a,b\r\n1,x\r\n2,y\n", ["Line 3 ends in LF", "CR LF"]),
     "control character": (b'a,"b\nc"\n1,2\n', ["column 2", "control character"]),
@@ -236,7 +243,7 @@ def test_a_malformed_csv_is_refused_with_the_place(tmp_path: Path, read: Read, w
 
 def test_what_stands_in_a_file_is_never_taken_for_a_message_of_duckdb(tmp_path: Path, read: Read) -> None:
     data = b"a,b\ngristmill-misfit:7 bad_alloc maximum_object_size\n"
-    assert "Line 2 has 1 values" in refused(tmp_path, read, MalformedDataError, data)
+    assert "Line 2 has 1 value," in refused(tmp_path, read, MalformedDataError, data)
     data = b'a,b\n1,2\n"x\nInvalid Input Error: gristmill-misfit:7\n",2,3\n'
     assert "Line 3 has 3 values" in refused(tmp_path, read, MalformedDataError, data)
 
@@ -267,8 +274,13 @@ def test_malformed_json_is_refused_with_the_place(tmp_path: Path, read: Read, fo
     assert [word for word in BROKEN_JSON[form, data] if word not in said] == [], said
 
 
-def test_json_nested_too_deep_is_refused(tmp_path: Path, read: Read) -> None:
-    refused(tmp_path, read, MalformedDataError, b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "ndjson")
+@pytest.mark.parametrize(("form", "start", "end"), [("ndjson", b'{"a":1}\n', b""), ("json", b'[{"a":1},\n', b"]")])
+def test_json_nested_too_deep_is_refused_with_its_line(
+    tmp_path: Path, read: Read, form: str, start: bytes, end: bytes
+) -> None:
+    deep = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    said = refused(tmp_path, read, MalformedDataError, start + deep + end, form)
+    assert [word for word in ("Line 2", "nested too deep", "[[[") if word not in said] == [], said
 
 
 def test_values_of_json_have_the_types_of_csv_and_nested_ones_stay(tmp_path: Path, read: Read) -> None:

@@ -107,9 +107,13 @@ class CsvFile:
             )
         if kind in {"MISSING COLUMNS", "TOO MANY COLUMNS"}:
             values = values_of(text, self.delimiter, self.options.quote)
-            more = f"value {width + 1} is {shown(values[width])}" if len(values) > width else "the last are missing"
+            there = f"{len(values)} {'value' if len(values) == 1 else 'values'}"
+            if len(values) > width:
+                more = f"value {width + 1}, behind the last column, is {shown(values[width])}"
+            else:
+                more = f"column {shown(self.names[len(values)])} has none"
             return MalformedDataError(
-                f"Line {line} has {len(values)} values, but the table has {width} columns; {more}: {shown(text)}. "
+                f"Line {line} has {there}, but the table has {width} columns; {more}: {shown(text)}. "
                 f"The delimiter is {self.delimiter!r}; put values that contain it in quotes."
             )
         where = f", column {shown(self.names[column - 1])}" if 0 < column <= width else ""

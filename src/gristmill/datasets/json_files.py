@@ -18,6 +18,7 @@ from gristmill.datasets.texts import check_width, first_line_of, shown, unique_n
 from gristmill.errors import MalformedDataError, TooLargeError
 
 _NO_OBJECT = "gristmill-no-object"
+_TOO_DEEP = "it is nested too deep"
 _VALUES_AN_OBJECT = 4
 _LEAST_OBJECT_BYTES = 2**21
 
@@ -94,8 +95,6 @@ class JsonFile:
                 self._check_array()
         except MalformedDataError as found:
             return found
-        except RecursionError:
-            return MalformedDataError("The JSON is nested too deep.")
         return MalformedDataError(f"The file cannot be read as JSON: {first_line_of(error, self.path)}.")
 
     def _lines(self) -> Iterator[tuple[int, int, str]]:
@@ -139,6 +138,8 @@ class JsonFile:
             except (json.JSONDecodeError, _KeyTwiceError) as error:
                 place = getattr(error, "pos", at)
                 raise _no_json(_line_column(text, place), error, text[place : place + 80]) from error
+            except RecursionError as error:
+                raise _no_json(_line_column(text, at), _TOO_DEEP, text[at : at + 80]) from error
             if not isinstance(value, dict):
                 raise _not_an_object(_line_column(text, at), text[at:after])
             at = after
@@ -188,6 +189,8 @@ def _check_object(place: str, text: str) -> None:
         raise _no_json(f"{place}, column {error.colno}", error, text[error.pos : error.pos + 80] or text) from error
     except _KeyTwiceError as error:
         raise _no_json(place, error, text) from error
+    except RecursionError as error:
+        raise _no_json(place, _TOO_DEEP, text) from error
     if not isinstance(value, dict):
         raise _not_an_object(place, text)
 

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,14 @@ _CHUNK_BYTES = 2**20
 _RECORD_CHUNK_BYTES = 2**18
 _DELIMITERS = (",", ";", "\t", "|")
 _SHOWN_LETTERS = 200
+_BEFORE_LETTERS = 40
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 def as_utf8(path: Path, encoding: str, copy: Path) -> Path:
     """The file in UTF-8 without byte order mark: itself when it is so already, else ``copy``, which is written.
 
-    encoding: what it is without a byte order mark. Raises MalformedDataError with line and byte.
+    encoding: what it is without a byte order mark. Raises MalformedDataError with line, letter and byte.
     """
     with path.open("rb") as file:
         start = file.read(3)
@@ -48,7 +50,7 @@ def _decoded(file: io.BufferedReader, encoding: str, offset: int) -> Iterator[st
         "utf-16-le": codecs.utf_16_le_decode,
         "utf-16-be": codecs.utf_16_be_decode,
     }
-    line, rest = 1, b""
+    place, rest = _Place(), b""
     while True:
         chunk = file.read(_CHUNK_BYTES)
         data = rest + chunk
@@ -58,28 +60,46 @@ def _decoded(file: io.BufferedReader, encoding: str, offset: int) -> Iterator[st
             else:
                 text, used = decode(data)
         except UnicodeDecodeError as error:
-            before = str(data[: error.start], encoding, "ignore")
+            place.pass_by(str(data[: error.start], encoding, "ignore"))
             raise MalformedDataError(
-                f"Line {line + _line_ends(before)} is not {encoding.upper()}: the byte 0x{data[error.start]:02x} at "
-                f"offset {offset + error.start} belongs to no letter ({error.reason}). Save the file as UTF-8, or say "
-                "its encoding (UTF-16 with a byte order mark, or encoding=latin-1)."
+                f"{place} is not {encoding.upper()}: the byte 0x{data[error.start]:02x} at offset "
+                f"{offset + error.start} belongs to no letter ({error.reason}). Save the file as UTF-8, or say its "
+                "encoding (UTF-16 with a byte order mark, or encoding=latin-1)."
             ) from error
         if "\0" in text:
+            place.pass_by(text[: text.index("\0")])
             raise MalformedDataError(
-                f"Line {line + _line_ends(text[: text.index(chr(0))])} holds a zero byte: this is no text file, or one "
-                "in UTF-16 without byte order mark. Save it as UTF-8."
+                f"{place} is a zero byte: this is no text file, or one in UTF-16 without byte order mark. Save it as "
+                "UTF-8."
             )
         yield text
-        line += _line_ends(text)
+        place.pass_by(text)
         offset += used
         rest = data[used:]
         if not chunk:
             return
 
 
-def _line_ends(text: str) -> int:
-    returns = text.count("\r")
-    return text.count("\n") + (returns - text.count("\r\n") if returns else 0)
+@dataclass
+class _Place:
+    """How far a text was read: its line and letter, from 1, and what stands before it in this line."""
+
+    line: int = 1
+    letter: int = 1
+    before: str = ""
+
+    def pass_by(self, text: str) -> None:
+        returns = text.count("\r")
+        ends = text.count("\n") + (returns - text.count("\r\n") if returns else 0)
+        self.line += ends - (self.before == "\r" and text.startswith("\n"))
+        begin = max(text.rfind("\n"), text.rfind("\r")) + 1
+        self.letter = len(text) - begin + (1 if begin else self.letter)
+        kept = "" if begin or self.before == "\r" else self.before
+        self.before = "\r" if text.endswith("\r") else (kept + text[begin:])[-_BEFORE_LETTERS:]
+
+    def __str__(self) -> str:
+        after = f", after {shown(self.before)}," if self.letter > 1 else ""
+        return f"Line {self.line}, letter {self.letter}{after}"
 
 
 def line_at(path: Path, offset: int) -> int:
