@@ -12,6 +12,9 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-ex
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 # Tests wait more than they compute, so this is more than there may be CPUs.
 JOBS ?= 3
+# The image: a repository of yours, without a tag (make image IMAGE=registry.example.org/team/gristmill).
+IMAGE ?= gristmill/gristmill
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 CODE := $(wildcard src test processes bench tools)
 # Tests start some hundred processes, and without bytecode each would compile all that it imports, for two seconds.
 export PYTHONDONTWRITEBYTECODE :=
@@ -71,6 +74,24 @@ wheel: $(VENV)/.ready-dev ## Build the wheel into dist/
 wheel-test: wheel ## Run the fast tests against the built wheel, installed on its own
 	tools/wheel-test -n $(JOBS) --dist worksteal $(ARGS)
 
+.PHONY: image
+image: ## Build the image, tagged with the version (IMAGE=: another repository)
+	@tools/build-image $(IMAGE):$(VERSION)
+	@echo "Next: make up"
+
+.PHONY: up
+up: image ## Start Redis, API and worker in containers, wait until all is well (PORT=8080, ARGS="--scale worker=3")
+	@APP_IMAGE=$(IMAGE):$(VERSION) PORT=$(PORT) tools/compose up $(ARGS)
+
+.PHONY: down
+down: ## Stop the containers; the data stay in data/redis/
+	@tools/compose down $(ARGS)
+
+.PHONY: test-image
+test-image: up ## Run the integration suite in the image against the containers
+	@tools/build-image $(IMAGE):$(VERSION)-test test
+	@tools/compose test
+
 .PHONY: bench
 bench: $(VENV)-bench/.ready ## Measure against peers and limits; writes bench/results/
 	$(VENV)-bench/bin/python -m bench $(ARGS)
@@ -80,7 +101,8 @@ lock: | $(VENV)/bin/python ## Renew requirements*.txt from pyproject.toml (UPGRA
 	@test -x $(BIN)/uv || $(PIP) install uv
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) -c requirements.txt --group build -o requirements-build.txt
-	$(LOCK) -c requirements.txt -c requirements-build.txt --group dev --all-extras pyproject.toml -o requirements-dev.txt
+	$(LOCK) -c requirements.txt --group test -o requirements-test.txt
+	$(LOCK) -c requirements.txt -c requirements-build.txt -c requirements-test.txt --group dev --all-extras pyproject.toml -o requirements-dev.txt
 	$(LOCK) --group bench pyproject.toml -o requirements-bench.txt
 
 .PHONY: clean

@@ -36,7 +36,7 @@ class Outliers(NamedTuple):
     plot: Figure
 
 
-@process(version="1", seconds=30, memory_mb=512, deterministic=True, keywords=["statistics", "quality"])
+@process(version="1", seconds=30, memory_mb=512, disk_mb=1, deterministic=True, keywords=["statistics", "quality"])
 def outliers(
     table: Table,
     column: str,

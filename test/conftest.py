@@ -17,7 +17,7 @@ import redis
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from support import BACKENDS, RedisServer, why_missing
-from support.system import RunningSystem
+from support.system import GivenSystem, RunningSystem
 
 from gristmill.settings import Settings
 
@@ -139,11 +139,15 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
 
 
 @pytest.fixture(scope="session")
-def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem | GivenSystem]:
     """The real thing, started once a session: a server, ``gristmill api`` and ``gristmill worker``.
 
     Inputs by reference may come from this computer. Stop or kill no part of it; a test that does starts its own.
+    Where TEST_URL names a system, it is that one; tests that need more of it than its URL are skipped.
     """
+    if url := os.environ.get("TEST_URL"):
+        yield GivenSystem(url.rstrip("/"))
+        return
     folder = tmp_path_factory.mktemp("system")
     with RunningSystem(folder, settings={"FETCH_ALLOW": "127.0.0.0/8", "CALL_BACK_ALLOW": "127.0.0.0/8"}) as system:
         yield system

@@ -98,3 +98,8 @@ def test_a_broken_process_file_is_an_error_that_names_it(
 )
 def test_an_open_api_that_others_reach_is_a_warning_also_in_dev(host: str, level: str) -> None:
     assert _worst(list(about_settings(Settings(host=host, anonymous="manage"), {})), "settings").level == level
+
+
+def test_an_open_api_that_answers_to_local_names_alone_is_no_warning() -> None:
+    settings = Settings(host="0.0.0.0", anonymous="manage", local_names_only=True)
+    assert _worst(list(about_settings(settings, {})), "settings").level == "ok"

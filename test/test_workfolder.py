@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gristmill.errors import ConfigurationError
-from gristmill.workfolder import WorkFolder, check, log_of, scratch_of
+from gristmill.heartbeats import check
+from gristmill.workfolder import WorkFolder, log_of, scratch_of
 
 HOLDER = "import sys; from pathlib import Path; from gristmill.workfolder import WorkFolder; "
 HOLDER += "folder = WorkFolder(Path(sys.argv[1]), 'other'); print('up', flush=True); sys.stdin.read()"

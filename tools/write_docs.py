@@ -22,6 +22,7 @@ PARTS = {
     "The worker": "worker children template child job_data slots link watch limits workplace workfolder clearing",
     "The server": "flask_api server prefork bridge exchange request_body threads streams",
     "Beside requests": "background callbacks readiness",
+    "Health checks": "probe heartbeats",
     "Shared": "errors settings settings_table logs fetch tokens",
     "The command line": "cli console doctor up supervisor embedded append_only lifeline demo",
 }

@@ -6,8 +6,8 @@ To write a process, import what you need from here::
 """
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # known to type checkers by its name; importing it would double the time of this import
 
 if TYPE_CHECKING:
     from gristmill.errors import InvalidInputsError
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from gristmill.processes.types import BoundingBox
     from gristmill.processes.workspace import DataColumn
 
-try:
-    __version__ = version("gristmill")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0.0.0"
+    __version__: str
 
 __all__ = [
     "BoundingBox",
@@ -53,7 +50,20 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import what a process's author uses when it is first asked for, so that ``import gristmill`` stays light."""
-    if name not in _HOMES:
+    """Find what is asked for for the first time only then, so that ``import gristmill`` stays light."""
+    if name == "__version__":
+        found: object = _version()
+    elif name in _HOMES:
+        found = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def _version() -> str:
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        return str(metadata.version(__name__))
+    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+        return "0.0.0"

@@ -77,16 +77,23 @@ def up(
 
 
 @app.command()
-def api(host: Host = None, port: Port = None) -> None:
+def api(
+    host: Host = None,
+    port: Port = None,
+    check: Annotated[bool, typer.Option("--check", help="Say whether the API here is alive, and exit.")] = False,
+) -> None:
     """Serve the API alone.
 
     Over the Redis of REDIS_URL, or of a running `gristmill up`.
     """
-    from gristmill import logs
+    from gristmill import logs, probe
     from gristmill.flask_api import is_streamed, serving_app
     from gristmill.server import serve
 
-    settings = _with_redis(_settings(host=host, port=port))
+    settings = _settings(host=host, port=port)
+    if check:
+        raise SystemExit(probe.tell("API", probe.check_api(settings.host, settings.port)))
+    settings = _with_redis(settings)
     logs.configure(settings, component="api")
     raise SystemExit(serve(settings, lambda draining: serving_app(settings, draining), is_streamed))
 
@@ -99,15 +106,26 @@ def worker(
 
     Over the Redis of REDIS_URL, or of a running `gristmill up`.
     """
-    from gristmill import logs
+    from gristmill import logs, probe
     from gristmill import worker as part
 
     settings = _settings()
     if check:
-        raise SystemExit(part.check(settings))
+        raise SystemExit(probe.tell("worker", probe.check_worker(settings.worker_folder)))
     settings = _with_redis(settings)
     logs.configure(settings, component="worker")
     raise SystemExit(part.run_worker(settings))
+
+
+@app.command()
+def check() -> None:
+    """Check the component of this container.
+
+    The API or the worker, whichever is its first process; exit code 1 when it is not well.
+    """
+    from gristmill import probe
+
+    raise SystemExit(probe.main(["check"]))
 
 
 @queue.command("show")

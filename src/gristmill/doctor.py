@@ -42,7 +42,7 @@ def about_settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[F
             "settings",
             f"Anybody may do anything in {settings.environment} (GRISTMILL_ANONYMOUS=manage); set it to run or less.",
         )
-    elif settings.anonymous == "manage" and not settings.is_here_only:
+    elif settings.anonymous == "manage" and not (settings.is_here_only or settings.local_names_only):
         yield Finding(
             "warning",
             "settings",

@@ -79,6 +79,10 @@ class Settings(BaseSettings):
         description="Scheme, host and path prefix that links start with; empty: from the request.",
     )
     anonymous: Role = Field("manage", description="What a caller without a token may do.")
+    local_names_only: bool = Field(
+        False,
+        description="Whether the API answers under IP addresses and localhost alone, as it always does where it listens for this computer alone and anybody may run jobs; for one that a container publishes on the loopback address.",
+    )
     wait_seconds: float = Field(30, gt=0, description="Longest time a request may wait for a job, in seconds.")
     drain_seconds: float = Field(0, ge=0, description="How long the API goes on answering after SIGTERM, in seconds.")
     workers_grace_seconds: float = Field(

@@ -16,6 +16,7 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
+from gristmill import probe
 from gristmill.demo import run_demo
 from gristmill.embedded import EmbeddedServer
 from gristmill.errors import ConfigurationError, GristmillError
@@ -43,7 +44,7 @@ def run_up(settings: Settings, *, demo: bool = False, stay: bool = True) -> int:
         if server is not None:
             server.lock()
         settings = _with_free_port(settings)
-        url = api_url(settings)
+        url = probe.url_of(settings.host, settings.port)
         if server is not None:
             say("", f"Starting the embedded Valkey on {server.folder} ...")
             server.start()
@@ -67,12 +68,6 @@ def run_up(settings: Settings, *, demo: bool = False, stay: bool = True) -> int:
     finally:
         if server is not None:
             server.stop()
-
-
-def api_url(settings: Settings) -> str:
-    """Where a program on this computer reaches the API."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 @dataclass

@@ -20,6 +20,7 @@ from gristmill import __version__
 from gristmill.children import Children
 from gristmill.datasets.forgetter import forget_deleted
 from gristmill.errors import ConfigurationError
+from gristmill.heartbeats import root_of
 from gristmill.job import Lost, Offer
 from gristmill.jobs import new_worker_id
 from gristmill.limits import MIB, OwnMemory, container_memory_bytes, usable_cpus
@@ -28,8 +29,7 @@ from gristmill.settings import Settings
 from gristmill.slots import Phase, Report, Slots
 from gristmill.template import Facts, adopt_orphans
 from gristmill.watch import Sentence
-from gristmill.workfolder import WorkFolder, root_of
-from gristmill.workfolder import check as check_folder
+from gristmill.workfolder import WorkFolder
 
 BUSY_TICK_SECONDS = 0.25
 IDLE_TICK_SECONDS = 0.5
@@ -49,13 +49,6 @@ def run_worker(settings: Settings) -> int:
     return Worker(settings).run()
 
 
-def check(settings: Settings) -> int:
-    """Say whether the workers here go on; returns the exit code: 0 when at least one lives and none is stuck."""
-    reason = check_folder(root_of(settings))
-    print(reason or "The worker is well.")  # noqa: T201  what the command is for
-    return 1 if reason else 0
-
-
 class Worker:
     """One worker's main loop. Limits are enforced here, so nothing here waits for Redis."""
 
@@ -64,7 +57,7 @@ class Worker:
         self._settings = settings
         self._log = log.bind(worker=self.id)
         self._slots = Slots.create(settings.children or usable_cpus())
-        self._folder = WorkFolder(root_of(settings), self.id)
+        self._folder = WorkFolder(root_of(settings.worker_folder), self.id)
         self._children = Children(
             self.id,
             settings,

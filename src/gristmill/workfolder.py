@@ -7,7 +7,6 @@ start knows what dead workers have left, and ``check`` whose heartbeat counts.
 import contextlib
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,20 +14,7 @@ from pathlib import Path
 
 from gristmill.clearing import remove
 from gristmill.errors import ConfigurationError
-from gristmill.settings import Settings
-
-STALE_SECONDS = 20.0
-
-_LOCK = "lock"
-_HEARTBEAT = "heartbeat"
-_DEAD = "dead-"
-
-
-def root_of(settings: Settings) -> Path:
-    """Where the workers of this computer have their folders."""
-    if settings.worker_folder:
-        return Path(settings.worker_folder).absolute()
-    return Path(tempfile.gettempdir(), f"gristmill-{os.getuid()}")
+from gristmill.heartbeats import DEAD, HEARTBEAT, LOCK, folders_in, is_alive
 
 
 def scratch_of(folder: Path, child: int) -> Path:
@@ -50,9 +36,9 @@ class WorkFolder:
         self.path = root / worker
         with _usable(root), _locked(root / ".lock"):
             self.path.mkdir(mode=0o700)
-            self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-            self._heartbeat = os.open(self.path / _HEARTBEAT, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._heartbeat = os.open(self.path / HEARTBEAT, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._beat()
 
     def touch(self) -> None:
@@ -71,10 +57,10 @@ class WorkFolder:
     def remove_dead(self) -> int:
         """Delete the folders of workers that have died; returns how many there were."""
         with _locked(self._root / ".lock"):
-            for folder in _folders(self._root):
-                if folder != self.path and not _is_alive(folder):
-                    folder.rename(folder.with_name(f"{_DEAD}{folder.name}"))
-        dead = list(self._root.glob(f"{_DEAD}*"))
+            for folder in folders_in(self._root):
+                if folder != self.path and not is_alive(folder):
+                    folder.rename(folder.with_name(f"{DEAD}{folder.name}"))
+        dead = list(self._root.glob(f"{DEAD}*"))
         for folder in dead:
             remove(folder)
         return len(dead)
@@ -84,39 +70,6 @@ class WorkFolder:
         remove(self.path)
         os.close(self._heartbeat)
         os.close(self._lock)
-
-
-def check(root: Path) -> str:
-    """Why no worker here is well, or "" when each that lives goes on."""
-    alive = [folder for folder in _folders(root) if _is_alive(folder)]
-    if not alive:
-        return f"No worker runs with the folder {root}."
-    for folder in alive:
-        with contextlib.suppress(OSError, ValueError):
-            silent = time.monotonic() - float((folder / _HEARTBEAT).read_text())
-            if silent > STALE_SECONDS:
-                return f"Worker {folder.name} has been stuck for {silent:.0f} s."
-    return ""
-
-
-def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(_DEAD)]
-
-
-def _is_alive(folder: Path) -> bool:
-    try:
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 @contextmanager

@@ -103,6 +103,13 @@ def test_it_answers_to_addresses_and_to_localhost(make_api, host):
     assert make_api(**LAPTOP).get("/jobs", Host=host).status_code == 200
 
 
+def test_an_api_in_a_container_that_is_for_this_computer_alone_answers_to_no_name_of_others(make_api):
+    api = make_api(host="0.0.0.0", anonymous="manage", local_names_only=True)
+    assert api.get("/jobs", Host="evil.example:8000").status_code == 403
+    for host in ("127.0.0.1:8000", "localhost:8000", "api.localhost:8000", "172.18.0.3"):
+        assert api.get("/jobs", Host=host).status_code == 200
+
+
 @pytest.mark.parametrize(
     "otherwise",
     [

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+import pytest
 
 from gristmill.lifeline import tied
 from support.servers import RedisServer, free_port
@@ -135,3 +136,15 @@ class RunningSystem:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+@dataclass(frozen=True)
+class GivenSystem:
+    """A system that others have started, known by its URL alone. What needs more of it skips the test."""
+
+    url: str
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        pytest.skip(f"needs a system of its own, for its {name}")

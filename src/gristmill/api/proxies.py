@@ -43,9 +43,13 @@ def asked_url(environ: Mapping[str, str], settings: Settings) -> str:
 def refuses_names(settings: Settings) -> bool:
     """Whether the API must know itself by address only: where it serves this computer alone, and anybody may run.
 
+    A container cannot know that it serves this computer alone, so there a setting says so.
+
     There a page of any site in a browser of this computer could otherwise reach it, under a name of the site's own
     that the site's name server turns into 127.0.0.1 (DNS rebinding).
     """
+    if settings.local_names_only:
+        return True
     is_open = settings.anonymous in {"run", "manage"}
     return settings.is_here_only and is_open and not settings.public_url and not settings.trusted_proxies
 
