@@ -171,7 +171,7 @@ def _asking_for_one_part(size: int) -> "WSGIEnvironment":
 
 
 def _document(sent: Representation, found: Rows, more: Mapping[str, int], following: str = "") -> bytes:
-    head = {"name": sent.name, "version": sent.version, "numberReturned": len(found.texts)} | more
+    head = {"name": sent.name, "version": sent.version, "numberReturned": len(found.texts), **more}
     here = data_set_url(links.base_url(), sent.name, "versions", sent.version)
     made = [links.link(here, "collection", title="The version")]
     if following:
