@@ -17,6 +17,7 @@ import redis
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from support import BACKENDS, RedisServer, why_missing
+from support.secured import Files, Mount, SecuredServer, redis_secret
 from support.system import GivenSystem, RunningSystem
 
 from gristmill.settings import Settings
@@ -136,6 +137,32 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
             return stack.enter_context(RedisServer(backend, folder, directives))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def redis_files() -> Files:
+    """Return the files of a Secret for Redis, as `gristmill secret` makes them."""
+    return redis_secret()
+
+
+@pytest.fixture
+def start_secured(tmp_path: Path) -> Iterator[Callable[..., SecuredServer]]:
+    """Return a function that starts a Redis with a Secret's files: ``start_secured(files, appendfsync="no")``."""
+    if reason := why_missing("redis"):
+        pytest.skip(reason)
+    with ExitStack() as stack:
+
+        def start(files: Files | None, **configuration: str) -> SecuredServer:
+            directives = {name.replace("_", "-"): value for name, value in configuration.items()}
+            return stack.enter_context(SecuredServer(tmp_path / f"server-{next(_numbers)}", files, directives))
+
+        yield start
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Mount:
+    """Return the folder ``redis`` of a secrets folder, with nothing in it yet."""
+    return Mount(tmp_path / "secrets" / "redis")
 
 
 @pytest.fixture(scope="session")

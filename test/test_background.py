@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support import RedisServer, wait_until
 from support.by_hand import WorkerByHand
+from support.secured import for_clients
 
 from gristmill.api.services import Services, build_services
 from gristmill.background import Background
@@ -86,3 +87,21 @@ def test_stopped_threads_are_gone(settings):
     threads.stop()
     assert threading.active_count() == before
     serving.jobs.close()
+
+
+def test_the_log_says_once_for_each_reason_why_redis_cannot_be_used(start_secured, mount, redis_files, start, capsys):
+    server = start_secured(redis_files)
+    mount.put(for_clients(redis_files) | {"password": b"wr0ng-one"})
+
+    def said(words: str) -> int:
+        seen.append(capsys.readouterr().out)
+        return "".join(seen).count(words)
+
+    seen: list[str] = []
+    serving = start(server.url, secrets_folder=mount.secrets_folder)
+    wait_until(lambda: said("does not let in the user 'gristmill'"))
+    mount.put({"ca.crt": redis_files["ca.crt"]})
+    wait_until(lambda: said("wants a user and a password"), 20)
+    mount.put(for_clients(redis_files))
+    wait_until(lambda: serving.readiness.reached, 20)
+    assert said("does not let in the user 'gristmill'") <= 5  # tasks

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from support import RedisServer
+from support.secured import Files, Mount, SecuredServer, for_clients
 
-from gristmill.doctor import Finding, about_server, about_settings, examine
+from gristmill.doctor import Finding, about_server, about_settings, about_tokens, examine
 from gristmill.settings import Settings
+from gristmill.tokens import made_token
 
 GOOD: dict[str, Any] = {
     "server": "redis",
@@ -76,6 +78,67 @@ def test_a_real_server_without_workers_is_examined(
     assert _worst(findings, "server").level == "ok"
     assert _worst(findings, "workers").level == "warning"
     assert _worst(findings, "processes").level == "ok"
+
+
+@pytest.mark.parametrize(("environment", "level"), [("dev", "ok"), ("test", "warning"), ("prod", "error")])
+def test_what_is_missing_of_password_tls_and_tokens_is_told_with_the_command_that_makes_it(
+    start_secured: Callable[..., SecuredServer], make_settings: Callable[..., Settings], environment: str, level: str
+) -> None:
+    found = list(examine(make_settings(start_secured(None).url, environment=environment), {}))
+    for subject in ("password", "TLS", "tokens"):
+        finding = _worst(found, subject)
+        assert finding.level == level
+        assert (f"gristmill secret {environment} | kubectl apply -f -" in finding.detail) is (environment != "dev")
+
+
+def test_password_tls_and_tokens_that_are_on_are_told(
+    start_secured: Callable[..., SecuredServer],
+    make_settings: Callable[..., Settings],
+    mount: Mount,
+    redis_files: Files,
+) -> None:
+    mount.put(for_clients(redis_files))
+    Mount(mount.secrets_folder / "tokens").put({"tokens": made_token("ann", "manage")[1].encode()})
+    settings = make_settings(
+        start_secured(redis_files).url, secrets_folder=mount.secrets_folder, environment="prod", anonymous="run"
+    )
+    found = list(examine(settings, {}))
+    assert {_worst(found, subject).level for subject in ("password", "TLS", "tokens", "server", "durability")} == {"ok"}
+
+
+def test_a_refused_password_is_an_error_that_names_its_file_and_not_what_it_holds(
+    start_secured: Callable[..., SecuredServer],
+    make_settings: Callable[..., Settings],
+    mount: Mount,
+    redis_files: Files,
+) -> None:
+    mount.put(for_clients(redis_files) | {"password": b"wr0ng-one"})
+    found = list(examine(make_settings(start_secured(redis_files).url, secrets_folder=mount.secrets_folder), {}))
+    assert _worst(found, "server").level == "error"
+    assert str(mount.folder / "password") in _worst(found, "server").detail
+    assert "wr0ng-one" not in repr(found)
+
+
+def test_broken_tokens_are_an_error_and_a_folder_that_is_none_is_a_warning(tmp_path: Path) -> None:
+    Mount(tmp_path / "tokens").put({"tokens": b"nonsense"})
+    assert _worst(list(about_tokens(Settings(secrets_folder=tmp_path))), "tokens").level == "error"
+    missing = list(about_tokens(Settings(secrets_folder=tmp_path / "nowhere")))
+    assert _worst(missing, "settings").level == "warning"
+
+
+def test_a_server_that_keeps_its_configuration_to_itself_is_examined(
+    start_secured: Callable[..., SecuredServer],
+    make_settings: Callable[..., Settings],
+    mount: Mount,
+    redis_files: Files,
+) -> None:
+    server = start_secured(redis_files)
+    with server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "gristmill", "-config")
+    mount.put(for_clients(redis_files))
+    found = list(examine(make_settings(server.url, secrets_folder=mount.secrets_folder), {}))
+    assert "does not tell its configuration" in _worst(found, "server").detail
+    assert _worst(found, "workers").level == "warning"
 
 
 def test_a_server_that_does_not_answer_is_an_error(make_settings: Callable[..., Settings]) -> None:

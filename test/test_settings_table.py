@@ -52,6 +52,8 @@ def test_misspelt_variables_are_found() -> None:
         ("redis://:se@cret@host", "redis://:***@host"),
         ("redis://host:6379/0", "redis://host:6379/0"),
         ("unix:///tmp/a.sock?db=0", "unix:///tmp/a.sock?db=0"),
+        ("unix:///tmp/a.sock?db=0&password=secret&x=1", "unix:///tmp/a.sock?db=0&password=***&x=1"),
+        ("rediss://ada:secret@host?ssl_password=secret", "rediss://ada:***@host?ssl_password=***"),
     ],
 )
 def test_a_password_in_a_url_is_never_shown(value: str, shown: str) -> None:

@@ -57,6 +57,17 @@ def test_an_unusable_url_is_a_configuration_error_that_names_the_setting(url: st
         connect(Settings(redis_url=url))
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://ada:c4n/ary@localhost:6379", "redis://:c4n?ary@localhost", "ada:c4n@localhost"]
+)
+def test_a_url_that_cannot_be_read_is_not_told_with_what_may_be_a_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL") as raised:
+        connect(Settings(redis_url=url))
+    assert raised.value.__suppress_context__
+    assert "c4n" not in str(raised.value)
+    assert "c4n" not in repr(Settings(redis_url=url))
+
+
 def test_a_server_that_is_not_there_is_an_error_within_seconds(make_settings: Callable[..., Settings]) -> None:
     settings = make_settings(f"redis://127.0.0.1:{free_port()}/0")
     started = time.monotonic()

@@ -1,14 +1,16 @@
 """Bearer tokens in a file."""
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
+from support.secured import Mount
 
 from gristmill import tokens
 from gristmill.errors import ConfigurationError, InvalidRequestError
 from gristmill.settings import Settings
-from gristmill.tokens import TokenFile, new_token
+from gristmill.tokens import TokenFile, made_token, new_token
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +119,90 @@ def test_a_wrong_file_stops_the_start(path, content, message):
     path.write_text(content)
     with pytest.raises(ConfigurationError, match=message):
         TokenFile(path)
+
+
+# The optional file of the secrets folder, as Kubernetes mounts it
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Mount:
+    return Mount(tmp_path / "mounted" / "tokens")
+
+
+@pytest.fixture
+def optional(mounted) -> Settings:
+    return Settings(secrets_folder=mounted.secrets_folder)
+
+
+def _line(name: str, role: str = "run") -> tuple[str, bytes]:
+    text, line = made_token(name, role)
+    return text, line.encode()
+
+
+def test_an_optional_file_may_be_missing_and_come_later(mounted, optional):
+    text, line = _line("alice")
+    for absent in (optional, Settings(secrets_folder=mounted.secrets_folder / "nowhere"), Settings()):
+        file = TokenFile.of(absent)
+        assert not file.enabled
+        assert file.find(text) is None
+    file = TokenFile.of(optional)
+    mounted.put({"tokens": line})
+    assert file.enabled
+    assert file.find(text).name == "alice"
+
+
+def test_a_swap_of_the_folder_with_equal_times_and_sizes_is_seen(mounted, optional):
+    texts, lines = zip(*(_line(name) for name in ("ann", "bob", "cat")), strict=True)
+    file = None
+    for index, line in enumerate(lines):
+        mounted.put({"tokens": line})
+        os.utime(mounted.folder / "tokens", ns=(10**18, 10**18))
+        file = file or TokenFile.of(optional)
+        assert [file.find(text) is not None for text in texts] == [other == index for other in range(3)]
+
+
+def test_an_optional_file_that_goes_leaves_its_tokens_in_force(mounted, optional):
+    text, line = _line("alice")
+    mounted.put({"tokens": line})
+    file = TokenFile.of(optional)
+    mounted.put({})
+    assert file.enabled
+    assert file.find(text).name == "alice"
+
+
+def test_an_optional_file_that_comes_broken_turns_nothing_on_and_says_so(mounted, optional, caplog):
+    file = TokenFile.of(optional)
+    mounted.put({"tokens": b"nonsense"})
+    assert not file.enabled
+    text, line = _line("alice")
+    mounted.put({"tokens": line})
+    assert file.find(text).name == "alice"
+
+
+def test_an_optional_file_that_is_wrong_stops_the_start(mounted, optional):
+    mounted.put({"tokens": b"nonsense"})
+    with pytest.raises(ConfigurationError, match="Line 1"):
+        TokenFile.of(optional)
+
+
+def test_an_optional_file_that_cannot_be_read_stops_the_start(mounted, optional):
+    (mounted.folder / "tokens").mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        TokenFile.of(optional)
+
+
+def test_two_token_files_stop_the_start(mounted, path):
+    both = Settings(token_file=path, secrets_folder=mounted.secrets_folder)
+    text = new_token(both, "alice", "run")
+    assert TokenFile.of(both).find(text).name == "alice"
+    mounted.put({"tokens": b""})
+    with pytest.raises(ConfigurationError, match="There are two token files"):
+        TokenFile.of(both)
+
+
+def test_a_file_that_the_setting_names_must_be_there(mounted, path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        TokenFile.of(Settings(token_file=path, secrets_folder=mounted.secrets_folder))
 
 
 def test_a_missing_file_stops_the_start(path):

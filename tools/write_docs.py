@@ -18,13 +18,14 @@ MODULES_BEGIN = "<!-- modules: written by `make docs` from their docstrings -->"
 MODULES_END = "<!-- modules end -->"
 # Every module outside api/ and processes/ stands in one of these parts; a new one is placed here.
 PARTS = {
-    "The engine": "job jobs records library wire store hub rate",
+    "The engine": "job jobs records library wire store connection credentials hub rate",
     "The worker": "worker children template child job_data slots link watch limits workplace workfolder clearing",
     "The server": "flask_api server prefork bridge exchange request_body threads streams",
     "Beside requests": "background callbacks readiness",
     "Health checks": "probe heartbeats",
     "Shared": "errors settings settings_table logs fetch tokens",
     "The command line": "cli console doctor up supervisor embedded append_only lifeline demo",
+    "Secrets": "cluster_secrets certificates",
 }
 
 SETTINGS_HEAD = """# Settings

@@ -8,6 +8,7 @@ import structlog
 
 from gristmill.callbacks import CallBacks
 from gristmill.errors import UnavailableError
+from gristmill.store import kind_of, reason_of
 
 if TYPE_CHECKING:
     from gristmill.api.services import Services
@@ -56,15 +57,15 @@ class Background:
         name = do.__qualname__
 
         def loop() -> None:
-            is_away = False
+            said = ""
             while not self._stop.is_set():
                 try:
                     do()
-                    is_away = False
+                    said = ""
                 except UnavailableError as error:
-                    if not is_away:
-                        _log.warning("Redis is away", task=name, reason=error.detail)
-                    is_away = True
+                    if said != kind_of(error):
+                        _log.warning("Redis is away", task=name, reason=reason_of(error))
+                    said = kind_of(error)
                 except Exception:  # noqa: BLE001 -- one failure must not end the task for the process's lifetime
                     _log.exception("background task failed", task=name)
                 self._stop.wait(seconds)

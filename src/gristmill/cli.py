@@ -14,6 +14,8 @@ import typer
 from gristmill.errors import GristmillError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gristmill.jobs import Jobs
     from gristmill.settings import Settings
 
@@ -47,6 +49,13 @@ class Role(StrEnum):
     READ = "read"
     RUN = "run"
     MANAGE = "manage"
+
+
+class Environment(StrEnum):
+    """A deployment on Kubernetes."""
+
+    TEST = "test"
+    PROD = "prod"
 
 
 def main() -> None:
@@ -238,6 +247,57 @@ def token_new(
 
 
 @app.command()
+def secret(
+    environment: Annotated[Environment, typer.Argument(help="Whose: test or prod.")],
+    *,
+    only_redis: Annotated[bool, typer.Option("--redis", help="Only the Secret for Redis.")] = False,
+    only_tokens: Annotated[bool, typer.Option("--tokens", help="Only the Secret for the tokens.")] = False,
+    new_tokens: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--token", metavar="NAME:ROLE", help="A token to make; again for more. Without any: admin:manage."
+        ),
+    ] = None,
+    keep: Annotated[
+        typer.FileText | None, typer.Option("--keep", help="A token file whose tokens stay; - for standard input.")
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option(help="The namespace, where others are to reach Redis from other ones too.")
+    ] = "",
+    hosts: Annotated[
+        list[str] | None, typer.Option("--host", help="A further name of the Redis server; again for more.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, help="How long the certificate is good.")] = 3650,
+    no_tls: Annotated[bool, typer.Option("--no-tls", help="A password, but no TLS.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Also onto a terminal.")] = False,
+) -> None:
+    """Print an environment's Secrets for kubectl, with new passwords and tokens.
+
+    Use: gristmill secret prod | kubectl apply -f -
+    """
+    from gristmill import cluster_secrets
+    from gristmill.errors import InvalidRequestError
+
+    if sys.stdout.isatty() and not show:
+        raise InvalidRequestError(
+            f"Secrets do not belong on a terminal. Use: gristmill secret {environment.value} | kubectl apply -f - "
+            "(or --show)"
+        )
+    objects: list[str] = []
+    made: Mapping[str, str] = {}
+    if only_redis or not only_tokens:
+        names = (*cluster_secrets.service_names(environment.value, namespace), *(hosts or ()))
+        objects.append(cluster_secrets.redis_secret(environment.value, names, days=days, tls=not no_tls))
+    if only_tokens or not only_redis:
+        wanted = new_tokens or ([] if keep else ["admin:manage"])
+        secret_of_tokens, made = cluster_secrets.tokens_secret(environment.value, keep.read() if keep else "", wanted)
+        objects.append(secret_of_tokens)
+    for name, text in made.items():
+        typer.echo(f"Token of {name}, told this once: {text}", err=True)
+    typer.echo("".join(objects), nl=False)
+
+
+@app.command()
 def settings() -> None:
     """List the settings: values, defaults, meanings."""
     from gristmill import console
@@ -285,8 +345,11 @@ def _settings(**options: Any) -> Settings:
 def _with_redis(settings: Settings, *, required: bool = True) -> Settings:
     from gristmill import embedded
     from gristmill.errors import ConfigurationError
+    from gristmill.store import check_credentials
 
     if settings.redis_url:
+        if required:
+            check_credentials(settings)
         return settings
     if found := embedded.running(settings):
         return settings.model_copy(update={"redis_url": found.redis_url})

@@ -6,12 +6,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from redis.exceptions import NoPermissionError
+
 from gristmill.errors import GristmillError, UnavailableError
 from gristmill.jobs import Jobs
 from gristmill.processes import load_registry
 from gristmill.settings import Settings
 from gristmill.settings_table import unknown_variables
-from gristmill.store import connect, facts_about, told_with_server
+from gristmill.store import Client, Protection, connect, facts_about, protection_of, told_with_server
+from gristmill.tokens import TokenFile
 
 Level = Literal["ok", "warning", "error"]
 OLDEST = {"redis": (7, 0), "valkey": (8, 0)}
@@ -29,7 +32,12 @@ class Finding:
 
 def examine(settings: Settings, environ: Mapping[str, str] = os.environ) -> tuple[Finding, ...]:
     """Look at everything; what cannot be looked at is a finding too."""
-    return (*about_settings(settings, environ), *_about_processes(settings), *_about_redis(settings))
+    return (
+        *about_settings(settings, environ),
+        *about_tokens(settings),
+        *_about_processes(settings),
+        *_about_redis(settings),
+    )
 
 
 def about_settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -49,6 +57,45 @@ def about_settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[F
             f"Anybody who reaches {settings.host} may do anything; set GRISTMILL_ANONYMOUS to run or less.",
         )
     yield Finding("ok", "settings", f"environment {settings.environment}, without a token: {settings.anonymous}")
+
+
+def about_tokens(settings: Settings) -> Iterator[Finding]:
+    """Whether the API asks for tokens."""
+    try:
+        enabled = TokenFile.of(settings).enabled
+    except GristmillError as error:
+        yield Finding("error", "tokens", error.detail)
+        return
+    if enabled:
+        yield Finding("ok", "tokens", "on")
+    else:
+        yield _unprotected(
+            settings.environment, "tokens", "There are none: everybody has the rights of everybody else."
+        )
+    if settings.secrets_folder and not settings.secrets_folder.is_dir():
+        detail = f"GRISTMILL_SECRETS_FOLDER={settings.secrets_folder} is no folder, so there are no secrets."
+        yield Finding("warning", "settings", detail)
+
+
+def about_protection(protection: Protection, environment: str) -> Iterator[Finding]:
+    """Whether a stranger gets into Redis, or can listen on the way."""
+    if protection.has_password:
+        yield Finding("ok", "password", "Redis asks for one")
+    else:
+        detail = "Redis lets in everybody who reaches it, without a password."
+        yield _unprotected(environment, "password", detail)
+    if protection.is_private:
+        yield Finding("ok", "TLS", "nobody can listen on the way to Redis")
+    else:
+        yield _unprotected(environment, "TLS", "What passes to and from Redis is not encrypted.")
+
+
+def _unprotected(environment: str, subject: str, detail: str) -> Finding:
+    if environment == "dev":
+        return Finding("ok", subject, f"{detail} On a computer of one's own that is how it is meant.")
+    level: Level = "error" if environment == "prod" else "warning"
+    command = f"gristmill secret {environment} | kubectl apply -f -"
+    return Finding(level, subject, f"{detail} `{command}` and a restart turn it on; elsewhere: docs/security.md.")
 
 
 def about_server(facts: Mapping[str, Any], environment: str) -> Iterator[Finding]:
@@ -99,7 +146,8 @@ def _about_redis(settings: Settings) -> Iterator[Finding]:
         return
     try:
         with connect(settings) as client:
-            yield from about_server(facts_about(client), settings.environment)
+            yield from about_protection(protection_of(client), settings.environment)
+            yield from _about_configuration(client, settings.environment)
             with closing(Jobs(client, settings)) as jobs:
                 workers = jobs.workers()
     except UnavailableError as error:
@@ -113,3 +161,12 @@ def _about_redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "workers", f"{len(workers)} alive with {children} children")
     else:
         yield Finding("warning", "workers", "None is alive, so no job runs; start one with `gristmill worker`.")
+
+
+def _about_configuration(client: Client, environment: str) -> Iterator[Finding]:
+    try:
+        facts = facts_about(client)
+    except NoPermissionError as error:
+        yield Finding("warning", "server", f"Redis does not tell its configuration: {error}")
+        return
+    yield from about_server(facts, environment)

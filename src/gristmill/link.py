@@ -20,7 +20,7 @@ from gristmill.job import Lost, Offer, Status
 from gristmill.jobs import Jobs
 from gristmill.settings import Settings
 from gristmill.slots import Phase, Report, Slots
-from gristmill.store import connect
+from gristmill.store import connect, kind_of, reason_of
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -85,7 +85,7 @@ class Link:
         self._progress: dict[int, Report] = {}
         self._beat_now = False
         self._is_registered = False
-        self._is_away = False
+        self._away_because = ""
         self._close_by = float("inf")
         self._sender = threading.Thread(target=self._send, name="redis-sender", daemon=True)
         self._listener = threading.Thread(target=self._listen, name="redis-listener", daemon=True)
@@ -110,7 +110,7 @@ class Link:
         self._close_by = time.monotonic() + seconds
         self._note()
         self._sender.join(seconds)
-        return not self._sender.is_alive() and not self._is_away
+        return not self._sender.is_alive() and not self._away_because
 
     def _note(self) -> None:
         with self._notes:
@@ -132,7 +132,7 @@ class Link:
                     self._settle_first()
                 if self._is_closing:
                     self._jobs.leave(self._worker)
-                    self._is_away = False
+                    self._away_because = ""
                     return
                 if self._beat_now:
                     self._beat_now = False
@@ -145,8 +145,8 @@ class Link:
                     self._look_up(self._suspects.popleft())
                 while self._progress:
                     self._send_progress(self._progress.pop(next(iter(self._progress))))
-                if self._is_away:
-                    self._is_away = False
+                if self._away_because:
+                    self._away_because = ""
                     self._log.info("Redis is back")
                 pause = _FIRST_PAUSE_SECONDS
                 wait = max(0.0, next_beat - time.monotonic())
@@ -170,14 +170,14 @@ class Link:
         return self._close_by != float("inf")
 
     def _has_work(self) -> bool:
-        if self._is_away:
+        if self._away_because:
             return False
         return bool(self._settlements or self._suspects or self._progress or self._beat_now or self._is_closing)
 
     def _away(self, error: UnavailableError) -> None:
-        if not self._is_away:
-            self._is_away = True
-            self._log.warning("Redis is away; running jobs go on", reason=error.detail)
+        if self._away_because != kind_of(error):
+            self._away_because = kind_of(error)
+            self._log.warning("Redis is away; running jobs go on", reason=reason_of(error))
 
     def _settle_first(self) -> None:
         child, lost = self._settlements[0]

@@ -23,6 +23,7 @@ class Readiness:
         self._next_look = 0.0
         self.reached = False
         self.away = False
+        self.reason = ""  # why it is away, for everybody to read
         self.findings: tuple[Finding, ...] = ()
 
     @property
@@ -39,11 +40,11 @@ class Readiness:
         try:
             with mapped_errors():
                 self._client.ping()
-            self.reached, self.away = True, False
+            self.reached, self.away, self.reason = True, False, ""
             found = about_server(facts_about(self._client), self._environment)
             self.findings = tuple(finding for finding in found if finding.level != "ok")
-        except GristmillError:
-            self.away = True
+        except GristmillError as error:
+            self.away, self.reason = True, error.detail
         except RedisError as error:
             self.findings = (Finding("warning", "server", f"Redis does not tell its configuration: {error}"),)
         finally:

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "",
         validation_alias="REDIS_URL",
+        repr=False,  # it may hold a password
         description="Redis or Valkey to use, such as redis://redis:6379/0 or rediss://user@host. Empty: the embedded server.",
     )
     key_prefix: str = Field("{g0}", description="Start of every key in Redis.")
@@ -125,6 +126,10 @@ class Settings(BaseSettings):
     token_file: Path | None = Field(
         None,
         description="File of the bearer tokens, one a line: name, role, hash; `gristmill token new` writes it. None: there are no tokens.",
+    )
+    secrets_folder: Path | None = Field(
+        None,
+        description="Folder of the secrets, each a file that may be missing: redis/username, redis/password, redis/ca.crt, tokens/tokens (docs/security.md). None: there are no secrets.",
     )
     rate_per_second: float = Field(
         0, ge=0, description="Most requests a second of one owner, over all API processes, on average; 0: no limit."

@@ -1,5 +1,6 @@
 """The settings as a table, for the command line, the documentation and error messages; and their loading."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from gristmill.errors import ConfigurationError
 from gristmill.settings import Settings
 
 _PREFIX = str(Settings.model_config.get("env_prefix", ""))
+_PASSWORD = re.compile(r"([?&](?:ssl_)?password=)[^&#]*")
 _UNITS = {"_seconds": "seconds", "_bytes": "bytes", "_bytes_per_owner": "bytes", "_mb": "MB", "_percent": "%"}
 
 
@@ -63,10 +65,14 @@ def as_text(value: object) -> str:
 
 
 def without_password(value: str) -> str:
-    """A URL with its password replaced by ``***``; any other text as it is."""
+    """A URL with its passwords replaced by ``***``; any other text as it is."""
     scheme, separator, rest = value.partition("://")
+    if not separator:
+        return value
     account, at, address = rest.rpartition("@")
-    return f"{scheme}{separator}{account.partition(':')[0]}:***@{address}" if at and ":" in account else value
+    if at and ":" in account:
+        rest = f"{account.partition(':')[0]}:***@{address}"
+    return scheme + separator + _PASSWORD.sub(r"\1***", rest)
 
 
 def load(**overrides: Any) -> Settings:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, Self, cast, get_args
 
 import structlog
 
@@ -44,27 +44,51 @@ class Token:
 class TokenFile:
     """The tokens of a file; changes of the file count within a second.
 
-    A file that has become unreadable or wrong leaves the last good tokens in force, and an error in the log.
+    A file that has become unreadable or wrong, or is gone, leaves the last good tokens in force, and an error in the
+    log.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Read the file; None: there are no tokens. Raises ConfigurationError where it is missing or wrong."""
+    def __init__(self, path: Path | None, *, is_optional: bool = False) -> None:
+        """Read the file; None: there are no tokens.
+
+        is_optional: the file may be missing, and come later; until then there are no tokens.
+        Raises ConfigurationError where it is wrong, or missing and not optional.
+        """
         self._path = path
         self._lock = threading.Lock()
         self._next_look = time.monotonic() + _LOOK_SECONDS
         self._seen = self._look()
-        self._tokens: tuple[Token, ...] = _read(path) if path else ()
+        self._tokens: tuple[Token, ...] | None = None
+        if path and (self._seen is not None or not is_optional):
+            self._tokens = _read(path)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The tokens of ``token_file``, or of ``tokens/tokens`` in the secrets folder, which may be missing.
+
+        Raises ConfigurationError as above, and where both files are there.
+        """
+        optional = settings.secrets_folder / "tokens" / "tokens" if settings.secrets_folder else None
+        if settings.token_file is None:
+            return cls(optional, is_optional=True)
+        if optional and optional.exists():
+            raise ConfigurationError(
+                f"There are two token files: {settings.token_file} (GRISTMILL_TOKEN_FILE) and {optional} "
+                "(GRISTMILL_SECRETS_FOLDER). Keep one."
+            )
+        return cls(settings.token_file)
 
     @property
     def enabled(self) -> bool:
-        """Whether there is a token file."""
-        return self._path is not None
+        """Whether there is a token file, or was one since the start."""
+        self._reload_if_changed()
+        return self._tokens is not None
 
     def find(self, text: str) -> Token | None:
         """The token that a client sent, or None when it is not known. Takes equally long for every text."""
         self._reload_if_changed()
         sent, found = _hash(text), None
-        for token in self._tokens:
+        for token in self._tokens or ():
             if hmac.compare_digest(token.hash, sent):
                 found = token
         return found
@@ -87,15 +111,19 @@ class TokenFile:
             else:
                 _log.info("token file reloaded", tokens=len(self._tokens))
 
-    def _look(self) -> tuple[int, int, int] | None:
-        """What tells one state of the file from another; None when it is not there."""
+    def _look(self) -> bytes | str | None:
+        """What tells one state of the file from another: its content, or why there is none; None: it is not there.
+
+        The content itself, since Kubernetes swaps a link on the way to the file, and not the file.
+        """
         if self._path is None:
             return None
         try:
-            found = self._path.stat()
-        except OSError:
+            return self._path.read_bytes()
+        except FileNotFoundError:
             return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        except OSError as error:
+            return str(error)
 
 
 def new_token(settings: Settings, name: str, role: str) -> str:
@@ -108,20 +136,26 @@ def new_token(settings: Settings, name: str, role: str) -> str:
         raise ConfigurationError(
             "There is no token file: set GRISTMILL_TOKEN_FILE, such as GRISTMILL_TOKEN_FILE=data/tokens."
         )
-    if reason := _why_not(name, role):
-        raise InvalidRequestError(reason)
+    text, line = made_token(name, role)
     tokens = _read(path) if path.exists() else ()
     if any(token.name == name for token in tokens):
         raise InvalidRequestError(f"{path} has a token for {name!r} already; remove its line to replace it.")
-    text = START + secrets.token_urlsafe(32)
     try:
         before = path.read_text("utf-8") if path.exists() else ""
         if before and not before.endswith("\n"):
             before += "\n"
-        _replace(path, f"{before}{name} {role} {_hash(text)}\n")
+        _replace(path, before + line)
     except OSError as error:
         raise ConfigurationError(f"The token file {path} cannot be written: {error}.") from error
     return text
+
+
+def made_token(name: str, role: str) -> tuple[str, str]:
+    """Make a token: its text, and the line of a token file that knows it. InvalidRequestError: no such name or role."""
+    if reason := _why_not(name, role):
+        raise InvalidRequestError(reason)
+    text = START + secrets.token_urlsafe(32)
+    return text, f"{name} {role} {_hash(text)}\n"
 
 
 def _replace(path: Path, content: str) -> None:
@@ -143,18 +177,23 @@ def _replace(path: Path, content: str) -> None:
 
 def _read(path: Path) -> tuple[Token, ...]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"The token file {path} cannot be read: {error}. GRISTMILL_TOKEN_FILE names it; {_HOW} makes it, "
             "with a first token."
         ) from error
+    return read_tokens(text, f"the token file {path}")
+
+
+def read_tokens(text: str, of: str) -> tuple[Token, ...]:
+    """The tokens of such a text. ConfigurationError names the line that is wrong ``of`` it."""
     tokens: dict[str, Token] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue
-        where = f"Line {number} of the token file {path}"
+        where = f"Line {number} of {of}"
         if len(words) != 3 or not _HASH.fullmatch(words[2]):
             raise ConfigurationError(
                 f"{where} is not `<name> <role> sha256:<64 hexadecimal digits>`; {_HOW} makes one."

@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.text import Text
 
 from gristmill import probe
+from gristmill.credentials import CredentialFiles
 from gristmill.demo import run_demo
 from gristmill.embedded import EmbeddedServer
 from gristmill.errors import ConfigurationError, GristmillError
 from gristmill.lifeline import tied
 from gristmill.settings import Settings
 from gristmill.settings_table import unknown_variables, without_password
+from gristmill.store import check_credentials
 from gristmill.supervisor import Part, Say, Supervisor
 
 COLORS = {"api": "blue", "worker": "magenta", "up": "green"}
@@ -39,6 +41,13 @@ def run_up(settings: Settings, *, demo: bool = False, stay: bool = True) -> int:
     """
     console = Console(highlight=False, soft_wrap=True)
     say = _sayer(console, plain=settings.log_format == "json")
+    if settings.redis_url:
+        check_credentials(settings)
+    elif CredentialFiles(settings.secrets_folder).are_there():
+        raise ConfigurationError(
+            f"{settings.secrets_folder}/redis has secrets of a server, and the embedded one lets in nobody "
+            "but this user. Name the server with REDIS_URL, or take the files away."
+        )
     server = None if settings.redis_url else EmbeddedServer(settings)
     try:
         if server is not None:

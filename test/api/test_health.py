@@ -2,7 +2,8 @@
 
 import time
 
-from support import RedisServer
+from support import RedisServer, wait_until
+from support.secured import for_clients
 
 
 def test_alive_needs_nothing(make_api, start_server):
@@ -34,6 +35,21 @@ def test_ready_once_redis_was_reached(make_api, start_server):
     began = time.monotonic()
     assert api.get("/readyz").status_code == 200
     assert time.monotonic() - began < 1
+
+
+def test_why_redis_does_not_let_us_in_is_for_the_log_and_that_it_does_not_is_for_all(
+    make_api, start_secured, mount, redis_files
+):
+    server = start_secured(redis_files)
+    mount.put(for_clients(redis_files) | {"password": b"wr0ng-one"})
+    api = make_api(redis_url=server.url, secrets_folder=mount.secrets_folder)
+    refused = api.get("/readyz")
+    assert (refused.status_code, refused.json["redis"]) == (503, "away")
+    assert "does not let this system in" in refused.json["detail"]
+    assert str(mount.folder) not in refused.text
+    mount.put(for_clients(redis_files))
+    wait_until(lambda: api.get("/readyz").status_code == 200, 10)
+    assert "reason" not in api.get("/readyz").json
 
 
 def test_not_ready_while_draining(api):

@@ -100,7 +100,7 @@ class RedisServer:
 
     def _answers(self, deadline: float) -> bool:
         assert self.process is not None
-        with redis.Redis(port=self.port, socket_timeout=5) as client:
+        with self.client() as client:
             while self.process.poll() is None and time.monotonic() < deadline:
                 try:
                     return int(client.info("server")["process_id"]) == self.process.pid

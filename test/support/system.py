@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,18 +51,21 @@ class RunningSystem:
     """A private server with one API process and one worker over it, in ``folder``.
 
     settings: more settings, by variable name without the prefix, such as ``{"FETCH_ALLOW": "127.0.0.0/8"}``.
+    make_server: how to make another server than a plain one, given its folder.
     """
 
     folder: Path
     backend: str = "valkey"
     settings: dict[str, str] = field(default_factory=dict)
+    make_server: Callable[[Path], RedisServer] | None = None
     url: str = ""
     parts: list[Part] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def start(self, seconds: float = 90) -> Self:
         """Start everything, and return once the API is ready and the worker takes jobs."""
-        self.server = self._stack.enter_context(RedisServer(self.backend, self.folder / "redis"))
+        make_server = self.make_server or (lambda folder: RedisServer(self.backend, folder))
+        self.server = self._stack.enter_context(make_server(self.folder / "redis"))
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.run("worker")

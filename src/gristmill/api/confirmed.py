@@ -75,6 +75,7 @@ class Confirmed:
             environ.get("QUERY_STRING", ""),
             environ.get("HTTP_ACCEPT", ""),
             environ.get("HTTP_ACCEPT_ENCODING", ""),
+            "private" if self._tokens.enabled else "",
         )
 
     def _may_read(self, environ: Mapping[str, Any]) -> bool:

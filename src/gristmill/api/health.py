@@ -26,7 +26,7 @@ def readyz() -> Response:
     if serving.draining.is_set():
         reason = "The server is about to stop."
     elif not readiness.reached:
-        reason = "Redis has not been reached yet."
+        reason = f"Redis has not been reached yet. {readiness.reason}".rstrip()
     elif readiness.refused:
         reason = "Redis is configured in a way that loses jobs, which production does not accept."
     found: dict[str, object] = {
@@ -36,6 +36,8 @@ def readyz() -> Response:
             for finding in readiness.findings
         ],
     }
+    if readiness.away:
+        found["reason"] = readiness.reason
     headers = {"Cache-Control": "no-store"}
     if not reason:
         return negotiation.json_response({"status": "ready"} | found, headers=headers)

@@ -37,7 +37,9 @@ def api() -> Response:
     access.require("read")
     negotiation.wanted_format()
     serving, base = services(), links.base_url()
-    page = serving.rendered.get(("api", base), lambda: document(current_app, serving, base))
+    page = serving.rendered.get(
+        ("api", base, str(serving.tokens.enabled)), lambda: document(current_app, serving, base)
+    )
     return negotiation.unchanging(page.body, page.etag, media_type=OPENAPI_MEDIA_TYPE)
 
 

@@ -81,7 +81,7 @@ def build_services(settings: Settings, draining: threading.Event) -> Services:
         jobs=jobs,
         registry=load_registry(settings.processes_folder),
         hub=Hub(jobs),
-        tokens=TokenFile(settings.token_file),
+        tokens=TokenFile.of(settings),
         draining=draining,
         places=Places(
             settings.waiting_requests,
