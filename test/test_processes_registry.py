@@ -132,7 +132,9 @@ def test_the_version_hash_names_source_version_and_release() -> None:
 def test_a_registry_offers_what_workers_need_to_know() -> None:
     offered = Process(add, "source")
 
-    assert Registry([offered]).offers("1.0.0") == (Offer("add", offered.interface, offered.version_hash("1.0.0"), 3),)
+    assert Registry([offered]).offers("1.0.0") == (
+        Offer("add", offered.interface, offered.version_hash("1.0.0"), 3, "source", offered.version),
+    )
 
 
 def test_two_processes_of_one_id_are_refused_with_both_places() -> None:

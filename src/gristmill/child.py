@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -87,7 +87,7 @@ def prepare(text: str) -> tuple[Facts, Run]:
     )
     largest = max(registry.values(), key=lambda process: process.limits.memory_mb)
     facts = {
-        "offers": [[offer.process, offer.interface, offer.version, offer.concurrent] for offer in plan.offers],
+        "offers": [astuple(offer) for offer in plan.offers],
         "largest": [largest.id, largest.limits.memory_mb],
         "resident_bytes": OwnMemory().resident_bytes(),
     }

@@ -200,12 +200,18 @@ class JobPage:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A process that a worker can run. ``concurrent``: most runs at once in the whole system, 0 for no limit."""
+    """A process that a worker can run.
+
+    version: names source, declared version and release. concurrent: most runs at once in the whole system, 0 for no
+    limit. source, declared: the hash of the source, and the declared version, for provenance.
+    """
 
     process: str
     interface: str
     version: str
     concurrent: int = 0
+    source: str = ""
+    declared: str = ""
 
 
 @dataclass(frozen=True, slots=True)

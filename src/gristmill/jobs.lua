@@ -41,7 +41,8 @@ key            type    what                                          written by 
 :b:<blob>      string  packed {n chunks, s bytes, r references}      submit, finish             with its last reference
 :b:<blob>:<i>  string  a chunk of at most 1 MB; TTL until it         put (Python's SET)         with its last reference
                        belongs to a job
-:facts         hash    reference -> facts of a release or worker     facts, beat                sweep, long unnamed
+:facts         hash    reference -> facts of a release or worker;    facts, beat                sweep, long unnamed
+                       process version -> source hash, declared version
 :factsage      zset    reference -> when it was last named           facts, beat                sweep, long unnamed
 :stats         hash    <process>|<end>|<bucket> -> attempts,         ends                       never
                        <process>|us -> time they took

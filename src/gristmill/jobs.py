@@ -435,6 +435,15 @@ class Jobs:
         """The host that a worker runs or ran on; "" when it is long forgotten."""
         return self._fact_of(worker)[0] if worker else ""
 
+    def source_of(self, process_version: str) -> tuple[str, str]:
+        """The source hash and the declared version that a version of a process stands for.
+
+        Both "" when no worker has offered it, or when it is long forgotten.
+        """
+        found = self._library.command("HGET", f"{self.prefix}:facts", process_version) or b""
+        source, _, declared = found.decode().partition("|")
+        return source, declared
+
     def attempt_counts(self) -> dict[tuple[str, str, str], int]:
         """Attempts ended so far, by (process, end, upper bound of their seconds).
 
@@ -506,6 +515,8 @@ class Jobs:
                 text = facts_text(self.release, offer.version, offer.interface)
                 references[offer] = _reference(text)
                 facts[references[offer]] = text
+                if offer.source:
+                    facts[offer.version] = f"{offer.source}|{offer.declared}"
             known = self._offers[wanted] = (offers_text(wanted, references), facts)
         return known
 

@@ -47,6 +47,17 @@ def test_a_result_names_all_that_made_it(api, worker):
     assert told["prefix"]["job"] == "http://localhost/jobs/"
 
 
+def test_the_source_of_a_result_stays_known_when_its_process_is_no_longer_offered(api, make_api, worker, tmp_path):
+    process = api.services.registry["doubled"]
+    job_id = api.execute("doubled", inputs={"number": 2}, headers=ASYNC).json["jobID"]
+    worker.succeed(("result", "application/json", b"4"))
+    later = make_api(processes=tmp_path)
+    assert later.get("/processes/doubled").status_code == 404
+
+    agent = later.get(f"/jobs/{job_id}/prov").json["agent"]["gristmill:process"]
+    assert (agent["gristmill:sourceHash"], agent["gristmill:declaredVersion"]) == (process.source_hash, process.version)
+
+
 def test_long_inputs_are_named_by_their_hash(api, worker):
     text = "x" * (prov.MOST_INLINE_BYTES + 1)
     job_id = api.execute(inputs={"string": text}, headers=ASYNC).json["jobID"]

@@ -124,8 +124,7 @@ def _agents(serving: Services, job: Job, base: str) -> Document:
         "gristmill:interface": job.interface,
         "prov:location": f"{base}/processes/{links.quoted(job.process)}",
     }
-    offering = serving.offerings.get(job.process)
-    if offering is not None and offering.version == version:
-        process["gristmill:declaredVersion"] = offering.process.version
-        process["gristmill:sourceHash"] = offering.process.source_hash
+    source, declared = serving.jobs.source_of(version)
+    if source:
+        process |= {"gristmill:declaredVersion": declared, "gristmill:sourceHash": source}
     return {"gristmill:process": process, "gristmill:owner": {"prov:label": job.owner}}

@@ -183,7 +183,7 @@ class Registry(Mapping[str, Process]):
     def offers(self, release: str) -> tuple[Offer, ...]:
         """Return what a worker of this release can run."""
         return tuple(
-            Offer(one.id, one.interface, one.version_hash(release), one.limits.concurrent)
+            Offer(one.id, one.interface, one.version_hash(release), one.limits.concurrent, one.source_hash, one.version)
             for one in self._processes.values()
         )
 
