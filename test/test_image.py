@@ -50,7 +50,7 @@ def test_nothing_is_in_it_that_only_builds_or_tests_need(image: str) -> None:
         image,
         """
         for tool in gcc cc make git curl wget pytest hatchling; do command -v $tool || true; done
-        find / -xdev \\( -name .git -o -path '/root/.cache/?*' -o -path '/tmp/?*' -o -path '/var/lib/apt/lists/?*' \\)
+        find / -xdev \\( -name .git -o -path '/root/.cache/?*' -o -path '/tmp/?*' -o -path '/var/lib/apt/lists/*_*' \\)
         find /opt /app -type d \\( -name tests -o -name pip \\)
         ls -d /build /suite /package /dependencies 2>/dev/null || true
         """,
@@ -103,20 +103,19 @@ def test_commands_work_with_nothing_but_tmp_as_any_user(image: str, user: str) -
     assert "Warning" not in offered.stderr
 
 
-@pytest.mark.parametrize(("component", "seconds"), [("api", 10), ("worker", 10)])
+@pytest.mark.parametrize(("component", "other", "name"), [("api", "worker", "API"), ("worker", "api", "worker")])
 def test_a_component_becomes_healthy_and_ends_with_0_when_it_is_told_to(
-    image: str, component: str, seconds: float
+    image: str, component: str, other: str, name: str
 ) -> None:
     with docker.container(image, component, options=("--user", "10001", *NO_REDIS)) as running:
         wait_until(lambda: running.health == "healthy", 120, f"the {component} is healthy", every=0.5)
-        assert running.run("gristmill", component, "--check").stdout == f"The {component} is well.\n"
-        others = {"api": "worker", "worker": "api"}
-        assert running.run("gristmill", others[component], "--check", check=False).returncode == 1
+        assert running.run("gristmill", component, "--check").stdout == f"The {name} is well.\n"
+        assert running.run("gristmill", other, "--check", check=False).returncode == 1
         began = time.monotonic()
         docker.docker("stop", "--time", "60", running.name, seconds=90)
         took = time.monotonic() - began
         assert (running.state["ExitCode"], running.state["OOMKilled"]) == (0, False), running.log
-    assert took < seconds
+    assert took < 10
 
 
 def test_a_component_that_cannot_start_says_why_and_ends(image: str) -> None:

@@ -116,6 +116,10 @@ def status_of(api: httpx.Client, job: str) -> str:
     return str(api.get(f"/jobs/{job}").json()["status"])
 
 
+def log_of(container: str) -> str:
+    return docker.docker("logs", container).stderr
+
+
 def upload(api: httpx.Client, name: str) -> str:
     answer = api.put(f"/datasets/{name}", content=penguins().encode(), headers={"Content-Type": "text/csv"})
     assert answer.status_code in {200, 201}, answer.text
@@ -173,7 +177,9 @@ def test_jobs_of_a_killed_worker_run_on_the_others(environment: Environment, api
     environment.compose("up", "--scale", "worker=3")
     workers = environment.containers("worker")
     assert len(workers) == 3
-    jobs = [submit(api, 4) for _ in range(6)]
+    # Well is a worker whose loop goes on; its children come a moment later.
+    wait_until(lambda: all("worker is ready" in log_of(worker) for worker in workers), 60, "all have children", 0.5)
+    jobs = [submit(api, 10) for _ in range(6)]
     wait_until(lambda: all(status_of(api, job) == "running" for job in jobs), 60, "every child of the three has a job")
     docker.docker("kill", "--signal", "KILL", workers[0])
     wait_until(lambda: all(status_of(api, job) == "successful" for job in jobs), 60, "all six jobs are done")
