@@ -1,6 +1,7 @@
 """The modules import each other as docs/architecture.md says."""
 
 import ast
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def test_processes_know_neither_redis_nor_flask_nor_the_engine() -> None:
         "datasets.columns", "datasets.damage", "datasets.dataset", "datasets.descriptions", "datasets.inference",
         "datasets.mapping", "datasets.nameless", "datasets.queries",
     }  # fmt: skip
+
+
+def test_the_acceptance_run_knows_nothing_but_the_api_and_a_client_of_it() -> None:
+    used = set().union(*(found for name, found in IMPORTS.items() if f"{name}.".startswith("gristmill.verify.")))
+
+    ours = {one for one in used if one.partition(".")[0] == "gristmill" and not one.startswith("gristmill.verify")}
+    assert ours == {"gristmill"}  # the version
+    others = {one.partition(".")[0] for one in used} - set(sys.stdlib_module_names) - {"gristmill"}
+    assert others == {"httpx", "rich"}
+    assert _importers_of("gristmill.verify") == {"cli"}
 
 
 def test_the_way_down_to_redis_is_one() -> None:

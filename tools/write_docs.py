@@ -1,5 +1,5 @@
-"""Write the generated parts of the documentation: docs/settings.md, the modules in docs/architecture.md, and the bench
-table in README.md.
+"""Write the generated parts of the documentation: docs/settings.md, the modules in docs/architecture.md, the checks in
+docs/verify.md, and the bench table in README.md.
 
 ``make docs`` runs it; tools/check_docs.py fails when its output is not what stands in the repository.
 """
@@ -8,6 +8,7 @@ import ast
 from pathlib import Path
 
 from gristmill.settings_table import Row, rows
+from gristmill.verify.catalogue import as_markdown
 
 REPOSITORY = Path(__file__).parents[1]
 BENCH_BEGIN = "<!-- bench: written by `make docs` from bench/results/latest.md -->"
@@ -16,6 +17,8 @@ NO_BENCH = "Not measured yet: `make bench` measures here, and `make docs` puts t
 
 MODULES_BEGIN = "<!-- modules: written by `make docs` from their docstrings -->"
 MODULES_END = "<!-- modules end -->"
+CHECKS_BEGIN = "<!-- checks: written by `make docs` from src/gristmill/verify/checks -->"
+CHECKS_END = "<!-- checks end -->"
 # Every module outside api/ and processes/ stands in one of these parts; a new one is placed here.
 PARTS = {
     "The engine": "job jobs records library wire store connection credentials hub rate",
@@ -27,6 +30,13 @@ PARTS = {
     "The command line": "cli console doctor up supervisor embedded append_only lifeline demo",
     "Secrets": "cluster_secrets certificates",
 }
+FOLDERS = (
+    ("The API", "api"),
+    ("Processes", "processes"),
+    ("Data sets", "datasets"),
+    ("The acceptance run", "verify"),
+    ("Its checks", "verify/checks"),
+)
 
 SETTINGS_HEAD = """# Settings
 
@@ -64,10 +74,17 @@ def architecture(current: str, package: Path = REPOSITORY / "src" / "gristmill")
     tables = [
         _modules(title, [package / f"{name}.py" for name in names.split()], package) for title, names in PARTS.items()
     ]
-    for title, folder in (("The API", "api"), ("Processes", "processes"), ("Data sets", "datasets")):
+    for title, folder in FOLDERS:
         found = sorted(path for path in (package / folder).glob("*.py") if path.name != "__init__.py")
         tables.append(_modules(title, found, package))
     return f"{before}{MODULES_BEGIN}\n{chr(10).join(tables)}{MODULES_END}{after}"
+
+
+def verify_page(current: str) -> str:
+    """docs/verify.md with the tables of checks between its two marks."""
+    before, _, rest = current.partition(CHECKS_BEGIN)
+    _, _, after = rest.partition(CHECKS_END)
+    return f"{before}{CHECKS_BEGIN}\n{as_markdown()}{CHECKS_END}{after}"
 
 
 def unplaced(package: Path = REPOSITORY / "src" / "gristmill") -> list[str]:
@@ -80,9 +97,11 @@ def pages() -> dict[Path, str]:
     """What each generated file must hold."""
     front = REPOSITORY / "README.md"
     modules = REPOSITORY / "docs" / "architecture.md"
+    checks = REPOSITORY / "docs" / "verify.md"
     return {
         REPOSITORY / "docs" / "settings.md": settings_page(),
         modules: architecture(modules.read_text(encoding="utf-8")),
+        checks: verify_page(checks.read_text(encoding="utf-8")),
         front: readme(front.read_text(encoding="utf-8")),
     }
 

@@ -5,8 +5,10 @@ Modules are imported inside the commands, so that ``gristmill --help`` and a wro
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -135,6 +137,53 @@ def check() -> None:
     from gristmill import probe
 
     raise SystemExit(probe.main(["check"]))
+
+
+@app.command()
+def verify(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A URL, or the environment test or prod.")],
+    *,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File with a token, for all checks. Or GRISTMILL_TOKEN; not an option, which `ps` shows to everybody.",
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate (PEM) of the authority to trust for https.")
+    ] = None,
+    expect_version: Annotated[str, typer.Option(metavar="X.Y.Z", help="The release that must answer.")] = "",
+    seconds: Annotated[float, typer.Option(min=10, help="Time for the whole run, cleaning up included.")] = 180,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML; -: standard output.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JSON; -: standard output.")] = None,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print only what is not right, and the last line.")
+    ] = False,
+) -> None:
+    """Check a deployment from outside, end to end.
+
+    Cleans up after itself. Exit code 0: all holds; 1: something does not; 2: wrong use; 3: nothing answers.
+    """
+    from gristmill.verify.command import run_verify
+    from gristmill.verify.options import Options, read_authority, read_token
+    from gristmill.verify.target import UsageError, read_target
+
+    try:
+        at = read_target(target)
+        settings = _settings() if at.environment else None
+        options = Options(
+            token=read_token(token_file, os.environ),
+            tls=read_authority(ca),
+            expect_version=expect_version.removeprefix("v"),
+            seconds=seconds,
+            redis_url=settings.redis_url if settings else "",
+            secrets_folder=os.environ.get("GRISTMILL_SECRETS_FOLDER", ""),
+        )
+        raise SystemExit(run_verify(at, options, junit=junit, json=json, quiet=quiet))
+    except UsageError as error:
+        typer.echo(f"gristmill verify: {error}", err=True)
+        raise SystemExit(2) from None
 
 
 @queue.command("show")

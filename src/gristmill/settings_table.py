@@ -12,6 +12,9 @@ from pydantic.fields import FieldInfo
 from gristmill.errors import ConfigurationError
 from gristmill.settings import Settings
 
+# Variables of those commands that are clients of an API, and no settings.
+CLIENT_VARIABLES = ("GRISTMILL_TOKEN",)
+
 _PREFIX = str(Settings.model_config.get("env_prefix", ""))
 _PASSWORD = re.compile(r"([?&](?:ssl_)?password=)[^&#]*")
 _UNITS = {"_seconds": "seconds", "_bytes": "bytes", "_bytes_per_owner": "bytes", "_mb": "MB", "_percent": "%"}
@@ -86,7 +89,7 @@ def load(**overrides: Any) -> Settings:
 
 def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Variables that look like settings and are none, such as a misspelt one."""
-    known = {row.variable for row in rows()}
+    known = {row.variable for row in rows()} | set(CLIENT_VARIABLES)
     return tuple(sorted(name for name in environ if name.startswith(_PREFIX) and name not in known))
 
 

@@ -1,0 +1,1 @@
+"""The checks, a module for each topic; ``catalogue`` has them in their order."""

@@ -1,0 +1,59 @@
+"""Sends work and follows its job, for the checks of several topics."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gristmill.verify.answers import Answer, MismatchError, brief
+from gristmill.verify.clock import TimeUpError
+from gristmill.verify.run import Run
+
+FINAL = ("successful", "failed", "dismissed")
+POLL_SECONDS = 0.2
+# How long a small job may take, the wait for a worker included.
+JOB_SECONDS = 60.0
+
+
+def submit(
+    run: Run, process: str, inputs: Mapping[str, Any], headers: Mapping[str, str] | None = None, **options: Any
+) -> Answer:
+    """Send an execute request whose inputs hold the run's mark; its job is remembered, to be removed."""
+    run.made.expect_job()
+    answer = run.me.post(
+        f"/processes/{process}/execution",
+        headers=headers,
+        body={"inputs": dict(inputs), "response": "document"},
+        **options,
+    )
+    run.made.learn(answer)
+    return answer
+
+
+def submit_async(run: Run, process: str, inputs: Mapping[str, Any]) -> str:
+    """The same with ``Prefer: respond-async``; returns the job's id. MismatchError."""
+    answer = submit(run, process, inputs, {"Prefer": "respond-async"}).expect(201)
+    return str(answer.at("jobID", kind=str))
+
+
+def follow(run: Run, job: str, *until: str, seconds: float = JOB_SECONDS) -> Answer:
+    """Ask for the status until it is one of ``until``. MismatchError when it takes longer, or ends otherwise."""
+    deadline = run.clock.passed() + seconds
+    while True:
+        answer = run.me.get(f"/jobs/{job}").expect(200)
+        status = answer.at("status", kind=str)
+        if status in until:
+            return answer
+        if status in FINAL or run.clock.passed() > deadline:
+            break
+        try:
+            run.clock.pause(POLL_SECONDS)
+        except TimeUpError as error:
+            raise TimeUpError(f"{answer.asked}, again and again: still {told(answer)}") from error
+    late = "" if status in FINAL else f", still, {seconds:.0f} s after it was accepted"
+    raise MismatchError(answer.asked, told(answer) + late, f"the status {' or '.join(until)}")
+
+
+def told(answer: Answer) -> str:
+    """A job's status in words: the state, and why it waits or how it ended."""
+    said = answer.json()
+    message = said.get("message") or said.get("problem")
+    return f"the status {said.get('status')}{': ' if message else ''}{brief(message) if message else ''}"

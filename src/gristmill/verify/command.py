@@ -1,0 +1,67 @@
+"""The command ``gristmill verify``: from what was typed to the exit code."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from rich.console import Console
+
+from gristmill.verify.options import Options
+from gristmill.verify.runner import Stopped, verify
+from gristmill.verify.target import Target, UsageError
+from gristmill.verify.terminal import Terminal
+from gristmill.verify.written import as_json, as_junit
+
+STDOUT = Path("-")
+_WIDE = 10_000
+
+
+def run_verify(target: Target, options: Options, *, junit: Path | None, json: Path | None, quiet: bool) -> int:
+    """Verify, print, write the reports; returns the exit code. UsageError, before anything is sent.
+
+    A report on standard output has it for itself: then everything else goes to standard error.
+    """
+    if junit == json == STDOUT:
+        raise UsageError("Only one of --junit and --json can go to standard output.")
+    with ExitStack() as stack:
+        files = [(_opened(stack, path), form) for path, form in ((junit, as_junit), (json, as_json)) if path]
+        terminal = Terminal(_console(sys.stderr if STDOUT in {junit, json} else sys.stdout), quiet=quiet)
+        terminal.begin(target, has_token=bool(options.token))
+        with _asked_to_stop():
+            report = verify(target, options, terminal)
+        terminal.finish(report)
+        for file, form in files:
+            file.write(form(report))
+    return report.exit_code
+
+
+def _opened(stack: ExitStack, path: Path) -> TextIO:
+    if path == STDOUT:
+        return sys.stdout
+    try:
+        return stack.enter_context(path.open("w", encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"The report {path} cannot be written: {error}.") from error
+
+
+def _console(file: TextIO) -> Console:
+    return Console(file=file, width=None if file.isatty() else _WIDE, highlight=False, soft_wrap=not file.isatty())
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[None]:
+    """SIGTERM asks to stop as Ctrl-C does, so that a pod that is deleted cleans up too."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,88 @@
+"""What is verified: a URL, or an environment by its name, which stands for its Service in the cluster."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+ENVIRONMENTS = ("test", "prod")
+
+# Names that only a cluster's own DNS knows; a name without a dot is one too.
+_CLUSTER_ENDINGS = (".svc", ".cluster.local", ".localhost")
+
+
+class UsageError(ValueError):
+    """What was asked for on the command line cannot be; nothing has been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A deployment to verify.
+
+    url: where the API answers, path prefix included, without a slash at the end. environment: the name that was given
+    instead of a URL, or "".
+    """
+
+    url: str
+    environment: str = ""
+
+    @property
+    def host(self) -> str:
+        """The host's name or address."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.url.startswith("https:")
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the host is this computer, or known to a cluster's own DNS alone."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return "." not in self.host or self.host.endswith(_CLUSTER_ENDINGS)
+
+    @property
+    def redis_url(self) -> str:
+        """The Redis of an environment, where no other is named; "" for a URL."""
+        return f"redis://app-{self.environment}-service-redis:6379/0" if self.environment else ""
+
+    @property
+    def mending(self) -> str:
+        """The commands that make an environment's Secrets and turn them on."""
+        kind = f"deployment/app-{self.environment}-deployment"
+        return (
+            f"`gristmill secret {self.environment} | kubectl apply -f -`, then "
+            f"`kubectl rollout restart {kind}-redis {kind}-flask {kind}-worker`"
+        )
+
+    @property
+    def hint(self) -> str:
+        """What to try when nothing answers; "" where there is nothing to say."""
+        if self.environment:
+            return (
+                f"Only the cluster knows the name {self.host}: run this in it, as in `kubectl exec "
+                f"app-{self.environment}-pod-debug -- gristmill verify {self.environment}`, or give a URL."
+            )
+        return ""
+
+
+def read_target(text: str) -> Target:
+    """Read TARGET as it was typed. UsageError says what would be right."""
+    if text in ENVIRONMENTS:
+        return Target(f"http://app-{text}-service-flask", text)
+    wanted = f"a URL, such as https://data.example.org/mill, or {' or '.join(ENVIRONMENTS)}"
+    try:
+        parts = urlsplit(text)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not {wanted}: {error}.") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_right:
+        meant = f" Did you mean http://{text}?" if "://" not in text and ("." in text or ":" in text) else ""
+        raise UsageError(f"{text!r} is not {wanted}.{meant}")
+    if "@" in parts.netloc:
+        raise UsageError("The URL holds a user or password, which the API does not know; give a token by --token-file.")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{text!r} is not {wanted}: leave out what begins with {'?' if parts.query else '#'}.")
+    return Target(text.rstrip("/"))
