@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import analyses, datasets, drain, footprint, http, latency, recovery
+from bench import analyses, backup, datasets, drain, footprint, http, latency, recovery
 from bench import server as http_server
 from bench.measure import Report, show, write
 from bench.parts import scratch, server
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "server": http_server.measure,
     "datasets": datasets.measure,
     "analyses": analyses.measure,
+    "backup": backup.measure,
 }
 LONG: dict[str, Measurement] = {
     "million": lambda url, _: footprint.measure_growth(url, (1_000, 1_000_000)),

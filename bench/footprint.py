@@ -19,6 +19,14 @@ def _drain(jobs: Jobs, offer: drivers.Offer, worker: str) -> None:
         attempt = jobs.finish(attempt.job_id, attempt.token, _ONE, child=f"{worker}.1", offers=[offer])
 
 
+def fill(jobs: Jobs, offer: drivers.Offer, worker: str, count: int) -> None:
+    """Finish so many no-op jobs of 50 owners."""
+    for made in range(0, count, 5000):
+        for number in range(min(5000, count - made)):
+            jobs.submit(drivers.new_noop(offer, owner=f"owner-{number % 50}"))
+        _drain(jobs, offer, worker)
+
+
 def measure_bytes(url: str) -> Report:
     """Memory of Redis per finished no-op job, and what an Idempotency-Key and an equal-work digest add."""
     _, offer = drivers.gristmill_jobs(url)
@@ -85,12 +93,8 @@ def measure_growth(url: str, sizes: tuple[int, ...]) -> Report:
     report = Report("With many jobs in Redis", "p50 of 500 calls each")
     first: dict[str, float] = {}
     for size in sizes:
-        while made < size:
-            batch = min(5000, size - made)
-            for number in range(batch):
-                jobs.submit(drivers.new_noop(offer, owner=f"owner-{number % 50}"))
-            _drain(jobs, offer, worker)
-            made += batch
+        fill(jobs, offer, worker, size - made)
+        made = size
         times: dict[str, list[float]] = {"submit": [], "claim and finish": [], "status": [], "list": []}
         jobs.beat(worker, host="bench", offers=[offer], children=1, held={})
         for _ in range(500):

@@ -78,5 +78,7 @@ def test_the_acceptance_run_knows_nothing_but_the_api_and_a_client_of_it() -> No
 
 def test_the_way_down_to_redis_is_one() -> None:
     assert _importers_of("gristmill.wire") == {"library"}
-    assert _importers_of("gristmill.library") == {"jobs", "datasets.blobs", "datasets.store"}
+    assert _importers_of("gristmill.library") == {
+        "jobs", "datasets.blobs", "datasets.store", "backup.copying", "backup.restoring",
+    }  # fmt: skip
     assert _importers_of("gristmill.cli") == {"__main__"}

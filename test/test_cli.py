@@ -65,7 +65,10 @@ def test_help_lists_every_command_within_a_quarter_of_a_second_of_cpu(run: Run) 
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert result.returncode == 0
-    for command in ("up", "api", "worker", "queue", "jobs", "token", "settings", "doctor", "processes", "version"):
+    for command in (
+        *("up", "api", "worker", "queue", "jobs", "token", "settings", "doctor", "processes", "version"),
+        *("backup", "restore"),
+    ):
         assert f"\n  {command} " in result.stdout
     assert min(times) < 0.25
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from support.backups import call_backs, copied, restored, seen_jobs
 from support.lab import DONE, OFFER, Lab, child_of
 
 from gristmill.errors import LostAttemptError
@@ -175,6 +176,48 @@ def test_whatever_happens_no_key_is_lost_and_no_job_is_stuck(
     machine.labs[1]._children = 1_000_000
     checks = settings(
         max_examples=40, stateful_step_count=50, deadline=None, derandomize=True,
+        phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    run_state_machine_as_test(machine, settings=checks)
+
+
+class CopiedChaos(Chaos):
+    """What chaos has left is copied to another system, and must be the same there, and carried out there."""
+
+    def teardown(self) -> None:
+        if hasattr(self, "workers"):
+            source = self.labs[1]
+            there = source.settings.model_copy(update={"key_prefix": f"{source.prefix}copy"})
+            restored(copied(source.client, source.settings), there)
+            lab = Lab(there, "1.1.0")
+            lab.check()
+            assert seen_jobs(lab.jobs) == seen_jobs(source.jobs, after_restore=True)
+            assert set(call_backs(lab.client, lab.prefix)) <= set(call_backs(source.client, source.prefix))
+            self.carried_out(lab)
+            lab.client.delete(*lab.client.scan_iter(f"{lab.prefix}:*"))
+        super().teardown()
+
+    def carried_out(self, lab: Lab) -> None:
+        worker = lab.worker(*OFFERS["1.1.0"])
+        for _ in range(5):
+            for job in lab.client.zrange(f"{lab.prefix}:delayed", 0, -1):
+                lab.client.zadd(f"{lab.prefix}:delayed", {job: 1})
+            lab.swept_ago(lab.settings.beat_seconds)
+            lab.jobs.sweep()
+            while attempt := lab.jobs.claim(lab.child(worker), OFFERS["1.1.0"]):
+                lab.finish(attempt)
+        assert all(job.status.is_final for job in lab.jobs.list(JobFilter(), limit=1000).jobs), "a job is stuck"
+        lab.check()
+
+
+def test_whatever_has_happened_can_be_backed_up_restored_and_carried_out(
+    server: str, make_settings: Callable[..., Settings]
+) -> None:
+    made = make_settings(server)
+    machine = type("CopiedChaosHere", (CopiedChaos,), {"labs": (Lab(made, "1.0.0"), Lab(made, "1.1.0"))})
+    machine.labs[1]._children = 1_000_000
+    checks = settings(
+        max_examples=25, stateful_step_count=50, deadline=None, derandomize=True,
         phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     run_state_machine_as_test(machine, settings=checks)

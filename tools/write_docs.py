@@ -34,6 +34,7 @@ FOLDERS = (
     ("The API", "api"),
     ("Processes", "processes"),
     ("Data sets", "datasets"),
+    ("Backups", "backup"),
     ("The acceptance run", "verify"),
     ("Its checks", "verify/checks"),
 )

@@ -385,6 +385,57 @@ def version() -> None:
     typer.echo(f"gristmill {__version__} (Python {sys.version.split()[0]})")
 
 
+@app.command()
+def backup(
+    target: Annotated[str, typer.Argument(metavar="FILE|FOLDER|-", help="Where to; -: standard output.")],
+    keep: Annotated[int | None, typer.Option(min=1, help="Keep so many backups in the folder.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Read a backup instead, and say what is in it.")] = False,
+) -> None:
+    """Copy data sets, jobs and results.
+
+    While everything goes on; `gristmill restore` reads it.
+    """
+    from gristmill.backup import backup_command
+
+    _end_by_sigterm()
+    if check:
+        for line in backup_command.check(target):
+            typer.echo(line)
+    else:
+        backup_command.back_up(_with_redis(_settings()), target, keep)
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Argument(metavar="FILE|-", help="A backup; -: standard input.")],
+    merge: Annotated[bool, typer.Option("--merge", help="Add what is not there; leave alone what is.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="First delete all jobs and data sets.")] = False,
+    call_backs: Annotated[
+        bool | None,
+        typer.Option("--call-backs/--no-call-backs", help="Tell subscribers from here (default: same environment)."),
+    ] = None,
+    spool_mb: Annotated[int, typer.Option(min=1, help="Most room for a stream's jobs until its end, in MiB.")] = 256,
+) -> None:
+    """Restore a backup.
+
+    Where no jobs and data sets are, unless told otherwise.
+    """
+    from gristmill.backup.restore_command import How, restore
+
+    if merge and replace:
+        raise typer.BadParameter("--merge and --replace exclude each other.")
+    how: How = "merge" if merge else "replace" if replace else "empty"
+    _end_by_sigterm()
+    restore(_with_redis(_settings()), source, how, call_backs=call_backs, spool_mb=spool_mb)
+
+
+def _end_by_sigterm() -> None:
+    """Have SIGTERM end the command as Ctrl-C does, so that nothing half-written remains."""
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def _settings(**options: Any) -> Settings:
     from gristmill import settings_table
 

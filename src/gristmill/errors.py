@@ -300,6 +300,20 @@ class StorageFullError(GristmillError):
     title = "Storage full"
 
 
+class BackupError(GristmillError):
+    """A backup cannot be written, or not be restored here."""
+
+    type = OURS + "backup"
+    title = "Backup not possible"
+
+
+class DamagedBackupError(BackupError):
+    """A backup is not what was written, not whole, or none at all."""
+
+    type = OURS + "damaged-backup"
+    title = "Damaged backup"
+
+
 class LostAttemptError(GristmillError):
     """The attempt's token is dead: the job was dismissed, or given to another attempt."""
 

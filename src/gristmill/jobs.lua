@@ -3,8 +3,8 @@
 The job engine: every change of state is one call of a function of this library, so it is atomic.
 
 The library is this file and, behind it in this order, jobs_ends.lua (how jobs end, or run again), jobs_attempts.lua
-(submission, claim, finish and what comes between), jobs_workers.lua (heartbeats, sweeps, pauses) and jobs_reading.lua
-(answers that change nothing, and call-backs).
+(submission, claim, finish and what comes between), jobs_workers.lua (heartbeats, sweeps, pauses), jobs_reading.lua
+(answers that change nothing, and call-backs) and jobs_backup.lua (copying and restoring).
 
 Every key starts with a prefix (KEYS[1], "{g0}" by default). Times are microseconds of Redis' own clock (TIME).
 "sweep" deletes what has expired in batches; only keys marked TTL expire by themselves.
@@ -52,6 +52,9 @@ key            type    what                                          written by 
 :secret        hash    owner -> signing secret of its call-backs     secret                     never
 :libs          zset    hash of a version of this library -> when a   beat                       with the library, unnamed a day
                        heartbeat last named it
+:restored      hash    backup that was restored here last, begun,    restore_begin, restore_end  with the next
+                       ended (both times)
+:r:<key>       string  what a restore is going to put at :<key>; TTL restore (Python's SET)      restore
 channels       :ev:<job> "<revision> <status> <progress>" at every change; :ctl:<worker> a token that has died
 
 Fields of a record; what is not needed after the end is dropped then:

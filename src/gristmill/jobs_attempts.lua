@@ -278,20 +278,22 @@ entry('settle', {'allow-oom'}, function(a)
   return ''
 end)
 
+local function dismiss(id, rec, now)
+  if rec.s == 'R' then
+    count_attempt(rec, 'dismissed', now)
+    drop_hold(rec)
+    redis.call('PUBLISH', P .. ':ctl:' .. rec.h:match('^(.+)%.%d+$'), token_of(rec))
+  else
+    unqueue(id, rec)
+  end
+  conclude(id, rec, 'D', now)
+end
+
 entry('dismiss', {'allow-oom'}, function(a)
-  local id, now = a[1], clock()
+  local id = a[1]
   local rec = load(id)
   if not rec then return false end
-  if not FINAL[rec.s] then
-    if rec.s == 'R' then
-      count_attempt(rec, 'dismissed', now)
-      drop_hold(rec)
-      redis.call('PUBLISH', P .. ':ctl:' .. rec.h:match('^(.+)%.%d+$'), token_of(rec))
-    else
-      unqueue(id, rec)
-    end
-    conclude(id, rec, 'D', now)
-  end
+  if not FINAL[rec.s] then dismiss(id, rec, clock()) end
   return redis.call('GET', P .. ':j:' .. id)
 end)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Self
@@ -47,7 +48,7 @@ class Source:
         return name in _WORKS_IN_A_FULL_SERVER.findall(self.code)
 
 
-ENGINE = Source.of("jobs", "jobs_ends", "jobs_attempts", "jobs_workers", "jobs_reading")
+ENGINE = Source.of("jobs", "jobs_ends", "jobs_attempts", "jobs_workers", "jobs_reading", "jobs_backup")
 
 
 class Library:
@@ -83,6 +84,17 @@ class Library:
             if reason is error:
                 raise
             raise reason from error
+
+    def keys(self, start: str, count: int = 1000) -> Iterator[list[bytes]]:
+        """The keys below the prefix that begin so, some at a time; those that stay come at least once."""
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", f"{self.prefix}:{start}") + "*"
+        cursor = b"0"
+        while True:
+            cursor, found = self.command("SCAN", cursor, "MATCH", pattern, "COUNT", count)
+            if found:
+                yield found
+            if cursor == b"0":
+                return
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -117,7 +117,8 @@ def test_every_problem_type_stands_in_the_docs():
     types = {kind.type for kind in descendants(GristmillError)} | {end.problem_type for end in End}
     internal = {"urn:gristmill:problem:configuration", "urn:gristmill:problem:lost-attempt"}
     fetching = {"urn:gristmill:problem:not-fetched", "urn:gristmill:problem:url-refused"}
-    for type_ in types - internal - fetching:
+    commands = {"urn:gristmill:problem:backup", "urn:gristmill:problem:damaged-backup"}
+    for type_ in types - internal - fetching - commands:
         assert re.search(
             rf"`(urn:gristmill:problem:|http://www\.opengis\.net/.*/)?{type_.rpartition(':')[2].rpartition('/')[2]}`",
             page,

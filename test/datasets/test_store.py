@@ -10,7 +10,9 @@ from functools import partial
 
 import pytest
 from support import RedisServer
+from support.backups import copied, restored
 from support.proxy import LossyProxy
+from support.shelf import Shelf, revision, version_of
 
 from gristmill.datasets.blobs import LIBRARY
 from gristmill.datasets.dataset import Conditions
@@ -30,8 +32,6 @@ from gristmill.jobs import Jobs
 from gristmill.library import Source
 from gristmill.settings import Settings
 from gristmill.store import connect
-
-from .shelf import Shelf, revision, version_of
 
 A, B, C = b"a" * 3_000_000, b"b" * 1000, b"c" * 50_000
 FAR = 2**51  # in the year 2041
@@ -534,6 +534,12 @@ def test_a_call_whose_reply_is_lost_may_be_sent_again(
         assert shelf.used()["total"] == len(A) + len(B) + len(C)
         shelf.store.blobs.release(blob.id, "two")
         shelf.check()
+        shelf.store.hold("flights", version_of(B).id, "no job", FAR)
+        before, data = shelf.store.get("flights"), copied(shelf.client, shelf.settings)
+        shelf.store.delete("flights", revision(told))
+        restored(data, shelf.settings)
+        shelf.check()
+        assert shelf.store.get("flights") == before
         shelf.store.delete("flights", revision(told))
         assert shelf.store.missing([version_of(A).id]) == {version_of(A).id}
         assert proxy.lost == [words], "nothing here calls it"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from support.backups import copied, restored, seen_data_sets
+from support.shelf import Shelf, version_of
 
 from gristmill.datasets.dataset import Conditions
 from gristmill.errors import NoSuchDataSetError, NoSuchVersionError, PreconditionFailedError, StorageFullError
 from gristmill.settings import Settings
-
-from .shelf import Shelf, version_of
 
 VERSIONS = 2
 SHARE, OWNERS_SHARE = 260_000, 200_000
@@ -168,6 +168,18 @@ class Data(RuleBasedStateMachine):
                 assert self.shelf.bytes_of(it.name, version_of(content).id) == content
             assert it.revision >= self.revisions.get(it.name, 0)
             self.revisions[it.name] = it.revision
+
+    @rule()
+    def is_the_same_when_restored(self) -> None:
+        source = self.shelf.settings
+        there = Shelf(source.model_copy(update={"key_prefix": f"{source.key_prefix}copy"}))
+        restored(copied(self.shelf.client, source), there.settings)
+        there.check()
+        assert seen_data_sets(there.store) == seen_data_sets(self.shelf.store)
+        for data_set in there.store.list().data_sets:
+            there.store.delete(data_set.name)
+        assert there.stored() <= {"epoch"}
+        there.client.delete(*there.client.scan_iter(f"{there.settings.key_prefix}:*"))
 
     def teardown(self) -> None:
         for name in getattr(self, "contents", {}):

@@ -8,18 +8,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from itertools import count
 from typing import Any
 
 import pytest
 from support import BACKENDS, RedisServer, wait_until
+from support.backups import copied, restored
 from support.lab import DONE, OFFER, Lab, child_of
 from support.proxy import LossyProxy
 
+from gristmill.backup.restoring import Restorer
 from gristmill.errors import LostAttemptError, NoSuchJobError, UnavailableError
-from gristmill.job import End, Finish, Idempotency, JobFilter, Lost, Status
+from gristmill.job import Attempt, End, Finish, Idempotency, JobFilter, Lost, Status
 from gristmill.library import ENGINE
 from gristmill.settings import Settings
 
@@ -100,7 +102,24 @@ def life(lab: Lab) -> list[Any]:
     told.append(ends)
     told.append([(job.crashes, job.hand_backs, len(job.outputs)) for job in page.jobs])
     lab.check()
+    is_the_same_when_restored(lab)
     return told
+
+
+def is_the_same_when_restored(lab: Lab) -> None:
+    """Back up, delete and restore all jobs, one of which has a call-back to be delivered."""
+    lab.submit(subscriber={"successUri": "https://example.org/s"})
+    attempt: Attempt | None = lab.claim(lab.worker())
+    while attempt:
+        attempt = lab.finish(attempt, offers=(OFFER,))
+    before = lab.jobs.list(JobFilter()).jobs
+    data = copied(lab.client, lab.settings)
+    with closing(Restorer(lab.client, lab.settings)) as restorer:
+        restorer.clear()
+    assert lab.jobs.list(JobFilter()).jobs == ()
+    restored(data, lab.settings)
+    lab.check()
+    assert lab.jobs.list(JobFilter()).jobs == before
 
 
 @pytest.fixture(scope="module")

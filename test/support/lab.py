@@ -16,7 +16,7 @@ US = 1_000_000
 KINDS = (
     *(f":{letter}:" for letter in "jopwhelbitq"),
     *(":all", ":c", ":s", ":owners", ":wake:", ":delayed", ":due", ":nowork", ":running", ":workers", ":join:"),
-    *(":facts", ":factsage", ":stats", ":cb", ":cbd", ":secret", ":libs"),
+    *(":facts", ":factsage", ":stats", ":cb", ":cbd", ":secret", ":libs", ":restored", ":r:"),
     ":ds:",  # data sets: the table at the top of datasets.lua
 )
 
@@ -203,7 +203,7 @@ class Lab:
         for worker in of(":h:") - workers:
             assert client.ttl(f"{prefix}:h:{worker}") > 0
         for name in names:
-            if name.startswith((":e:", ":i:")):
+            if name.startswith((":e:", ":i:", ":r:")):
                 assert client.ttl((prefix + name).encode("utf-8", "surrogateescape")) > 0
 
 
@@ -211,4 +211,5 @@ def _bytes(job: dict[str, Any]) -> int:
     """What the job's owner is charged for it."""
     if job["s"] in "AR":
         return int(job.get("zb", 0))
-    return len(job.get("i", "")) + len(job.get("r", "")) + int(job.get("z", 0))
+    inline = [job.get(field, "").encode("utf-8", "surrogateescape") for field in "ir"]
+    return sum(map(len, inline)) + int(job.get("z", 0))

@@ -6,6 +6,8 @@ Every key starts with a prefix (KEYS[1], "{g0}" by default). Times are microseco
 data set's, a version the SHA-256 of an upload and its reading options. The bytes of a version are a blob; data sets with the
 same version share it.
 
+The library is this file and, behind it, datasets_backup.lua (restoring).
+
 key              type    what                                            written by               goes
 :ds:d:<name>     string  the data set's record, packed (fields below)    commit, describe, prune  delete
 :ds:t:<name>     hash    its texts: title, description, licence, source, describe                 delete
@@ -27,6 +29,7 @@ key              type    what                                            written
 :ds:holds        zset    "<version> <job>" -> until when                 hold                     with it
 :ds:epoch        string  how often a version has left a data set         prune, delete            never
 :ds:x:<change>   string  the answer to a change, for its repetition TTL  commit, describe, delete after 60 s
+:r:ds:c:<blob>:<i> string a chunk that a restore is going to keep   TTL  restore (Python's SET) restore
 :libs            zset    "datasets_<hash>" -> when it was last named     sweep                    (see jobs.lua)
 
 Fields of a record: o owner  c created  u revision: the time of the last change, greater at every change

@@ -73,7 +73,7 @@ class Shelf:
         """All keys, without the prefix, but for answers that are kept for a minute."""
         found = {key.decode().removeprefix(self.prefix) for key in self.client.scan_iter(f"{self.prefix}*", count=1000)}
         for key in found:
-            assert not key.startswith("x:") or self.client.ttl(self.prefix + key) > 0
+            assert not key.startswith("x:") or self.client.ttl(self.prefix + key) != -1
         return {key for key in found if not key.startswith("x:")}
 
     def used(self) -> dict[str, int]:

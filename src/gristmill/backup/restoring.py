@@ -1,0 +1,223 @@
+"""Puts entries into a system: the bytes first, where nobody sees them, and the rest when all is known to be whole.
+
+Every step is safe to repeat, so a restore that was broken off is begun again and goes on where it was.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gristmill.backup.format import Entry
+from gristmill.datasets.blobs import LIBRARY
+from gristmill.datasets.store import Store
+from gristmill.errors import BackupError, NoSuchDataSetError
+from gristmill.library import Library
+from gristmill.records import pack
+from gristmill.settings import Settings
+from gristmill.store import Client
+
+# How long bytes wait for their jobs and data sets: longer than any restore should take.
+STAGED_SECONDS = 6 * 3600
+# How long a restored version is kept for jobs that are yet to be restored.
+KEPT_SECONDS = 3600
+_BATCH = 100
+_BATCH_BYTES = 2**19
+BYTES = frozenset({"job-bytes", "data-set-bytes", "log"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is in a system. ``last``: the backup that was restored there last; ``ended``: when (us), or 0."""
+
+    jobs: int
+    data_sets: int
+    last: str
+    ended: int
+
+
+@dataclass(slots=True)
+class Restored:
+    """What became of the entries: ``jobs["again"]`` ran and will run again; "there" and "old" ones were left alone."""
+
+    jobs: Counter[str] = field(default_factory=Counter)
+    data_sets: Counter[str] = field(default_factory=Counter)
+    call_backs: int = 0
+    paused: list[str] = field(default_factory=list)
+
+
+class Restorer:
+    """Restores into one system. Every method may raise UnavailableError and StorageFullError."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self.restored = Restored()
+        self.tells_subscribers = True
+        self.replaces_secrets = False
+        self._prefix = settings.key_prefix
+        self._settings = settings
+        self._jobs = Library(client, self._prefix)
+        self._datasets = Library(client, self._prefix, LIBRARY)
+        self._store = Store(client, settings)
+        self._is_empty = False
+        self._stored = (b"", False)
+        self._versions: dict[bytes, dict[str, Any]] = {}
+        self._batch: list[dict[str, Any]] = []
+        self._kind = ""
+        self._kept_until = 0
+        self._apply: dict[str, Callable[[list[dict[str, Any]]], None]] = {
+            "pause": self._pauses,
+            "secret": self._secrets,
+            "facts": self._facts,
+            "version": self._note_versions,
+            "data-set": self._data_sets,
+            "job": self._restore_jobs,
+            "hold": self._holds,
+            "idempotency-key": lambda batch: self._marks("i", batch),
+            "equal-work": lambda batch: self._marks("e", batch),
+            "call-back": self._call_backs,
+        }
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._jobs.close()
+        self._datasets.close()
+        self._store.close()
+
+    def look(self) -> Found:
+        """What is there now."""
+        found = self._begin("", "look")
+        self._is_empty = not found.jobs + found.data_sets
+        return found
+
+    def begin(self, backup: str, *, anyway: bool) -> bool:
+        """Note that this backup is being restored; False when something else is there, unless ``anyway``."""
+        found = self._begin(backup, "any" if anyway else "empty")
+        self._kept_until = time.time_ns() // 1000 + KEPT_SECONDS * 1_000_000
+        return anyway or not found.jobs + found.data_sets or (found.last == backup and not found.ended)
+
+    def _begin(self, backup: str, how: str) -> Found:
+        jobs, data_sets, last, ended = self._jobs.call("restore_begin", backup, how)
+        return Found(jobs, data_sets, last.decode(), int(ended or 0))
+
+    def clear(self) -> None:
+        """Dismiss and delete all jobs, and delete all data sets."""
+        seconds, microseconds = self._jobs.command("TIME")
+        while self._jobs.call("clear_jobs", int(seconds) * 1_000_000 + int(microseconds)):
+            pass
+        while page := self._store.list().data_sets:
+            for data_set in page:
+                try:
+                    self._store.delete(data_set.name)
+                except NoSuchDataSetError:
+                    continue
+
+    # Bytes
+
+    def stage(self, kind: str, fields: dict[str, Any]) -> None:
+        """Put bytes where their job or data set will take them from."""
+        if kind == "log":
+            name, owner, data = b"l:" + fields["job"], b"j:" + fields["job"], fields["log"]
+        else:
+            start = b"b:" if kind == "job-bytes" else b"ds:b:"
+            chunk = start if kind == "job-bytes" else b"ds:c:"
+            owner, data = start + fields["blob"], fields["data"]
+            name = b"%b%b:%d" % (chunk, fields["blob"], fields["number"])
+        if not self._is_there(owner):
+            self._jobs.command("SET", self._key("r:") + name, data, "EX", STAGED_SECONDS)
+
+    def _is_there(self, owner: bytes) -> bool:
+        if not self._is_empty and self._stored[0] != owner:
+            self._stored = (owner, bool(self._jobs.command("EXISTS", self._key("") + owner)))
+        return self._stored[1]
+
+    def discard(self) -> None:
+        """Delete the bytes that nothing has taken."""
+        for keys in self._jobs.keys("r:"):
+            self._jobs.command("UNLINK", *keys)
+
+    # Everything else
+
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Make jobs and data sets of what has been staged. Raises BackupError when that is no longer there."""
+        size = 0
+        for kind, fields in entries:
+            if kind not in self._apply:
+                continue  # bytes, "begin", and what a later release of the same format may add
+            if kind != self._kind or len(self._batch) >= _BATCH or size >= _BATCH_BYTES:
+                self._flush()
+                self._kind, size = kind, 0
+            self._batch.append(fields)
+            size += sum(len(value) for value in fields.values() if isinstance(value, bytes))
+        self._flush()
+
+    def end(self) -> None:
+        """Everything has been restored."""
+        while self._datasets.call("end_restoring", self._kept_until, self._settings.dataset_versions):
+            pass
+        self._jobs.call("restore_end")
+
+    def _flush(self) -> None:
+        if self._batch:
+            self._apply[self._kind](self._batch)
+            self._batch = []
+
+    def _pauses(self, batch: list[dict[str, Any]]) -> None:
+        for it in batch:
+            self._jobs.call("pause", it["process"])
+            self.restored.paused.append(it["process"].decode())
+
+    def _secrets(self, batch: list[dict[str, Any]]) -> None:
+        if self.tells_subscribers:
+            for it in batch:
+                how = "HSET" if self.replaces_secrets else "HSETNX"
+                self._jobs.command(how, self._key("secret"), it["owner"], it["secret"])
+
+    def _facts(self, batch: list[dict[str, Any]]) -> None:
+        self._jobs.call("facts", pack({it["reference"]: it["facts"] for it in batch}))
+
+    def _note_versions(self, batch: list[dict[str, Any]]) -> None:
+        for it in batch:
+            self._versions[it["version"]] = {
+                "b": it["blob"], "n": it["chunks"], "s": it["bytes"], "h": it["sha256"],
+                "f": it["facts"], "o": it["reading"],
+            }  # fmt: skip
+
+    def _data_sets(self, batch: list[dict[str, Any]]) -> None:
+        for it in batch:
+            answer = self._datasets.call(
+                "restore_data_set", it["name"], it["record"], pack(it["texts"]), pack(self._versions), self._kept_until
+            ).decode()
+            self._versions.clear()
+            self._count(self.restored.data_sets, answer, f"data set {it['name'].decode()}")
+
+    def _restore_jobs(self, batch: list[dict[str, Any]]) -> None:
+        answers = self._jobs.call(
+            "restore_jobs", pack([[it["job"], it["record"], it["log"], it["retry"], it["blobs"]] for it in batch]),
+            self._settings.retention_seconds * 1_000_000, "1" if self.tells_subscribers else "",
+        )  # fmt: skip
+        for it, answer in zip(batch, answers, strict=True):
+            self._count(self.restored.jobs, answer.decode(), f"job {it['job'].decode()}")
+
+    def _count(self, counter: Counter[str], answer: str, what: str) -> None:
+        if answer == "missing":
+            raise BackupError(
+                f"Bytes of {what} are gone before it could be restored: either it took longer than "
+                f"{STAGED_SECONDS // 3600} hours, or another restore into the same system has ended meanwhile."
+            )
+        counter[answer] += 1
+
+    def _holds(self, batch: list[dict[str, Any]]) -> None:
+        self._datasets.call("restore_holds", pack([[it["version"], it["job"], it["until"]] for it in batch]))
+
+    def _marks(self, letter: str, batch: list[dict[str, Any]]) -> None:
+        rows = [[letter, it["name"], it["value"], it["ends"], it["there"]] for it in batch]
+        self._jobs.call("restore_marks", pack(rows))
+
+    def _call_backs(self, batch: list[dict[str, Any]]) -> None:
+        if self.tells_subscribers:
+            rows = [[it["call_back"], it["due"], it["record"]] for it in batch]
+            self.restored.call_backs += self._jobs.call("restore_call_backs", pack(rows))
+
+    def _key(self, name: str) -> bytes:
+        return f"{self._prefix}:{name}".encode()
