@@ -300,6 +300,17 @@ def test_a_summary_of_many_columns_and_of_none_has_a_picture() -> None:
     assert run("summary", {"table": {}})["columns"] == []
 
 
+def test_a_panel_says_what_its_bars_count_and_parts_numbers_too_long_to_stand_in_a_row() -> None:
+    table = {"n": [10**15 + step for step in range(100)], "t": ["a", "b"] * 50, "short": list(range(100))}
+
+    svg = run("summary", {"table": table})["plot_svg"].decode()
+
+    assert svg.count(">rows<") == 3
+    assert ">1,000,000,000,000,000<" in svg
+    assert ">1,000,000,000,000,050<" not in svg
+    assert ">50<" in svg
+
+
 CELLS = st.one_of(
     *(
         st.lists(st.none() | kind, max_size=5)

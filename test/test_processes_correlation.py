@@ -147,7 +147,7 @@ def test_what_is_not_finite_is_left_out_and_counted() -> None:
 
     assert outputs["correlation"].n == [[3, 2], [2, 4]]
     assert outputs["correlation"].not_finite == {"a": 2}
-    assert "2 values that are not finite" in outputs["plot_svg"].decode()
+    assert "2 values not finite" in outputs["plot_svg"].decode()
 
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])

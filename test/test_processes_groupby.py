@@ -208,6 +208,17 @@ def test_hardly_any_rows_and_huge_values_give_a_picture_too(columns: dict[str, l
     picture(run(columns, ["g"], "mean(x), stddev(x), count()"))
 
 
+def test_bars_of_numbers_too_large_to_draw_are_divided_and_say_so() -> None:
+    svg = picture(run({"g": [1, 2], "x": [1e305, 2e305]}, ["g"], "max(x)"))
+
+    assert ">max(x) / 1e305<" in svg
+    assert ">2.000e+305<" in svg
+
+
+def test_an_empty_text_is_named_in_a_picture() -> None:
+    assert ">(empty) · a<" in picture(run({"g": ["", ""], "h": ["a", "b"]}, ["g", "h"]))
+
+
 @pytest.mark.parametrize(
     ("inputs", "pointer", "detail"),
     [

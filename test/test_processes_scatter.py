@@ -67,7 +67,14 @@ def test_a_density_has_a_panel_for_each_colour() -> None:
 
     cells = table_of(made)
     assert cells.groupby("color").rows.sum().to_dict() == {"a": 4000, "b": 4000}
-    assert is_picture(made, "a", "b")
+    assert is_picture(made, "a", "b", "y against x, by g: 8,000 rows")
+
+
+@pytest.mark.parametrize("color", [None, "g"])
+def test_a_table_without_rows_is_said_to_have_none(color: str | None) -> None:
+    empty = {"columns": [{"name": name, "type": kind} for name, kind in (("x", "number"), ("g", "string"))], "rows": []}
+
+    assert is_picture(outputs_of("scatter", table=empty, x="x", y="x", color=color), "no rows")
 
 
 def test_rare_values_share_a_colour() -> None:

@@ -95,7 +95,15 @@ def test_a_period_without_rows_is_there_and_empty() -> None:
     assert told["columns"] == [{"column": "v", "unit": "", "values": 2, "missing": 0, "not_finite": 1}]
     assert table_of(made).rows.tolist() == [1, 1, 0, 0, 1]
     assert table_of(made)["mean(v)"].tolist()[0::4] == [1, 3]
-    assert "not shown: 1 rows without t, 1 values that are not finite" in made["plot_svg"].decode()
+    assert "not shown: 1 row without t, 1 value not finite" in made["plot_svg"].decode()
+
+
+def test_a_table_without_rows_is_said_to_have_none() -> None:
+    columns = [{"name": name, "type": kind} for name, kind in (("t", "datetime"), ("v", "number"))]
+
+    made = outputs_of("timeseries", table={"columns": columns, "rows": []}, time="t", values=["v"])
+
+    assert ">no rows<" in made["plot_svg"].decode()
 
 
 def test_the_axis_does_not_say_utc_of_times_without_a_zone() -> None:

@@ -9,6 +9,7 @@ from gristmill.datasets.columns import Kind, kind_of
 from gristmill.datasets.mapping import quoted
 from gristmill.processes.selects import Result
 from gristmill.processes.table import Array
+from gristmill.processes.words import counted
 
 MOST_BARS = 30
 MOST_POINTS = 5000
@@ -113,8 +114,8 @@ def _chart(axis: Axis, values: dict[str, Array], numbers: list[str]) -> Chart | 
     missing = sum(int(np.isnan(one).sum()) for one in panels.values())
     more = [name for name in numbers if name not in panels]
     notes = [
-        f"{_counted(axis.rows_left_out, 'row')} without {axis.name}" if axis.rows_left_out else "",
-        f"{_counted(missing, 'value')} missing, not finite or too large" if missing else "",
+        f"{counted(axis.rows_left_out, 'row')} without {axis.name}" if axis.rows_left_out else "",
+        f"{counted(missing, 'value')} missing, not finite or too large" if missing else "",
         f"columns {', '.join(more)}" if more else "",
     ]
     return Chart(axis, list(panels.items()), ", ".join(filter(None, notes)))
@@ -127,7 +128,3 @@ def _values(result: Result, numbers: list[str]) -> dict[str, Array]:
     columns: list[Array] = [np.ma.filled(np.ma.asarray(column, dtype="f8"), np.nan) for column in found]
     values = [np.where(np.abs(one) < _LARGEST_DRAWN, one, np.nan) for one in columns]
     return dict(zip(numbers, values, strict=True))
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' if count > 1 else ''}"

@@ -21,6 +21,7 @@ from gristmill.processes.correlations import (
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.design import shift_and_size
 from gristmill.processes.table import Array, Column, Table
+from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
 
 MOST_COLUMNS = 200
@@ -223,10 +224,10 @@ def _table(numbers: CorrelationMatrix) -> Table:
 def _title(numbers: CorrelationMatrix, found: Correlations) -> str:
     of_pairs = found.n[np.triu_indices(len(found.n), 1)]
     fewest, most = int(of_pairs.min()), int(of_pairs.max())
-    rows = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    return f"{numbers.method.title()} correlations of {len(numbers.columns)} columns, {rows} rows each"
+    rows = counted(most, "row") if fewest == most else f"{fewest:,} to {counted(most, 'row')}"
+    return f"{numbers.method.title()} correlations of {len(numbers.columns)} columns, {rows} each"
 
 
 def _notes(numbers: CorrelationMatrix) -> list[str]:
     left_out = sum(numbers.not_finite.values())
-    return [f"{left_out:,} values that are not finite"] if left_out else []
+    return [f"{counted(left_out, 'value')} not finite"] if left_out else []

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.table import Column
+from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
 
 BINS = 20
@@ -44,7 +45,7 @@ class Frequencies:
         """Say what there is besides the first ones of ``most``; "" for nothing."""
         rest = self.distinct - min(shown, len(self.most))
         rows = self.rows - sum(count for _, count in self.most[:shown])
-        return f"{rest:,} more values in {rows:,} rows" if rest > 0 else ""
+        return f"{counted(rest, 'more value')} in {counted(rows, 'row')}" if rest > 0 else ""
 
 
 def frequencies(data: DataSet, column: DataColumn, most: int) -> Frequencies:

@@ -7,12 +7,13 @@ runs, because it brings in Matplotlib.
 import io
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter
@@ -70,10 +71,54 @@ class NumberFormatter(Formatter):
 
 def short(text: str, letters: int) -> str:
     """Cut a text in its middle to so many letters, because names that belong together often differ at the end."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in text).split()) or "(empty)"
+    line = _line(text)
     if len(line) <= letters:
         return line
     return f"{line[: letters // 2]}…{line[-(letters - letters // 2 - 1) :]}"
+
+
+def all_short(texts: Sequence[str], letters: int) -> list[str]:
+    """Cut texts as ``short`` does, but those that would look alike around the words in which they differ."""
+    alike: dict[str, set[str]] = {}
+    for text in texts:
+        alike.setdefault(short(text, letters), set()).add(_line(text))
+    instead: dict[str, str] = {}
+    for lines in alike.values():
+        if len(lines) > 1:
+            instead |= _cut_apart(lines, letters)
+    return [instead.get(_line(text), short(text, letters)) for text in texts]
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split()) or "(empty)"
+
+
+def _cut_apart(lines: Collection[str], letters: int) -> dict[str, str]:
+    """Different lines, each as its beginning and the words in which it differs from the others."""
+    begin = next(iter(lines)).rfind(" ", 0, _common(lines)) + 1
+    rest = {line: line[begin:] for line in sorted(lines)}
+    same = _common([words[::-1] for words in rest.values()])
+    made: dict[str, str] = {}
+    for line, words in rest.items():
+        end = words.find(" ", len(words) - same) if same else -1
+        own = short(f"{words[:end]}…" if end >= 0 else words, letters * 2 // 3)
+        cut = f"{line[: max(0, min(begin, letters - len(own) - 1))]}…{own}"
+        again = sum(other.startswith(cut) for other in made.values())
+        made[line] = f"{cut} ({again + 1})" if again else cut
+    return made
+
+
+def _common(texts: Collection[str]) -> int:
+    """With how many equal letters all texts begin."""
+    least, greatest = min(texts), max(texts)
+    return next((at for at, (one, other) in enumerate(zip(least, greatest, strict=False)) if one != other), len(least))
+
+
+def empty(axes: Axes, text: str) -> None:
+    """Say why there is nothing to see."""
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=GREY, transform=axes.transAxes)
+    axes.set_xticks([])
+    axes.set_yticks([])
 
 
 def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str], title: str) -> Legend:

@@ -14,6 +14,7 @@ from gristmill.processes.authoring import MediaType, Progress, process, wrong_in
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Column, Table
+from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
 
 MOST_GROUPS = 100_000
@@ -187,7 +188,7 @@ def _draw(table: DataSet, numbers: Groups, result: Table) -> tuple[bytes, bytes]
         else:
             skipped.append(name)
     notes = [
-        f"{numbers.groups - rows:,} more groups" if numbers.groups > rows else "",
+        counted(numbers.groups - rows, "more group") if numbers.groups > rows else "",
         *(
             f"{count:,} of {name} that {'is' if count == 1 else 'are'} not finite"
             for name, count in numbers.not_finite.items()
@@ -211,4 +212,4 @@ def _label(cell: object) -> str:
     if isinstance(cell, bool):
         return str(cell).lower()
     text = f"{cell:.12g}" if isinstance(cell, float) else str(cell)
-    return _NO_MICROSECONDS.sub("Z", text.removesuffix("T00:00:00.000000Z"))
+    return _NO_MICROSECONDS.sub("Z", text.removesuffix("T00:00:00.000000Z")) or "(empty)"

@@ -19,6 +19,7 @@ from gristmill.processes.counting import (
 )
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Column, Kind, Table
+from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
 
 LISTED_CATEGORIES = 10_000
@@ -106,7 +107,7 @@ def histogram(
         found = frequencies(table, chosen, LISTED_CATEGORIES)
         counts, beyond = _categories(table, chosen, found), found.beyond(pictures.SHOWN_CATEGORIES)
     progress(40, "drawing")
-    title = f"{column}, {sum(counts.counts):,} of {counts.rows:,} rows"
+    title = f"{column}, {sum(counts.counts):,} of {counted(counts.rows, 'row')}"
     names = [as_text(one) for one in counts.categories]
     note = ", ".join(filter(None, [_left_out(counts), beyond]))
     png, svg = pictures.draw(
@@ -172,10 +173,10 @@ def _table(counts: Counts) -> Table:
 
 def _left_out(counts: Counts) -> str:
     """Return the line under the picture that says which rows it leaves out."""
-    reasons = {
-        "rows without a value": counts.nulls,
-        "not finite": counts.not_finite,
-        "outside the range": 0 if counts.categories else counts.outside,
-    }
-    said = [f"{number:,} {reason}" for reason, number in reasons.items() if number]
-    return ", ".join(said)
+    outside = 0 if counts.categories else counts.outside
+    said = [
+        f"{counted(counts.nulls, 'row')} without a value" if counts.nulls else "",
+        f"{counts.not_finite:,} not finite" if counts.not_finite else "",
+        f"{outside:,} outside the range" if outside else "",
+    ]
+    return ", ".join(filter(None, said))

@@ -10,14 +10,17 @@ from matplotlib.dates import MONTHLY, AutoDateLocator, ConciseDateFormatter, dat
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import BLUE, GREY, STEPS, NumberFormatter, short, style, written
+from gristmill.processes.drawing import BLUE, GREY, STEPS, NumberFormatter, all_short, empty, short, style, written
+from gristmill.processes.words import counted
 
 SHOWN_CATEGORIES = 30
 PANEL_CATEGORIES = 6
 SHOWN_PANELS = 24
 _LABEL_LETTERS = 28
 _TITLE_LETTERS = 80
-_PANEL_LETTERS = 18
+_PANEL_LETTERS = 16
+_PANEL_TICKS = 4
+_PANEL_TICK_LETTERS = 30  # that have room under a panel
 _PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.4, 0.3  # inches
 _PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
 _LARGEST_DRAWN = 1e300  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
@@ -62,7 +65,7 @@ def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
         shown = panels[:SHOWN_PANELS]
         across = min(3, max(1, len(shown)))
         down = max(1, -(-len(shown) // across))
-        note = f"{len(panels) - len(shown)} more columns are not shown" if len(panels) > len(shown) else ""
+        note = f"not shown: {counted(len(panels) - len(shown), 'more column')}" if len(panels) > len(shown) else ""
         width, height = _PANEL_WIDTH * across, _PANEL_HEIGHT * down + (_NOTE_HEIGHT if note else 0)
         figure = Figure(figsize=(width, height))
         for number, bars in enumerate(shown):
@@ -71,7 +74,11 @@ def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
             inner = _PANEL_WIDTH - _PANEL_MARGIN[0] - 0.2, _PANEL_HEIGHT - _PANEL_MARGIN[1] - 0.4
             axes = figure.add_axes((left / width, bottom / height, inner[0] / width, inner[1] / height))
             _draw_bars(axes, bars, PANEL_CATEGORIES, _PANEL_LETTERS)
-            axes.set_xlabel(bars.note, fontsize="small", color=GREY)
+            is_histogram = bars.edges is not None
+            axes.set_ylabel("rows" if is_histogram else "", fontsize="small", color=GREY)
+            axes.set_xlabel(
+                "" if is_histogram else ", ".join(filter(None, ["rows", bars.note])), fontsize="small", color=GREY
+            )
         figure.text(0.5, 0.05 / height, note, fontsize=8, color=GREY, ha="center")
         return written(figure)
 
@@ -79,13 +86,11 @@ def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
 def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
     axes.set_title(short(bars.title or bars.name, _TITLE_LETTERS if bars.title else _LABEL_LETTERS), loc="left")
     if not any(bars.counts):
-        axes.text(0.5, 0.5, "no values", ha="center", va="center", color=GREY, transform=axes.transAxes)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        empty(axes, "no values")
     elif bars.edges is not None:
-        _draw_histogram(axes, bars.counts, bars.edges, ticks=6 if bars.title else 4, whole=bars.whole)
+        _draw_histogram(axes, bars.counts, bars.edges, ticks=6 if bars.title else _PANEL_TICKS, whole=bars.whole)
     else:
-        _draw_categories(axes, bars.counts[:most], [short(one, letters) for one in bars.categories[:most]])
+        _draw_categories(axes, bars.counts[:most], all_short(bars.categories[:most], letters))
 
 
 def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, ticks: int, whole: bool) -> None:
@@ -110,10 +115,23 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
         axes.bar(places[:-1], counts, width=np.diff(places), align="edge", color=BLUE, edgecolor="white", linewidth=0.6)
     else:
         axes.stairs(counts, places, fill=True, color=BLUE)
+    if ticks == _PANEL_TICKS and edges.dtype.kind != "M":
+        _part_long_ticks(axes)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=True))
     axes.yaxis.set_major_formatter(NumberFormatter())
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+
+
+def _part_long_ticks(axes: Axes) -> None:
+    """Name only the first and the last tick, one above the other, where the numbers are too long to stand in a row."""
+    low, high = axes.get_xlim()
+    shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    texts = NumberFormatter().format_ticks(shown)
+    if len(texts) > 1 and sum(map(len, texts)) > _PANEL_TICK_LETTERS:
+        axes.set_xticks([shown[0], shown[-1]], [texts[0], f"\n{texts[-1]}"])
+        for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
+            label.set_horizontalalignment(side)
 
 
 def _draw_categories(axes: Axes, counts: Sequence[int], names: Sequence[str]) -> None:

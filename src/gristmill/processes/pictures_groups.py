@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, short, style, written
+from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, empty, short, style, written
+from gristmill.processes.pictures_points import reduced
+from gristmill.processes.words import counted
 
 SHOWN_METRICS = 4
 _LABEL_LETTERS = 40
 _LABEL_INCHES = 2.0  # about, for the names of the groups
 _LETTER_INCHES = 0.075  # of a number at the end of a bar
-_LARGEST_DRAWN = 1e300  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
 _PANEL_LETTERS = 34
 
 
@@ -47,19 +48,18 @@ def draw(groups: Groups) -> tuple[bytes, bytes]:
     shown = groups.panels[:SHOWN_METRICS]
     notes = [*groups.notes]
     if len(groups.panels) > SHOWN_METRICS:
-        more = len(groups.panels) - SHOWN_METRICS
-        notes.append(f"{more} more {'metric' if more == 1 else 'metrics'}")
+        notes.append(counted(len(groups.panels) - SHOWN_METRICS, "more metric"))
     with style():
         width = {0: 8.0, 1: 8.0, 2: 10.0}.get(len(shown), 3.6 * len(shown) + 2)
         figure = Figure(figsize=(width, max(2.6, 1.5 + 0.27 * len(groups.labels))), layout="constrained")
         every = figure.subplots(1, max(1, len(shown)), sharey=True, squeeze=False)[0]
         if not shown or not groups.labels:
-            _empty(every[0], "no groups" if not groups.labels else "no metric is a number")
+            empty(every[0], "no groups" if not groups.labels else "no metric is a number")
         for axes, panel in zip(every, shown, strict=False):
             if groups.labels:
                 inches = (width - _LABEL_INCHES) / len(shown)
-                _bars(axes, panel, [short(label, _LABEL_LETTERS) for label in groups.labels], inches)
-        title = f"{groups.total:,} {'group' if groups.total == 1 else 'groups'} by {groups.by}"
+                _bars(axes, panel, all_short(groups.labels, _LABEL_LETTERS), inches)
+        title = f"{counted(groups.total, 'group')} by {groups.by}"
         figure.suptitle(short(title, int(width * 9)), x=0.01, ha="left", fontsize=11)
         if notes:
             text = "not shown: " + ", ".join(notes)
@@ -70,15 +70,14 @@ def draw(groups: Groups) -> tuple[bytes, bytes]:
 def _bars(axes: Axes, panel: Panel, labels: Sequence[str], inches: float) -> None:
     places = np.arange(len(labels))
     values = np.array([math.nan if one is None else one for one in panel.values])
-    drawable = np.abs(values) <= _LARGEST_DRAWN
-    lengths = np.where(drawable, values, 0.0)
+    (lengths,), divided = reduced(np.where(np.isfinite(values), values, 0.0))
     bars = axes.barh(places, lengths, height=0.74, color=SERIES[0])
     written_values = _written(panel.values, whole=panel.whole)
     axes.bar_label(bars, written_values, padding=3, fontsize="small")
     axes.set_yticks(places, labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_xlabel(short(panel.name, _PANEL_LETTERS))
+    axes.set_xlabel(short(panel.name, _PANEL_LETTERS) + divided)
     low, high = min(0.0, lengths.min()), max(0.0, lengths.max())
     share = min(0.35, (max(map(len, written_values)) * _LETTER_INCHES + 0.1) / inches)  # of the panel, for the numbers
     room = (high - low or 1.0) * share / (1 - share * ((low < 0) + (high > 0 or not low)))
@@ -114,9 +113,3 @@ def _special(value: float | None) -> str:
     if value is None:
         return "none"
     return "" if math.isfinite(value) else "NaN" if math.isnan(value) else f"{value:+}"
-
-
-def _empty(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=GREY, transform=axes.transAxes)
-    axes.set_xticks([])
-    axes.set_yticks([])

@@ -1,18 +1,21 @@
 """A heat map of correlations: blue below 0, white at 0, red above; numbers in the cells while they can be read."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from gristmill.processes.drawing import GREY, NumberFormatter, short, style, written
+from gristmill.processes.drawing import GREY, NumberFormatter, all_short, short, style, written
 from gristmill.processes.pictures_points import Floats
 
 _WITH_NUMBERS = 25  # columns
 _UNDEFINED = "#E4E4E4"
 _LABEL_LETTERS = 24
+_LEAST_WIDTH = 4.0  # inches
+_LETTER_INCHES = 0.086  # of the title
 
 
 def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> tuple[bytes, bytes]:
@@ -22,9 +25,10 @@ def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> t
     with style():
         side = cell * count
         margin = 0.35 + 0.085 * max(len(short(name, _LABEL_LETTERS)) for name in names) * min(1.0, cell / 0.2)
-        figure = Figure(
-            figsize=(max(5.2, side + margin + 1.2), side + margin + 0.95), layout=ConstrainedLayoutEngine(h_pad=0.12)
-        )
+        width = max(_LEAST_WIDTH, side + margin + 1.2)
+        heading = wrap(title, int(width / _LETTER_INCHES))
+        height = side + margin + 0.75 + 0.2 * len(heading)
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.12))
         axes = figure.add_subplot()
         drawn = axes.imshow(np.ma.masked_invalid(r), cmap="RdBu_r", vmin=-1, vmax=1)
         axes.set_facecolor(_UNDEFINED)
@@ -34,7 +38,7 @@ def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> t
         bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, shrink=0.9, ticks=[-1, -0.5, 0, 0.5, 1])
         bar.outline.set_visible(False)
         bar.ax.yaxis.set_major_formatter(NumberFormatter())
-        figure.suptitle(short(title, 110), x=0.01, ha="left", fontsize=11)
+        figure.suptitle("\n".join(heading), x=0.01, ha="left", fontsize=11)
         shown = [f"not shown: {', '.join(notes)}"] if notes else []
         if np.isnan(r).any():
             shown.append("grey: not defined")
@@ -44,7 +48,7 @@ def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> t
 
 
 def _label(axes: Axes, names: Sequence[str], size: float) -> None:
-    labels = [short(name, _LABEL_LETTERS) for name in names]
+    labels = all_short(names, _LABEL_LETTERS)
     places = range(len(names))
     axes.set_xticks(places, labels, rotation=90, fontsize=size)
     axes.set_yticks(places, labels, fontsize=size)

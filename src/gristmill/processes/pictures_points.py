@@ -14,6 +14,8 @@ from gristmill.processes.drawing import SERIES, STEPS, NumberFormatter
 FEW = 3000  # points, which dots still show
 _LARGEST_DRAWN = 1e250  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
 
+_SHORT_SCALE = 50  # rows, up to which a scale has few powers of ten to name
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -44,7 +46,8 @@ def draw_points(axes: Axes, x: Floats, y: Floats, hexagons: tuple[int, int] = (4
 def add_color_bar(figure: Any, axes: Any, drawn: Any) -> None:
     """Say which colour is how many rows."""
     bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30)
-    bar.ax.yaxis.set_major_locator(LogLocator(numticks=8))
+    is_short = drawn.norm.vmax < _SHORT_SCALE
+    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_short else (1,), numticks=8))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
     bar.ax.minorticks_off()
     bar.set_label("rows")

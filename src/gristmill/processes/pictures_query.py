@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gristmill.processes.charts import Chart
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, short, style, written
+from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, short, style, written
 
 _LABEL_LETTERS = 28
 _AXIS_LETTERS = 40
@@ -43,7 +43,7 @@ def _bars(chart: Chart) -> Figure:
         axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
         axes.tick_params(axis="y", length=0)
     first: Axes = every[0][0]
-    first.set_yticks(places, [short(name, _LABEL_LETTERS) for name in chart.axis.names])
+    first.set_yticks(places, all_short(chart.axis.names, _LABEL_LETTERS))
     first.set_ylim(len(places) - 0.4, -0.6)
     first.set_ylabel(short(chart.axis.name, _AXIS_LETTERS))
     return figure

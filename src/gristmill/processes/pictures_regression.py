@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from gristmill.processes.drawing import GREY, SERIES, short, style, written
 from gristmill.processes.pictures_points import Floats, add_color_bar, draw_points, reduced
 
-_LABEL_LETTERS = 46
+_LABEL_LETTERS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ def _draw_residuals(figure: Figure, axes: Axes, residuals: Residuals) -> None:
     (fitted, rest), divided = reduced(residuals.fitted, residuals.residuals)
     points = draw_points(axes, fitted, rest, (45, 26) if residuals.data is not None else (60, 22))
     axes.axhline(0, color=SERIES[1], linewidth=1.2)
-    axes.set_xlabel(f"fitted {short(residuals.y, _LABEL_LETTERS)}{divided}")
-    axes.set_ylabel(f"residual of {short(residuals.y, _LABEL_LETTERS)}{divided}")
+    axes.set_xlabel(short(f"fitted {residuals.y}", _LABEL_LETTERS) + divided)
+    axes.set_ylabel(short(f"residual of {residuals.y}", _LABEL_LETTERS) + divided)
     if points is not None:
         add_color_bar(figure, axes, points)
 

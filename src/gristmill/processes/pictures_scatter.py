@@ -9,9 +9,21 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, legend, short, style, written
+from gristmill.processes.drawing import (
+    GREY,
+    SERIES,
+    STEPS,
+    NumberFormatter,
+    all_short,
+    empty,
+    legend,
+    short,
+    style,
+    written,
+)
 from gristmill.processes.pictures_points import add_color_bar, reduced
 from gristmill.processes.scatter import Grid, Points
+from gristmill.processes.words import counted
 
 _LABEL_LETTERS = 44
 _NAME_LETTERS = 24
@@ -25,7 +37,7 @@ def draw(
     with style():
         figure = _density(points, grid, labels, is_time) if grid else _dots(points, labels, is_time)
         drawn = len(points.x)
-        title = f"{labels[1]} against {labels[0]}: {drawn:,} {'row' if drawn == 1 else 'rows'}"
+        title = f"{labels[1]} against {labels[0]}{f', by {labels[2]}' if labels[2] else ''}: {counted(drawn, 'row')}"
         figure.suptitle(short(title, 90), x=0.01, ha="left", fontsize=11)
         if note:
             figure.supxlabel(f"not shown: {note}", x=0.99, ha="right", fontsize="small", color=GREY)
@@ -41,20 +53,22 @@ def _dots(points: Points, labels: tuple[str, str, str], is_time: bool) -> Figure
         "markersize": 4.5 if len(x) < 300 else 3.2, "alpha": 0.8 if len(x) < 300 else 0.55, "markeredgewidth": 0,
         "rasterized": len(x) > _RASTERIZED,
     }  # fmt: skip
-    if not points.names:
+    if not points.names and len(x):
         axes.plot(x, y, "o", color=SERIES[0], **look)
     for place, name in enumerate(points.names):
         chosen = points.colors == place
         color = GREY if name == "(others)" and place else SERIES[place]
         axes.plot(x[chosen], y[chosen], "o", color=color, **look)
     if points.names:
-        names = [short(name, _NAME_LETTERS) for name in points.names]
+        names = all_short(points.names, _NAME_LETTERS)
         made = legend(figure, axes.get_lines(), names, short(labels[2], _NAME_LETTERS))
         for handle in made.legend_handles:
             if handle is not None:
                 handle.set_alpha(1)
     _label(axes, labels[0] + by_x, labels[1] + by_y, is_time)
     axes.grid(color="#E5E5E5", linewidth=0.6)
+    if not len(x):
+        empty(axes, "no rows")
     return figure
 
 
@@ -69,6 +83,7 @@ def _density(points: Points, grid: Grid, labels: tuple[str, str, str], is_time: 
     (y,), by_y = reduced(grid.y)
     norm = LogNorm(vmin=1, vmax=max(2.0, *(float(one.max()) for one in grid.counts)))
     drawn: Any = None
+    names = all_short(points.names, 2 * _NAME_LETTERS)
     for place, axes in enumerate(every.flat):
         if place >= count:
             axes.set_visible(False)
@@ -76,7 +91,7 @@ def _density(points: Points, grid: Grid, labels: tuple[str, str, str], is_time: 
         shown = np.ma.masked_equal(grid.counts[place].T, 0)
         drawn = axes.pcolormesh(x, y, shown, cmap="viridis_r", norm=norm, rasterized=True)
         if points.names:
-            axes.set_title(short(points.names[place], 2 * _NAME_LETTERS), loc="left", fontsize=10)
+            axes.set_title(names[place], loc="left", fontsize=10)
         is_last = place + across >= count
         axes.tick_params(labelbottom=is_last)
         _label(axes, labels[0] + by_x if is_last else "", labels[1] + by_y if place % across == 0 else "", is_time)

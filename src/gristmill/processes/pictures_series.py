@@ -9,7 +9,18 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, legend, short, style, written
+from gristmill.processes.drawing import (
+    GREY,
+    SERIES,
+    STEPS,
+    NumberFormatter,
+    all_short,
+    empty,
+    legend,
+    short,
+    style,
+    written,
+)
 from gristmill.processes.pictures_points import reduced
 from gristmill.processes.table import Array
 from gristmill.processes.timeseries import Lines
@@ -47,12 +58,12 @@ def draw(series: Series) -> tuple[bytes, bytes]:
             last.xaxis.set_major_locator(locator)
             last.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         else:
-            last.set_xticks([])
+            for axes in every[:, 0]:
+                empty(axes, "no rows")
         last.set_xlabel(short(series.time, 60))
         if series.groups:
             handles = every[0, 0].get_lines()[: len(series.groups)]
-            names = [short(name, _NAME_LETTERS) for name in series.groups]
-            legend(figure, handles, names, short(series.by, _NAME_LETTERS))
+            legend(figure, handles, all_short(series.groups, _NAME_LETTERS), short(series.by, _NAME_LETTERS))
         figure.suptitle(short(series.title, 90), x=0.01, ha="left", fontsize=11)
         if series.note:
             figure.supxlabel(f"not shown: {series.note}", x=0.99, ha="right", fontsize="small", color=GREY)

@@ -13,6 +13,7 @@ from gristmill.processes.design import Design
 from gristmill.processes.distributions import f_tail, t_bound, t_tails
 from gristmill.processes.least_squares import CollinearError, Fit, Floats, fit, predicted
 from gristmill.processes.table import Column, Table
+from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
 
 _INTERCEPT = "(intercept)"
@@ -250,7 +251,7 @@ def _draw(
         data=drawn[:, 2:] if only_x else None,
         line=line,
         title=_title(numbers, columns),
-        notes=[f"{count:,} rows {reason}" for reason, count in notes.items() if count],
+        notes=[f"{counted(count, 'row')} {reason}" for reason, count in notes.items() if count],
     )
     png, svg = pictures.draw(picture)
     return png, svg
@@ -258,4 +259,6 @@ def _draw(
 
 def _title(numbers: Regression, columns: list[DataColumn]) -> str:
     share = "" if numbers.r_squared is None else f", R² = {numbers.r_squared:.3f}"
-    return f"{columns[0].name} by {', '.join(column.name for column in columns[1:])}: {numbers.n:,} rows{share}"
+    return (
+        f"{columns[0].name} by {', '.join(column.name for column in columns[1:])}: {counted(numbers.n, 'row')}{share}"
+    )

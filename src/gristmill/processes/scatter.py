@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.table import Column, Table
+from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
 
 MOST_POINTS = 3000
@@ -123,7 +124,7 @@ def scatter(
     )
     pictures: Any = importlib.import_module("gristmill.processes.pictures_scatter")  # Matplotlib, not for the API
     notes = {"without a value": missing, "not finite": numbers.not_finite}
-    said = [f"{count:,} rows {reason}" for reason, count in notes.items() if count]
+    said = [f"{counted(count, 'row')} {reason}" for reason, count in notes.items() if count]
     heading = "" if coloured is None else coloured.label
     png, svg = pictures.draw(found, grid, (across.label, up.label, heading), ", ".join(said), is_time=across.is_time)
     made = _cells(found, grid, across) if grid else _rows(found, (x, y, color or ""), across)

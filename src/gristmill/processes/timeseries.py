@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Array, Column, Table
+from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
 
 Period = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]
@@ -306,8 +307,11 @@ def _draw(
 ) -> tuple[bytes, bytes]:
     pictures: Any = importlib.import_module("gristmill.processes.pictures_series")  # Matplotlib, not for the API
     odd = sum(column.not_finite for column in told.columns)
-    notes = {f"rows without {told.time}": told.without_time, "values that are not finite": odd}
-    note = ", ".join(f"{count:,} {what}" for what, count in notes.items() if count)
-    title = f"By {told.period}: {told.rows - told.without_time:,} rows"
+    notes = [
+        f"{counted(told.without_time, 'row')} without {told.time}" if told.without_time else "",
+        f"{counted(odd, 'value')} not finite" if odd else "",
+    ]
+    note = ", ".join(filter(None, notes))
+    title = f"By {told.period}: {counted(told.rows - told.without_time, 'row')}"
     png, svg = pictures.draw(pictures.Series(periods, lines, told.groups, by.label if by else "", when, title, note))
     return png, svg

@@ -1,0 +1,66 @@
+"""What all pictures have in common: labels that can be told apart, titles and scales that are whole."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from gristmill.processes import pictures_heat
+from gristmill.processes.drawing import all_short, short
+from gristmill.processes.pictures_points import add_color_bar
+
+NUMBERED = [f"The quick brown fox number {number} of a long category" for number in (1, 2, 12, 31)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "made"),
+    [
+        (NUMBERED, ["The quick brown…1…", "The quick brown…2…", "The quick brow…12…", "The quick brow…31…"]),
+        (["x" * 30 + " a " + "x" * 30, "x" * 30 + " b " + "x" * 30], ["xxxxxxxxxxxxxxx…a…", "xxxxxxxxxxxxxxx…b…"]),
+        (["as it is", "", "as it is"], ["as it is", "(empty)", "as it is"]),
+        (
+            ["a long name that ends in one", "a long name that ends in two"],
+            ["a long na…s in one", "a long na…s in two"],
+        ),
+    ],
+)
+def test_long_labels_are_cut_around_the_words_in_which_they_differ(texts: list[str], made: list[str]) -> None:
+    assert all_short(texts, 18) == made
+
+
+WORDS = st.lists(st.sampled_from(["north", "south", "of the upper", "station", "1", "2", "12"]), min_size=1, max_size=9)
+
+
+@given(st.lists(WORDS.map(" ".join), unique=True, max_size=6))
+def test_labels_that_would_look_alike_do_not(texts: list[str]) -> None:
+    alike = [text for text in texts if [short(one, 18) for one in texts].count(short(text, 18)) > 1]
+    made = dict(zip(texts, all_short(texts, 18), strict=True))
+
+    for text in alike:
+        same = [other for other in alike if short(other, 18) == short(text, 18)]
+        assert len({made[one] for one in same}) == len(same)
+
+
+@pytest.mark.parametrize("columns", [2, 4, 8])
+def test_the_title_of_a_heat_map_has_room(columns: int) -> None:
+    title = "Spearman correlations of 4 columns, 100,982,038 to 100,985,563 rows each"
+    png, _ = pictures_heat.draw([f"c{place}" for place in range(columns)], np.eye(columns), title, [])
+
+    picture = imread(io.BytesIO(png))[..., :3]
+    assert picture[:, -3:].min() == 1  # nothing but white at the right edge
+    assert picture[:80].min() < 0.5
+
+
+@pytest.mark.parametrize(("most", "named"), [(7, ["1", "2", "5"]), (3_000, ["1", "10", "100", "1,000"])])
+def test_a_scale_of_rows_names_several_numbers(most: int, named: list[str]) -> None:
+    figure = Figure()
+    axes = figure.add_subplot()
+    add_color_bar(figure, axes, axes.pcolormesh(np.array([[1, 2], [3, most]]), norm=LogNorm(vmin=1)))
+    figure.draw_without_rendering()
+
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels() if label.get_text()][: len(named)] == named
