@@ -90,10 +90,10 @@ def test_a_redis_with_tls_and_without_password_is_open(serve: Serve, certificate
     assert look(f"rediss://127.0.0.1:{serve(tls=certificate)}", certificate.cert).is_open
 
 
-def _secrets(folder: Path, certificate: Certificate) -> str:
+def _secrets(folder: Path, certificate: Certificate) -> Path:
     (folder / "secrets" / "redis").mkdir(parents=True)
     shutil.copy(certificate.cert, folder / "secrets" / "redis" / "ca.crt")
-    return str(folder / "secrets")
+    return folder / "secrets"
 
 
 CHECKS = ("environment.name", "environment.redis_password", "environment.redis_tls", "environment.tokens")
@@ -149,7 +149,7 @@ def test_a_token_file_that_the_api_does_not_use_is_told(apis: Apis, tmp_path: Pa
     (tmp_path / "tokens").mkdir()
     (tmp_path / "tokens" / "tokens").write_text("")
     url = apis("run", ENVIRONMENT="prod").url
-    report = run(url, "environment.tokens", environment="prod", secrets_folder=str(tmp_path))
+    report = run(url, "environment.tokens", environment="prod", secrets_folder=tmp_path)
     assert "restart the API" in result_of(report, "environment.tokens").came
 
 

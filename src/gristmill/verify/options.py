@@ -21,7 +21,7 @@ class Options:
 
     token: a bearer token, or "" for none. tls: what https is checked against; None: the well-known authorities.
     expect_version: the release that must answer, or "". seconds: for the whole run, cleaning up included.
-    redis_url, secrets_folder: where the server of a named environment is, and the files of its Secrets, or "".
+    redis_url, secrets_folder: where the Redis of a named environment is, and the files of its Secrets; may be empty.
     """
 
     token: str = ""
@@ -29,7 +29,7 @@ class Options:
     expect_version: str = ""
     seconds: float = DEFAULT_SECONDS
     redis_url: str = ""
-    secrets_folder: str = ""
+    secrets_folder: Path | None = None
 
 
 def read_token(path: Path | None, environ: Mapping[str, str]) -> str:

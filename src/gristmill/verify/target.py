@@ -51,11 +51,9 @@ class Target:
     @property
     def mending(self) -> str:
         """The commands that make an environment's Secrets and turn them on."""
-        kind = f"deployment/app-{self.environment}-deployment"
-        return (
-            f"`gristmill secret {self.environment} | kubectl apply -f -`, then "
-            f"`kubectl rollout restart {kind}-redis {kind}-flask {kind}-worker`"
-        )
+        parts = (f"deployment/app-{self.environment}-deployment-{part}" for part in ("redis", "worker", "flask"))
+        secret = f"gristmill secret {self.environment} | kubectl apply -f -"
+        return f"`{secret}`, then `kubectl rollout restart {' '.join(parts)}`"
 
     @property
     def hint(self) -> str:

@@ -3,8 +3,6 @@
 Missing is a failure in prod and a warning in test; either way, the commands that mend it are named.
 """
 
-from pathlib import Path
-
 from gristmill.verify.answers import MismatchError, shown
 from gristmill.verify.check import Topic, Warn
 from gristmill.verify.redis_door import Door, look
@@ -50,15 +48,16 @@ def tokens(run: Run) -> str:
     if run.facts.tokens_on:
         return "the API knows tokens"
     folder = run.options.secrets_folder
-    has_file = bool(folder) and (Path(folder) / "tokens" / "tokens").is_file()
+    file = folder / "tokens" / "tokens" if folder else None
+    has_file = file is not None and file.is_file()
     if run.facts.tokens_on is None:
         if has_file:
-            return f"{folder}/tokens/tokens is there"
+            return f"{file} is there"
         came = "no sign of tokens: a stranger may do everything"
     else:
         came = "403, which is for an API without tokens"
         if has_file:
-            came += f", although {folder}/tokens/tokens is there: restart the API"
+            came += f", although {file} is there: restart the API"
     _missing(run, "what only the role manage may, without a token", came, "401, which asks for a token")
     raise AssertionError("unreachable")
 
@@ -67,11 +66,12 @@ def _door(run: Run) -> Door:
     """What a stranger finds at the environment's Redis, looked at once. MismatchError where nobody answers."""
     if run.facts.door is None:
         url = run.options.redis_url or run.target.redis_url
-        authority = Path(run.options.secrets_folder) / "redis" / "ca.crt" if run.options.secrets_folder else None
+        folder = run.options.secrets_folder
+        authority = folder / "redis" / "ca.crt" if folder else None
         try:
             run.facts.door = look(url, authority if authority and authority.is_file() else None)
         except (OSError, ValueError) as error:
-            address = url.rpartition("@")[2].removeprefix("redis://").removeprefix("rediss://")
+            address = url.rpartition("@")[2].rpartition("//")[2].partition("/")[0]
             raise MismatchError(
                 f"a connection to Redis at {address}",
                 shown(str(error)),
