@@ -44,6 +44,10 @@ lint: $(VENV)/.ready-dev ## Check style and common mistakes
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
+.PHONY: lint-kubernetes
+lint-kubernetes: $(VENV)/.ready-dev ## Let scanners look at kubernetes/ (checkov, kube-score)
+	tools/lint-kubernetes
+
 .PHONY: format
 format: $(VENV)/.ready-dev ## Lay the code out as lint wants it
 	$(BIN)/ruff check --fix-only $(CODE)

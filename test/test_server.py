@@ -448,6 +448,31 @@ def test_a_body_above_the_limit_is_refused_unread(served: Served) -> None:
     assert b"connection: close" in answer
 
 
+def test_large_bodies_above_the_number_that_the_disk_holds_are_refused_until_one_is_done(
+    start: Callable[..., Served],
+) -> None:
+    served = start(body_bytes=8 * 2**20, constants={"bridge.BODIES_AT_ONCE": 1})
+    large, small = bytes(2 * 2**20), bytes(2**20)
+
+    def post(body: bytes) -> httpx.Response:
+        return httpx.post(served.url + "/length", content=body, timeout=30)
+
+    def refused_beside_an_unfinished_one() -> tuple[socket.socket, httpx.Response] | None:
+        client = served.connect()
+        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n" + large)
+        answer = post(large)
+        if answer.status_code == 503:
+            return client, answer
+        client.close()  # this one was the first to have the place
+        return None
+
+    client, refused = wait_until(refused_beside_an_unfinished_one)
+    assert refused.headers["Retry-After"] == "5"
+    assert post(small).status_code == 200
+    client.close()
+    assert wait_until(lambda: post(large).status_code != 503)
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_client_that_sends_too_much_sees_why(served: Served, chunked: bool) -> None:
     body = bytes(20 * 2**20)

@@ -5,7 +5,9 @@ import mmap
 import os
 import pickle
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -176,6 +178,20 @@ def test_files_put_into_the_folder_right_after_a_cleaning_go_too(in_workplace: C
         return left
 
     assert in_workplace(run) == [[]] * 50
+
+
+def test_what_a_run_makes_with_tempfile_lies_in_its_folder_and_goes_with_it(in_workplace: Callable[..., Any]) -> None:
+    def run(place: Workplace) -> tuple[bool, list[str]]:
+        place.begin(Bounds())
+        handle, path = tempfile.mkstemp()
+        os.close(handle)
+        by_others = subprocess.run(["mktemp"], capture_output=True, text=True, check=True).stdout.strip()
+        is_inside = {Path(path).parent, Path(by_others).parent} == {place.folder}
+        place.end()
+        return is_inside, [left.name for left in place.folder.iterdir()]
+
+    tempfile.gettempdir()  # is remembered, and inherited
+    assert in_workplace(run) == (True, [])
 
 
 def test_a_child_whose_folder_was_deleted_is_worn(in_workplace: Callable[..., Any]) -> None:

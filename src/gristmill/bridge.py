@@ -15,7 +15,7 @@ import structlog
 
 from gristmill.errors import UNEXPECTED, BusyError, GristmillError
 from gristmill.exchange import Exchange, Scope, environ_of
-from gristmill.request_body import Incoming, Receive, StreamedBody
+from gristmill.request_body import Incoming, Receive, Spool, StreamedBody
 from gristmill.streams import SleepingStream
 from gristmill.threads import Threads
 
@@ -31,6 +31,8 @@ SEND_SECONDS = 30.0
 # What is read and thrown away of a refused body, so that a client that is still sending gets to see the answer.
 _LINGER_BYTES = 32 * 1024 * 1024
 _LINGER_SECONDS = 2.0
+# Bodies above 1 MB wait on the disk, and those of requests that wait for a job stay there meanwhile.
+BODIES_AT_ONCE = 64
 
 _log = structlog.get_logger(__name__)
 _access_log = structlog.get_logger("gristmill.access")
@@ -68,6 +70,7 @@ class Bridge:
     ) -> None:
         self._application = application
         self._body_bytes = body_bytes
+        self._spool = Spool(BODIES_AT_ONCE)
         self._is_streamed = is_streamed
         self._logs_access = access_log
         self._loop = asyncio.get_running_loop()
@@ -158,7 +161,7 @@ class Bridge:
         if self._is_streamed(exchange.environ):
             exchange.request_body = StreamedBody(incoming, self._loop)
             return
-        exchange.request_body = await incoming.whole(self._body_bytes)
+        exchange.request_body = await incoming.whole(self._body_bytes, self._spool)
         exchange.environ["CONTENT_LENGTH"] = str(max(incoming.size, incoming.length or 0))
 
     async def _send_rest(self, exchange: Exchange, data: bytes, receive: Receive, send: Send) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import io
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from typing import IO, TYPE_CHECKING, Any
 
-from gristmill.errors import OURS, GristmillError, InvalidRequestError, StorageFullError, TooLargeError
+from gristmill.errors import OURS, BusyError, GristmillError, InvalidRequestError, StorageFullError, TooLargeError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -20,6 +21,7 @@ BODY_SECONDS = 20.0
 BODY_BYTES_PER_SECOND = 32 * 1024
 # Larger bodies wait in a temporary file.
 _MEMORY_BYTES = 1024 * 1024
+_RETRY_SECONDS = 5
 
 
 class BodyTooSlowError(GristmillError):
@@ -28,6 +30,51 @@ class BodyTooSlowError(GristmillError):
     status = 408
     type = OURS + "body-too-slow"
     title = "Request timeout"
+
+
+class Spool:
+    """The temporary files that large bodies wait in: at most so many at a time, because the disk is limited too."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._places = threading.BoundedSemaphore(most)
+
+    def take(self) -> None:
+        """Take a place. BusyError where none is free."""
+        if not self._places.acquire(blocking=False):
+            raise BusyError(
+                f"{self.most} requests with large bodies are at work, the most at a time; try again.",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+
+    def give_back(self) -> None:
+        """Give a place back."""
+        self._places.release()
+
+
+class _Waiting(tempfile.SpooledTemporaryFile[bytes]):
+    """A body that waits: in memory as long as it is small, then in a file that has a place of the spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        super().__init__(_MEMORY_BYTES)
+        self._spool = spool
+        self._has_place = False
+
+    def rollover(self) -> None:
+        """Go to the disk. BusyError."""
+        if not self._has_place:
+            self._spool.take()
+            self._has_place = True
+        super().rollover()
+
+    def close(self) -> None:
+        """Delete it."""
+        try:
+            super().close()
+        finally:
+            if self._has_place:
+                self._has_place = False
+                self._spool.give_back()
 
 
 class Incoming:
@@ -67,16 +114,16 @@ class Incoming:
         """Nothing more is wanted: the server closes a connection only when nobody can receive from it any more."""
         self._receive = _nothing
 
-    async def whole(self, most: int) -> IO[bytes] | io.RawIOBase:
+    async def whole(self, most: int, spool: Spool) -> IO[bytes] | io.RawIOBase:
         """All of it, as a file; or, with the rest unread, one that refuses to be read when it is larger than that.
 
-        Raises what ``next`` does, and StorageFullError.
+        Raises what ``next`` does, BusyError when ``spool`` has no place for it, and StorageFullError.
         """
         if self.length is not None and self.length > most:
             return _RefusedBody(most)
         body: IO[bytes] = io.BytesIO()
         if self.length is None or self.length > _MEMORY_BYTES:
-            body = tempfile.SpooledTemporaryFile(_MEMORY_BYTES)  # noqa: SIM115  the exchange closes it
+            body = _Waiting(spool)  # the exchange closes it
         try:
             while not self.ended and self.size <= most:
                 body.write(await self.next())
@@ -87,6 +134,9 @@ class Incoming:
                 f"The server has no room for the body: {error.strerror or error} in its temporary folder; try again "
                 "later."
             ) from error
+        except BaseException:
+            _give_up(body)
+            raise
         if self.size > most:
             _give_up(body)
             return _RefusedBody(most)

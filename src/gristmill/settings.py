@@ -181,6 +181,11 @@ class Settings(BaseSettings):
     dataset_read_bytes: int = Field(
         2**30, gt=0, description="Largest upload of a data set when decompressed, in bytes."
     )
+    dataset_uploads_bytes: int = Field(
+        0,
+        ge=0,
+        description="Most bytes that all uploads on their way through one API process have on its disk, when decompressed; 0: no limit.",
+    )
     dataset_free_bytes: int = Field(
         2**30, ge=0, description="Space that uploads leave free on the disk of the data folder, in bytes."
     )

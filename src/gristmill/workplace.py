@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -65,6 +66,9 @@ class Workplace:
         os.utime(self._folder, _UNTOUCHED)
         self._log = _redirect(log)
         self._streams = (sys.stdout, sys.stderr)
+        # What a run makes with tempfile counts as its disk, and goes with it.
+        os.environ["TMPDIR"] = os.fspath(folder)
+        tempfile.tempdir = None
         self._environment = dict(_raw_environment())
         self.keep_handlers()
         self._threads = threading.active_count()

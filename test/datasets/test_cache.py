@@ -15,7 +15,7 @@ from support.waiting import wait_until
 
 from gristmill import clearing
 from gristmill.datasets import locks
-from gristmill.datasets.cache import Cache, cache_of
+from gristmill.datasets.cache import MAKINGS_AT_ONCE, Cache, cache_of
 from gristmill.errors import CacheBusyError, CacheUnusableError
 from gristmill.settings import Settings
 
@@ -240,6 +240,31 @@ def test_others_wait_for_the_one_that_builds(cache: Cache) -> None:
     for thread in threads:
         thread.join(30)
     assert found == [False] * 3
+
+
+def test_two_files_are_made_at_a_time_and_the_next_one_waits(cache: Cache) -> None:
+    go_on = threading.Event()
+    begun = [threading.Event() for _ in range(MAKINGS_AT_ONCE)]
+
+    def make(number: int) -> None:
+        def build(path: Path) -> None:
+            begun[number].set()
+            assert go_on.wait(30)
+            write(path, version(number))
+
+        with cache.open(version(number), build):
+            pass
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(MAKINGS_AT_ONCE)]
+    for thread, event in zip(threads, begun, strict=True):
+        thread.start()
+        assert event.wait(30)
+    with pytest.raises(CacheBusyError, match="are being made"):
+        use(cache, 7, wait_seconds=0.05)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert use(cache, 7)
 
 
 def test_a_builder_that_is_killed_is_followed_by_the_next(cache: Cache, start: Start) -> None:

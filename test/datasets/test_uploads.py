@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import itertools
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gristmill.datasets.uploads import Upload, UploadLimits, receive
+from gristmill.datasets.uploads import Allowance, Upload, UploadLimits, receive
 from gristmill.errors import (
+    BusyError,
     GristmillError,
     MalformedDataError,
     SlowUploadError,
@@ -155,6 +157,61 @@ def test_more_bytes_than_may_be_sent_are_refused_before_the_rest_is_asked_for(tm
 def test_a_body_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     said = refused(SlowUploadError, tmp_path, TEXT, 10, clock=itertools.count(step=5).__next__)
     assert "GRISTMILL_DATASET_UPLOAD_SECONDS" in said
+
+
+def test_uploads_together_have_no_more_on_the_disk_than_they_may(tmp_path: Path) -> None:
+    allowance = Allowance(2500)
+    with allowance.share() as first:
+        got(tmp_path, b"x" * 2000, use=first)
+        (tmp_path / "upload").unlink()
+        with allowance.share() as second:
+            said = refused(BusyError, tmp_path, gzip.compress(b"x" * 2000), coding="gzip", use=second)
+            assert "GRISTMILL_DATASET_UPLOADS_BYTES" in said
+        assert allowance.used_bytes == 2000
+    assert allowance.used_bytes == 0
+    with allowance.share() as third:
+        got(tmp_path, b"x" * 2000, use=third)
+
+
+def test_of_uploads_that_grow_together_the_oldest_arrives() -> None:
+    allowance = Allowance(1000)
+    outcome: list[str] = []
+    start = threading.Barrier(5)
+
+    def upload() -> None:
+        with allowance.share() as use:
+            start.wait(30)
+            try:
+                for _ in range(90):
+                    use(10)
+            except BusyError:
+                outcome.append("refused")
+            else:
+                outcome.append("arrived")
+
+    threads = [threading.Thread(target=upload) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(outcome) == 5
+    assert "arrived" in outcome
+    assert allowance.used_bytes == 0
+
+
+def test_the_oldest_upload_waits_for_some_time_and_not_for_itself() -> None:
+    allowance = Allowance(1000, wait_seconds=0.1)
+    with allowance.share() as oldest, allowance.share() as other:
+        other(900)
+        with pytest.raises(BusyError):
+            oldest(200)
+    with Allowance(1000, wait_seconds=60).share() as alone, pytest.raises(BusyError):
+        alone(2000)
+
+
+def test_without_a_limit_uploads_have_what_the_disk_gives(tmp_path: Path) -> None:
+    with Allowance(0).share() as use:
+        assert got(tmp_path, b"x" * 5000, use=use).read_bytes == 5000
 
 
 def test_a_disk_without_space_is_said_as_such(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import math
 import os
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ from gristmill.errors import CacheBusyError, CacheUnusableError, StorageFullErro
 from gristmill.settings import Settings
 
 WAIT_SECONDS = 60.0
+MAKINGS_AT_ONCE = 2
+"""So many files are made at a time in one process: each takes disk and memory of its own until it is done."""
 _SHORTEST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
 _ASK_SECONDS = 1.0  # those who use files only for later look so often
@@ -51,6 +54,7 @@ class Cache:
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self.folder = folder
         self.most_bytes = most_bytes
+        self._makings = threading.BoundedSemaphore(MAKINGS_AT_ONCE)
 
     @contextmanager
     def open(self, key: str, build: Build, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
@@ -152,7 +156,8 @@ class Cache:
         try:
             with locks.usable(self.folder):
                 self._file(key).unlink(missing_ok=True)
-            self._build(made, build)
+            with self._place_to_make(deadline):
+                self._build(made, build)
             with self._room(made.stat().st_size, self._source_bytes(key), deadline), locks.usable(self.folder):
                 made.rename(self._file(key))
         except BaseException:
@@ -161,6 +166,18 @@ class Cache:
                 Path(self._lock(key)).unlink()  # last: without its name it keeps nobody away
             raise
         remove(made.parent)
+
+    @contextmanager
+    def _place_to_make(self, deadline: float) -> Iterator[None]:
+        if not self._makings.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise CacheBusyError(
+                f"{MAKINGS_AT_ONCE} other files are being made for the cache, the most at a time; try again.",
+                retry_after_seconds=5,
+            )
+        try:
+            yield
+        finally:
+            self._makings.release()
 
     def _build(self, made: Path, build: Build) -> None:
         """Make the file; where the disk is full, once more without all that can be spared."""

@@ -17,7 +17,7 @@ from gristmill.datasets.facts import Facts
 from gristmill.datasets.options import ReadingOptions, version_id
 from gristmill.datasets.reading import Readings
 from gristmill.datasets.store import Store
-from gristmill.datasets.uploads import UploadLimits, receive
+from gristmill.datasets.uploads import Allowance, UploadLimits, receive
 from gristmill.errors import CacheUnusableError
 from gristmill.job import new_id
 from gristmill.settings import Settings
@@ -33,6 +33,7 @@ class Intake:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._limits = UploadLimits.of(settings)
+        self._allowance = Allowance(settings.dataset_uploads_bytes)
         self._settings = settings
         self._root = settings.data_folder.absolute() / FOLDER
         self._opening = threading.Lock()
@@ -52,12 +53,17 @@ class Intake:
         """Make a body the newest version of a data set.
 
         coding: the value of Content-Encoding. media_type: without parameters. Raises what ``receive``,
-        ``Readings.read`` and ``Store.put`` do; CacheUnusableError when the folder for uploads cannot be used.
+        ``Readings.read`` and ``Store.put`` do; BusyError when too many bytes of other uploads are on the disk;
+        CacheUnusableError when the folder for uploads cannot be used.
         """
         desk = self._open()
-        with _usable(desk.folder), tempfile.TemporaryDirectory(dir=desk.folder) as name_of_folder:
+        with (
+            _usable(desk.folder),
+            self._allowance.share() as use,
+            tempfile.TemporaryDirectory(dir=desk.folder) as name_of_folder,
+        ):
             folder = Path(name_of_folder)
-            upload = receive(pieces, folder / "upload", self._limits, coding=coding, media_type=media_type)
+            upload = receive(pieces, folder / "upload", self._limits, coding=coding, media_type=media_type, use=use)
             written = folder / "table.parquet"
             facts = desk.readings.read(upload.path, written, options)
             upload.path.unlink()

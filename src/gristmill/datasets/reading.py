@@ -36,10 +36,12 @@ _ANSWER = "answer.json"
 _LOG = "log"
 _LOG_LETTERS = 2000
 _RETRY_SECONDS = 5
+# How long a file waits for a place, less than any request may stand.
+PLACE_SECONDS = 20.0
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
 # A text file in another encoding is copied in UTF-8, which is at most so much longer.
-_COPY_GROWTH = 2
+COPY_GROWTH = 2
 
 log = structlog.get_logger()
 
@@ -77,10 +79,10 @@ class Readings:
     def read(self, source: Path, target: Path, options: ReadingOptions) -> Facts:
         """Read a file in a child and write ``target``; waits for it. Nothing but ``source`` remains of a failure.
 
-        Raises BusyError when all places are taken, and what ``ingest`` raises; ReadingFailedError when the child was
-        killed at a limit, or has died.
+        Raises BusyError when all places stay taken for ``PLACE_SECONDS``, and what ``ingest`` raises;
+        ReadingFailedError when the child was killed at a limit, or has died.
         """
-        if not self._places.acquire(blocking=False):
+        if not self._places.acquire(timeout=PLACE_SECONDS):
             raise BusyError(
                 f"{self._most} uploads are being read now, the most at a time (setting GRISTMILL_DATASET_READINGS). "
                 "Send the upload again later.",
@@ -106,7 +108,7 @@ class Readings:
             "target": str(written),
             "options": asdict(options),
             "limits": asdict(self._limits),
-            "file_bytes": max(self._limits.stored_bytes, _COPY_GROWTH * source.stat().st_size),
+            "file_bytes": max(self._limits.stored_bytes, COPY_GROWTH * source.stat().st_size),
         }
         (folder / _TASK).write_text(json.dumps(task), "utf-8")
         nursery, reading = self._begin(folder)

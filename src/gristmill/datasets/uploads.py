@@ -8,15 +8,18 @@ import errno
 import hashlib
 import itertools
 import shutil
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
 
 from gristmill.errors import (
+    BusyError,
     MalformedDataError,
     SlowUploadError,
     StorageFullError,
@@ -32,6 +35,7 @@ _PIECE_BYTES = 256 * 1024
 _ZSTD_INPUT_BYTES = 1024
 _ZSTD_WINDOW_BYTES = 8 * 2**20  # what RFC 9659 allows
 _LOOK_AT_DISK_EVERY_BYTES = 32 * 2**20
+_RETRY_SECONDS = 5
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 _SENT_TOO_MUCH = (
@@ -69,6 +73,57 @@ class UploadLimits:
         )
 
 
+class Allowance:
+    """What all uploads of a process together may have on the disk. Safe for use by many threads.
+
+    Where they want more, the oldest waits and the others are refused: were all refused, none would ever arrive.
+    """
+
+    def __init__(self, most_bytes: int, wait_seconds: float = 20.0) -> None:
+        """most_bytes: 0 for no limit. wait_seconds: how long the oldest waits, less than any request may stand."""
+        self._most_bytes = most_bytes
+        self._wait_seconds = wait_seconds
+        self._changed = threading.Condition()
+        self._shares: list[object] = []  # the oldest first
+        self.used_bytes = 0
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """The share of one upload: to be told of so many bytes before they are written; given back at the end.
+
+        Telling raises BusyError when the uploads together would pass the limit.
+        """
+        mine, me = 0, object()
+
+        def is_to_wait() -> bool:
+            return self._shares[0] is me and self.used_bytes > mine
+
+        def use(count: int) -> None:
+            nonlocal mine
+            deadline = time.monotonic() + self._wait_seconds
+            with self._changed:
+                while self._most_bytes and self.used_bytes + count > self._most_bytes:
+                    if is_to_wait() and self._changed.wait(deadline - time.monotonic()):
+                        continue
+                    raise BusyError(
+                        f"The uploads on their way have the {self._most_bytes:,} bytes on the disk that they may have "
+                        "together (setting GRISTMILL_DATASET_UPLOADS_BYTES). Send the upload again later.",
+                        retry_after_seconds=_RETRY_SECONDS,
+                    )
+                self.used_bytes += count
+                mine += count
+
+        with self._changed:
+            self._shares.append(me)
+        try:
+            yield use
+        finally:
+            with self._changed:
+                self._shares.remove(me)
+                self.used_bytes -= mine
+                self._changed.notify_all()
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A file that has arrived whole. sha256: of its decompressed content, in hex. read_bytes: its size on disk."""
@@ -86,12 +141,14 @@ def receive(
     *,
     coding: str = "",
     media_type: str = "",
+    use: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Upload:
     """Write a body to a new file at ``path``, decompressed; removes it when anything goes wrong.
 
-    coding: the value of Content-Encoding. media_type: without parameters. Raises TooLargeError, SlowUploadError,
-    StorageFullError, UnsupportedFormatError, MalformedDataError, and what ``pieces`` raises.
+    coding: the value of Content-Encoding. media_type: without parameters. use: told of bytes before they are written.
+    Raises TooLargeError, SlowUploadError, StorageFullError, UnsupportedFormatError, MalformedDataError, and what
+    ``pieces`` and ``use`` raise.
     """
     outer = _coding_named(coding)
     named = _COMPRESSED_MEDIA_TYPES.get(media_type.strip().lower(), "")
@@ -106,6 +163,7 @@ def receive(
                 if read.count - looked_at > _LOOK_AT_DISK_EVERY_BYTES:
                     _look_at_disk(path, limits, len(piece))
                     looked_at = read.count
+                use(len(piece))
                 digest.update(piece)
                 file.write(piece)
     except FileExistsError:
