@@ -178,7 +178,7 @@ def verify(
             expect_version=expect_version.removeprefix("v"),
             seconds=seconds,
             redis_url=settings.redis_url if settings else "",
-            secrets_folder=os.environ.get("GRISTMILL_SECRETS_FOLDER", ""),
+            secrets_folder=settings.secrets_folder if settings else None,
         )
         raise SystemExit(run_verify(at, options, junit=junit, json=json, quiet=quiet))
     except UsageError as error:

@@ -130,8 +130,9 @@ def _part_long_ticks(axes: Axes) -> None:
     texts = NumberFormatter().format_ticks(shown)
     if len(texts) > 1 and sum(map(len, texts)) > _PANEL_TICK_LETTERS:
         axes.set_xticks([shown[0], shown[-1]], [texts[0], f"\n{texts[-1]}"])
-        for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
-            label.set_horizontalalignment(side)
+        first, last = axes.get_xticklabels()
+        first.set_horizontalalignment("left")
+        last.set_horizontalalignment("right")
 
 
 def _draw_categories(axes: Axes, counts: Sequence[int], names: Sequence[str]) -> None:
