@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.by_hand import WorkerByHand
+from support.secured import Mount
 
 from gristmill import __version__
 from gristmill.job import Finish, NewJob, Offer, Status, new_id
@@ -66,7 +67,7 @@ def test_help_lists_every_command_within_a_quarter_of_a_second_of_cpu(run: Run) 
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert result.returncode == 0
     for command in (
-        *("up", "api", "worker", "queue", "jobs", "token", "settings", "doctor", "processes", "version"),
+        *("up", "api", "worker", "queue", "jobs", "token", "secret", "settings", "doctor", "processes", "version"),
         *("backup", "restore"),
     ):
         assert f"\n  {command} " in result.stdout
@@ -75,6 +76,21 @@ def test_help_lists_every_command_within_a_quarter_of_a_second_of_cpu(run: Run) 
 
 def test_version_is_the_packages(run: Run) -> None:
     assert run("version").stdout.startswith(f"gristmill {__version__} (Python 3.")
+
+
+def test_the_embedded_server_does_not_start_beside_secrets_of_another(run: Run, mount: Mount, tmp_path: Path) -> None:
+    mount.put({"password": b"pw"})
+    result = run("up", REDIS_URL="", GRISTMILL_SECRETS_FOLDER=str(mount.secrets_folder))
+    assert result.returncode == 1
+    assert f"{mount.folder} has secrets of a server" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_command_says_which_secret_file_it_cannot_use(run: Run, mount: Mount) -> None:
+    mount.put({"username": b"ann"})
+    result = run("jobs", "list", GRISTMILL_SECRETS_FOLDER=str(mount.secrets_folder))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"{mount.folder / 'username'} is there" in result.stderr
 
 
 def test_a_wrong_option_is_exit_code_2_and_a_word_on_standard_error(run: Run) -> None:
@@ -145,11 +161,11 @@ def test_the_log_of_a_job_is_printed_as_it_is(run: Run, jobs: Jobs) -> None:
 
 
 def test_settings_lists_every_variable_with_its_value_and_hides_passwords(run: Run) -> None:
-    result = run("settings", REDIS_URL="redis://ada:secret@host:6379/0", GRISTMILL_PORT="8123")
+    result = run("settings", REDIS_URL="redis://ada:c4n4ry@host:6379/0", GRISTMILL_PORT="8123")
     assert all(row.variable in result.stdout for row in rows())
     assert "8123" in result.stdout
     assert "redis://ada:***@host:6379/0" in result.stdout
-    assert "secret" not in result.stdout
+    assert "c4n4ry" not in result.stdout
 
 
 def test_jobs_are_listed_newest_first_and_filtered(run: Run, jobs: Jobs) -> None:

@@ -90,6 +90,6 @@ def read_caller(settings: Settings, tokens: TokenFile, environ: Mapping[str, Any
         raise UnauthenticatedError(
             "The bearer token is not known here."
             if tokens.enabled
-            else "No tokens are set up here; send the request without one."
+            else "No tokens are set up here (GRISTMILL_TOKEN_FILE); send the request without one."
         )
     return Caller(token.name, token.role, has_token=True)
