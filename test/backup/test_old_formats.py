@@ -68,6 +68,8 @@ def test_format_1_is_read_to_its_end_and_restored(settings: Settings, run: Run, 
 
     lab.client.delete(f"{lab.prefix}:due")  # they have waited for too long by now
     worker = lab.worker(*OFFERS)
+    lab.client.zadd(f"{lab.prefix}:delayed", {NAMES["delayed"]: 1})
+    lab.swept_ago(settings.beat_seconds)
     lab.jobs.sweep()
     while attempt := lab.jobs.claim(lab.child(worker), OFFERS):
         lab.finish(attempt)
