@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from support.lab import DONE, OFFER, Lab, child_of
 
-from gristmill.job import End, Finish, Job, Lost, Status
+from gristmill.job import End, Finish, Job, Lost, Made, Status
 from gristmill.settings import Settings
 
 LONG = b"z" * 1_500_000
@@ -41,6 +41,21 @@ def test_shared_bytes_live_until_their_last_job_goes(lab: Lab, order: tuple[int,
         lab.jobs.delete(jobs[number].id)
     assert not [name for name in lab.stored() if name.startswith((":b:", ":j:"))]
     assert lab.client.hgetall(f"{lab.prefix}:owners") == {}
+
+
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_a_copy_remembers_the_attempt_that_made_its_result(lab: Lab, is_joined: bool) -> None:
+    worker = lab.worker()
+    first = lab.submit(equal_work="same")
+    joined = lab.submit(equal_work="same") if is_joined else None
+    succeed(lab, worker)
+    copy = lab.jobs.get((joined or lab.submit(equal_work="same")).id)
+    source = lab.jobs.get(first.id)
+    lab.jobs.delete(first.id)
+
+    assert lab.jobs.get(copy.id).made == Made(
+        source.token, source.worker, source.run_release, source.process_version, source.started, source.finished
+    )
 
 
 def test_a_copy_of_a_deleted_original_is_not_made_but_the_work_done_again(lab: Lab) -> None:

@@ -129,8 +129,20 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """The attempt of another job that has made a copied result."""
+
+    token: str
+    worker: str
+    release: str
+    process_version: str
+    started: int
+    finished: int
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One job as it was when it was read."""
+    """One job as it was when it was read. ``made``: of a copied result."""
 
     id: str
     process: str
@@ -155,6 +167,7 @@ class Job:
     end: End | None = None
     detail: str = ""
     same_as: str = ""
+    made: Made | None = None
     retries: int = 0
     losses: int = 0
     crashes: int = 0

@@ -64,7 +64,8 @@ q queue, until the end  y urgency when < 3  h child of the last attempt  a attem
 i inputs or I "<blob>,<chunks>,<bytes>"  r packed outputs  B blobs of the outputs, zr their bytes
 z bytes in blobs  zb bytes counted for the owner so far
 f facts of the accepting release  w facts of the running one when they differ
-n end  d detail  x equal-work digest  j job it has joined  k job it is a copy of  l 1 while it counts in :running
+n end  d detail  x equal-work digest  j job it has joined  l 1 while it counts in :running
+k job it is a copy of  km who made the result: its attempts, child and facts, begin and end; for that job may go first
 rq request  cb subscriber URLs, as JSON  R retries  L losses  C crashes  H hand-backs  lg bytes of log
 K 1 when the token died before the end  qs latest time to leave the queue
 ]]

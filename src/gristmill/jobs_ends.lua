@@ -48,6 +48,7 @@ end
 
 local function copy_result(rec, source, source_id)
   rec.r, rec.k, rec.B, rec.zr = source.r, source_id, source.B, source.zr
+  rec.km = source.km or {source.a, source.h, source.w or source.f, source.c + source.b, source.c + source.e}
   rec.z = (rec.z or 0) + (source.zr or 0)
   count_blobs(source.B, 1)
 end

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgpack
 
-from gristmill.job import End, Job, Offer, Output, Status, Waiting
+from gristmill.job import End, Job, Made, Offer, Output, Status, Waiting
 
 CHUNK_BYTES = 2**20
 INLINE_BYTES = 1024
@@ -149,6 +149,7 @@ def decode(
         end=_ENDS[record[b"n"].decode()] if b"n" in record else None,
         detail=_text(get(b"d")),
         same_as=_text(get(b"k")),
+        made=_made(record[b"km"], facts_of) if b"km" in record else None,
         retries=get(b"R", 0),
         losses=get(b"L", 0),
         crashes=get(b"C", 0),
@@ -159,6 +160,13 @@ def decode(
         log=Output("log", "text/plain", None, "", record[b"lg"]) if b"lg" in record else None,
         waiting=waiting,
     )
+
+
+def _made(packed: list[Any], facts_of: Callable[[str], tuple[str, str, str]]) -> Made:
+    attempts, child, facts, started, finished = packed
+    release, process_version, _ = facts_of(facts.decode())
+    child = child.decode()
+    return Made(f"{attempts}.{child}", child.rpartition(".")[0], release, process_version, started, finished)
 
 
 def _text(value: bytes | None) -> str:

@@ -76,6 +76,20 @@ def test_a_copied_result_names_the_job_that_it_comes_from(api, worker):
     assert informed == {"prov:informed": f"job:{copy}", "prov:informant": f"job:{first}"}
 
 
+def test_who_made_a_copied_result_stays_known_when_the_job_that_it_comes_from_is_gone(api, worker):
+    first = api.execute("doubled", inputs={"number": 2}, headers=ASYNC).json["jobID"]
+    worker.succeed(("result", "application/json", b"4"))
+    original = api.get(f"/jobs/{first}/prov").json["activity"][f"job:{first}"]
+    copy = api.execute("doubled", inputs={"number": 2}, headers=ASYNC).json["jobID"]
+    assert api.client.delete(f"/jobs/{first}").status_code == 200
+
+    told = api.get(f"/jobs/{copy}/prov").json
+    made = told["activity"][f"job:{first}"]
+    assert made == {name: value for name, value in original.items() if name in made}
+    assert {"prov:startTime", "prov:endTime", "gristmill:attempt", "gristmill:worker", "gristmill:host"} <= set(made)
+    assert told["agent"]["gristmill:process"]["gristmill:sourceHash"] == api.services.registry["doubled"].source_hash
+
+
 def test_a_failed_job_names_its_end_and_no_outputs(api, worker):
     job_id = api.execute(headers=ASYNC).json["jobID"]
     worker.fail(End.OUT_OF_MEMORY)

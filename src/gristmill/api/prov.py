@@ -10,7 +10,7 @@ from gristmill.api.dataset_documents import data_set_url
 from gristmill.api.jobs import etag, visible_job
 from gristmill.api.services import Services, services
 from gristmill.api.status import Document, job_url, rfc3339
-from gristmill.job import Job, Status
+from gristmill.job import Job, Made, Status
 from gristmill.processes.references import references_in
 
 # Inputs up to this size stand in the document; of larger ones it has the size and the hash.
@@ -32,9 +32,10 @@ def _document(serving: Services, job: Job, base: str) -> Document:
     """The job as an activity, its inputs and outputs as entities, process and worker as agents."""
     data = serving.jobs.inputs(job)
     inputs, data_sets = _inputs(data), _data_sets(data, base)
+    source = {f"job:{job.same_as}": _source(serving, job.same_as, job.made)} if job.made else {}
     made: Document = {
         "prefix": {"prov": "http://www.w3.org/ns/prov#", "gristmill": "urn:gristmill:prov:", "job": f"{base}/jobs/"},
-        "activity": {f"job:{job.id}": _activity(serving, job)},
+        "activity": {f"job:{job.id}": _activity(serving, job)} | source,
         "entity": {"gristmill:inputs": inputs} | data_sets | _outputs(job, base),
         "agent": _agents(serving, job, base),
         "used": {
@@ -77,6 +78,20 @@ def _activity(serving: Services, job: Job) -> Document:
     return {name: value for name, value in facts.items() if value not in {"", None}}
 
 
+def _source(serving: Services, job_id: str, made: Made) -> Document:
+    """The job that has made a copied result, which may have expired since."""
+    facts: Document = {
+        "prov:label": f"Job {job_id}",
+        "prov:startTime": rfc3339(made.started),
+        "prov:endTime": rfc3339(made.finished),
+        "gristmill:runByRelease": made.release,
+        "gristmill:attempt": made.token,
+        "gristmill:worker": made.worker,
+        "gristmill:host": serving.jobs.host_of(made.worker),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 def _inputs(data: bytes) -> Document:
     facts: Document = {
         "prov:type": "gristmill:Inputs",
@@ -116,7 +131,8 @@ def _outputs(job: Job, base: str) -> dict[str, Document]:
 
 
 def _agents(serving: Services, job: Job, base: str) -> Document:
-    version = job.run_process_version or job.process_version
+    ran = job.made.process_version if job.made else job.run_process_version
+    version = ran or job.process_version
     process: Document = {
         "prov:type": "prov:SoftwareAgent",
         "prov:label": job.process,
