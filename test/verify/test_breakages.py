@@ -146,7 +146,7 @@ BREAKAGES: dict[str, list[Breakage]] = {
     "access.stranger": [
         Breakage("manage", says("/version", '"dev"', '"prod"')),
         Breakage("500", answers("/metrics", 500)),
-        Breakage("200", answers(r"/processes\?limit=1", 403)),
+        Breakage("404", answers(r"/processes\?limit=1", 403)),
     ],
     "access.token": [Breakage("401", ask=leaves_out("Authorization"), anonymous="none", token=True)],
     "access.refused": [
@@ -199,7 +199,7 @@ BREAKAGES: dict[str, list[Breakage]] = {
     "jobs.waited": [Breakage("Preference-Applied: (none)", ask=leaves_out("Prefer", JOB))],
     "jobs.synchronous": [
         Breakage("Link: (none)", without(".*/execution", "Link", method="POST")),
-        Breakage("verify", says(".*/execution", "verify", "verified", method="POST")),
+        Breakage("verified", says(".*/execution", "verify", "verified", method="POST")),
     ],
     "jobs.repeated": [
         Breakage("another job", ask=leaves_out("Idempotency-Key")),
@@ -221,7 +221,7 @@ BREAKAGES: dict[str, list[Breakage]] = {
     "data.same": [Breakage("201", answers(DATA, 201, method="PUT"))],
     "data.rows": [
         Breakage("rows", says(rf"{DATA}/rows", "alder", "elder")),
-        Breakage("birch", says(rf"{DATA}/rows\?filter.*", "birch", "beech")),
+        Breakage("beech", says(rf"{DATA}/rows\?filter.*", "birch", "beech")),
         Breakage("words of CSV", says(rf"{DATA}/rows\?f=csv", "alder", "elder")),
         Breakage("text/plain", sends(rf"{DATA}/rows\?f=csv", "Content-Type", "text/plain")),
     ],
