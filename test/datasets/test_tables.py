@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from gristmill.datasets import line_files, lines, locks, rows, tables
@@ -311,3 +312,21 @@ def test_a_full_disk_leaves_pages_without_lines(shelf: Shelf, monkeypatch: pytes
     shelf.tables.make_lines()
     assert page(shelf, version) == (FIRST, False)
     assert list(shelf.cache.folder.glob("*.making")) == []
+
+
+def test_lines_that_duckdb_cannot_write_are_not_tried_again_at_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(shelf)
+    page(shelf, version)
+    tries: list[int] = []
+
+    def fail(*_: object) -> None:
+        tries.append(1)
+        raise duckdb.BinderException("no such function")
+
+    monkeypatch.setattr(lines, "write", fail)
+    for _ in range(3):
+        shelf.tables.make_lines()
+        assert page(shelf, version) == (FIRST, False)
+    assert len(tries) == 1

@@ -4,10 +4,12 @@ import hashlib
 import time
 from contextlib import ExitStack
 
+import duckdb
 import structlog
 
 from gristmill.datasets import lines
 from gristmill.datasets.cache import Cache
+from gristmill.datasets.damage import is_damage
 from gristmill.datasets.lines import DamagedLinesError, Lines
 from gristmill.datasets.queries import Table
 from gristmill.datasets.rows import limited
@@ -68,8 +70,10 @@ class LineFile:
                 self._open = made
         except CacheBusyError:
             raise
-        except (GristmillError, DamagedLinesError, OSError) as error:
+        except (GristmillError, DamagedLinesError, OSError, duckdb.Error) as error:
             self._rest(_REST_SECONDS)
+            if is_damage(error):  # of the version's own file: whoever has attached it has it made anew
+                raise
             _log.warning(
                 "no lines of a data set could be made; its pages take longer", key=self._key, reason=str(error)
             )
