@@ -388,7 +388,11 @@ def test_a_server_that_goes_away_is_told_and_the_same_command_goes_on(
         _, said = process.communicate(timeout=120)
     if process.returncode:
         assert b"Redis does not answer" in said
-        assert b"repeat the same command" in said
+        # The reply that is lost may be the one that it has begun: then it knows of nothing, and there is nothing.
+        is_nothing = b"Nothing was restored" in said and not lab.client.exists(
+            f"{lab.prefix}:all", f"{lab.prefix}:ds:all"
+        )
+        assert is_nothing or b"repeat the same command" in said
         assert run(own, "restore", file).returncode == 0
     assert is_like(own, system)
 
