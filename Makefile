@@ -75,7 +75,7 @@ wheel: $(VENV)/.ready-dev ## Build the wheel into dist/
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 .PHONY: wheel-test
-wheel-test: wheel ## Run the fast tests against the built wheel, installed on its own
+wheel-test: wheel ## Check the built wheel's files, and run the integration suite against it, installed on its own
 	tools/wheel-test -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: image

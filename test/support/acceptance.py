@@ -25,12 +25,22 @@ class Api:
 
     def left(self) -> list[str]:
         """Data sets and jobs that runs have left here, by name and id; of everybody, where somebody may see all."""
-        token = self.tokens.get("manage")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=30) as client:
+        with self._client() as client:
             data = [one["name"] for one in client.get("/datasets?prefix=verify-&limit=1000").json()["datasets"]]
             jobs = [one["jobID"] for one in client.get("/jobs?limit=1000").json()["jobs"]]
             return data + [job for job in jobs if "verify-" in client.get(f"/jobs/{job}/prov").text]
+
+    def clear(self) -> None:
+        """Remove what runs have left here, as far as this API lets somebody."""
+        for name in self.left():
+            with self._client() as client:
+                for _ in range(2):  # a job that has not ended is dismissed first
+                    client.delete(f"/datasets/{name}" if name.startswith("verify-") else f"/jobs/{name}")
+
+    def _client(self) -> httpx.Client:
+        token = self.tokens.get("manage")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
 
 
 class Listening:

@@ -1,8 +1,9 @@
 """APIs over the real system, as strangers with each role meet them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,9 +15,23 @@ from gristmill.settings import Settings
 from gristmill.tokens import new_token
 
 
+@pytest.fixture
+def apis(every_api: Callable[..., Api]) -> Iterator[Callable[..., Api]]:
+    """``apis("read", tokens=True, RATE_BURST="9")`` is an API so set. What a test leaves there is gone for the next."""
+    used = []
+
+    def api(*arguments: Any, **settings: Any) -> Api:
+        used.append(every_api(*arguments, **settings))
+        return used[-1]
+
+    yield api
+    if used:
+        every_api().clear()
+
+
 @pytest.fixture(scope="session")
-def apis(running_system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Api]:
-    """Return a function that starts an API, once for equal arguments: ``apis("read", tokens=True, RATE_BURST="9")``."""
+def every_api(running_system: RunningSystem, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Api]:
+    """Return a function that starts an API, once for equal arguments."""
     started: dict[object, Api] = {}
 
     def api(anonymous: str = "manage", *, tokens: bool = False, **settings: str) -> Api:

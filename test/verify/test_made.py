@@ -82,6 +82,3 @@ def test_what_cannot_be_deleted_is_named_with_the_reason(apis: Apis, status: int
         assert any(name in one and "not today" in one for one in report.left)
     assert result_of(report, "end.cleaned").outcome is Outcome.FAILED
     assert report.exit_code == 1
-    for name in left:
-        for _ in range(2):
-            httpx.delete(f"{api.url}/{'datasets' if name.startswith('verify') else 'jobs'}/{name}")

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-import httpx
 import pytest
 from support.acceptance import Api, Listening, named, needed_for, result_of, run
 from support.meddler import Asked, Meddler, Reply
@@ -178,7 +177,6 @@ def test_stopped_again_while_cleaning_up_it_ends_and_names_what_it_leaves(apis: 
     assert left.removeprefix("job ") in api.left()
     assert left in result_of(report, "end.cleaned").detail
     assert run(api.url, "service.alive").exit_code == 0
-    _remove(api, left.removeprefix("job "))
 
 
 def test_a_fault_of_a_check_itself_is_a_failure_and_the_run_goes_on(apis: Apis) -> None:
@@ -227,8 +225,3 @@ def test_production_over_plain_http_from_outside_is_a_warning(apis: Apis) -> Non
     assert outside("prod", "https://data.example.org") == {}
     assert outside("test", "http://data.example.org") == {}
     assert outside("prod", "http://app-prod-service-flask") == {}
-
-
-def _remove(api: Api, job: str) -> None:
-    for _ in range(2):
-        httpx.delete(f"{api.url}/jobs/{job}")
