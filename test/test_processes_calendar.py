@@ -43,7 +43,7 @@ def test_a_histogram_counts_times_beyond_the_calendar_and_leaves_them_out(dated:
 
     counted = outputs["histogram"]
     assert (sum(counted.counts), counted.nulls, counted.not_finite, counted.outside) == (2, 1, 4, 0)
-    assert "1 row without a value, 4 not finite" in outputs["plot_svg"].decode()
+    assert "1 row without a value, 4 not finite" in outputs["plot_svg"]().decode()
 
 
 @pytest.mark.parametrize("points", [1, 3000])

@@ -147,7 +147,7 @@ def test_what_is_not_finite_is_left_out_and_counted() -> None:
 
     assert outputs["correlation"].n == [[3, 2], [2, 4]]
     assert outputs["correlation"].not_finite == {"a": 2}
-    assert "2 values not finite" in outputs["plot_svg"].decode()
+    assert "2 values not finite" in outputs["plot_svg"]().decode()
 
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
@@ -156,7 +156,7 @@ def test_tables_with_hardly_any_rows_have_no_correlations(rows: int, method: Any
     outputs = run(stored(f"SELECT range AS a, 2.5 AS b FROM range({rows})"), method=method)
 
     assert outputs["correlation"].r == [[None, None], [None, None]]
-    assert outputs["plot"].startswith(b"\x89PNG")
+    assert outputs["plot"]().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_the_heat_map_names_all_columns_and_has_numbers_while_they_can_be_read(w
     values = np.random.default_rng(0).normal(size=(30, width))
     outputs = run({f"col {place}": values[:, place] for place in range(width)})
 
-    svg = outputs["plot_svg"].decode()
-    assert outputs["plot"].startswith(b"\x89PNG")
+    svg = outputs["plot_svg"]().decode()
+    assert outputs["plot"]().startswith(b"\x89PNG")
     assert all(svg.count(f">col {place}<") == 2 for place in range(width))
     assert (svg.count(">1.00<") == width) == with_numbers
 

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def offered(tmp_path: Path) -> dict[str, Process]:
 
 
 def test_every_example_is_a_process(offered: dict[str, Process]) -> None:
-    assert {"celsius", "frost_days", "mean_by", "straight_line", "longest_word"} <= set(offered)
+    assert {"celsius", "frost_days", "mean_by", "straight_line", "area_under", "longest_word"} <= set(offered)
 
 
 def test_the_first_example_is_described_as_the_page_says(offered: dict[str, Process]) -> None:
@@ -48,6 +49,15 @@ def test_the_example_of_several_outputs_gives_them(offered: dict[str, Process]) 
     assert [one.name for one in outputs] == ["slope", "offset", "residuals", "plot"]
     assert json.loads(outputs[0].data) == pytest.approx(2)
     assert outputs[3].media_type == "image/svg+xml"
+
+
+def test_the_example_that_draws_on_demand_draws_where_it_is_wanted(offered: dict[str, Process]) -> None:
+    def outputs(*wanted: str) -> list[str]:
+        inputs = {"table": {"x": [0, 1, 2], "y": [0, 1, 0]}, "x": "x", "y": "y"}
+        return [one.name for one in offered["area_under"].run(inputs, replace(CONTEXT, outputs=wanted))]
+
+    assert outputs("area") == ["area"]
+    assert outputs() == ["area", "plot"]
 
 
 def test_the_example_that_asks_a_data_set_answers(offered: dict[str, Process]) -> None:

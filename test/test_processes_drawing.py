@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from gristmill.processes import pictures_heat
-from gristmill.processes.drawing import all_short, short
+from gristmill.processes.drawing import all_short, picture, short
 from gristmill.processes.pictures_points import add_color_bar
 
 NUMBERED = [f"The quick brown fox number {number} of a long category" for number in (1, 2, 12, 31)]
@@ -49,9 +50,9 @@ def test_labels_that_would_look_alike_do_not(texts: list[str]) -> None:
 @pytest.mark.parametrize("columns", [2, 4, 8])
 def test_the_title_of_a_heat_map_has_room(columns: int) -> None:
     title = "Spearman correlations of 4 columns, 100,982,038 to 100,985,563 rows each"
-    png, _ = pictures_heat.draw([f"c{place}" for place in range(columns)], np.eye(columns), title, [])
+    drawn = pictures_heat.draw([f"c{place}" for place in range(columns)], np.eye(columns), title, [])
 
-    picture = imread(io.BytesIO(png))[..., :3]
+    picture = imread(io.BytesIO(drawn.png()))[..., :3]
     assert picture[:, -3:].min() == 1  # nothing but white at the right edge
     assert picture[:80].min() < 0.5
 
@@ -64,3 +65,20 @@ def test_a_scale_of_rows_names_several_numbers(most: int, named: list[str]) -> N
     figure.draw_without_rendering()
 
     assert [label.get_text() for label in figure.axes[1].get_yticklabels() if label.get_text()][: len(named)] == named
+
+
+def test_a_picture_is_drawn_once_and_only_when_it_is_asked_for() -> None:
+    drawn: list[str] = []
+
+    @picture(font_size=7)
+    def draw(title: str) -> Figure:
+        drawn.append(f"{title} in {mpl.rcParams['font.size']:g}")
+        figure = Figure(layout="constrained")
+        figure.suptitle(title)
+        return figure
+
+    made = draw("Heights")
+    assert drawn == []
+    assert b">Heights<" in made.svg()
+    assert made.png().startswith(b"\x89PNG")
+    assert drawn == ["Heights in 7"]

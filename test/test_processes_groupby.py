@@ -31,8 +31,8 @@ def rows(outputs: GroupOutputs) -> list[list[Any]]:
 
 
 def picture(outputs: GroupOutputs) -> str:
-    assert outputs["plot"].startswith(b"\x89PNG")
-    return outputs["plot_svg"].decode()
+    assert outputs["plot"]().startswith(b"\x89PNG")
+    return outputs["plot_svg"]().decode()
 
 
 KINDS: dict[str, Kind] = {"g": "string", "h": "integer", "x": "number"}

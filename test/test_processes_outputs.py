@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 import math
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, Field
 
 from gristmill.errors import ConfigurationError, Fault
-from gristmill.processes import MediaType, Output, ProducedOutput, Table
+from gristmill.processes import MediaType, OnDemand, Output, ProducedOutput, Table
 from gristmill.processes.outputs import Outputs, declare_outputs
 
 
@@ -51,13 +52,19 @@ class Named(NamedTuple):
     table: Annotated[Table, MediaType("text/csv")]
 
 
+class Drawn(TypedDict):
+    mean: float
+    plot: Annotated[OnDemand[bytes], MediaType("image/webp")]
+    map: NotRequired[OnDemand[Figure | None]]
+
+
 def written(hint: Any, value: object) -> ProducedOutput:
     (only,) = declare_outputs(hint).encode(value)
     return only
 
 
-def produced(outputs: Outputs, value: object) -> dict[str, tuple[str, bytes]]:
-    return {one.name: (one.media_type, one.data) for one in outputs.encode(value)}
+def produced(outputs: Outputs, value: object, wanted: Collection[str] = ()) -> dict[str, tuple[str, bytes]]:
+    return {one.name: (one.media_type, one.data) for one in outputs.encode(value, wanted)}
 
 
 @pytest.mark.parametrize(
@@ -265,3 +272,43 @@ def _optional(name: str) -> Any:
         return __import__(name)
     except ImportError:
         return None
+
+
+def _never() -> bytes:
+    raise AssertionError("it was not wanted")
+
+
+def test_what_is_made_on_demand_is_made_where_it_is_wanted() -> None:
+    outputs = declare_outputs(Drawn)
+    assert produced(outputs, {"mean": 1, "plot": _never, "map": _never}, ["mean"]) == {
+        "mean": ("application/json", b"1.0")
+    }
+    only_plot = produced(outputs, {"mean": 1, "plot": lambda: b"RIFF", "map": _never}, ["plot"])
+    assert only_plot == {"mean": ("application/json", b"1.0"), "plot": ("image/webp", b"RIFF")}
+    everything = produced(outputs, {"mean": 1, "plot": lambda: b"RIFF", "map": lambda: Figure(figsize=(1, 1))})
+    assert everything["map"][1].startswith(b"\x89PNG")
+    assert produced(outputs, {"mean": 1, "plot": lambda: b"", "map": lambda: None}).keys() == {"mean", "plot"}
+    assert produced(outputs, {"mean": 1, "plot": lambda: b""}).keys() == {"mean", "plot"}
+    assert outputs.left_out(["plot"]) == {"map"}
+    assert outputs.left_out([]) == set()
+
+
+def test_an_only_output_can_be_made_on_demand() -> None:
+    assert written(Annotated[OnDemand[bytes], MediaType("image/webp")], lambda: b"RIFF").data == b"RIFF"
+
+
+def test_what_is_made_on_demand_is_described_as_what_it_makes() -> None:
+    plain, later = declare_outputs(Annotated[bytes, MediaType("image/webp")]), declare_outputs(Drawn)
+    assert {one.name: one.schema for one in later.all}["plot"] == plain.all[0].schema
+
+
+def test_a_value_instead_of_its_function_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match=r"output 'plot' is b'RIFF' \(bytes\), where .* declares a function"):
+        declare_outputs(Drawn).encode({"mean": 1, "plot": b"RIFF"})
+    with pytest.raises(TypeError, match=r"output 'plot' is 'x' \(str\), where the process declares bytes"):
+        declare_outputs(Drawn).encode({"mean": 1, "plot": lambda: "x"})
+
+
+def test_a_function_that_takes_arguments_is_no_output() -> None:
+    with pytest.raises(ConfigurationError, match="output 'result': a function that makes it on demand takes no arg"):
+        declare_outputs(Callable[[int], bytes])

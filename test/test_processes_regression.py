@@ -117,7 +117,7 @@ def test_rows_without_all_values_are_left_out_and_counted() -> None:
 
     assert (found.rows, found.n, found.missing, found.not_finite) == (8, 3, 2, 3)
     assert estimates(found)["x"] == pytest.approx(0.95)
-    assert "2 rows with a missing value, 3 rows with a value that is not finite" in outputs["plot_svg"].decode()
+    assert "2 rows with a missing value, 3 rows with a value that is not finite" in outputs["plot_svg"]().decode()
 
 
 def test_the_blocks_of_a_large_table_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,8 +225,8 @@ def test_the_picture_shows_data_line_and_residuals_with_units(rows: int) -> None
     columns = DataSet.of(measured(rows), name="table")
     outputs = run(columns, "length", ["mass"])
 
-    svg = outputs["plot_svg"].decode()
-    assert outputs["plot"].startswith(b"\x89PNG")
+    svg = outputs["plot_svg"]().decode()
+    assert outputs["plot"]().startswith(b"\x89PNG")
     assert all(f">{text}<" in svg for text in ("mass", "length", "fitted length", "residual of length"))
     assert (">rows<" in svg) == (rows == 5000)
-    assert ">mass<" not in run(columns, "length", ["mass", "age"])["plot_svg"].decode()
+    assert ">mass<" not in run(columns, "length", ["mass", "age"])["plot_svg"]().decode()

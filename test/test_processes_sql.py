@@ -299,8 +299,8 @@ DAYS = "SELECT DATE '2026-01-01' + i::INTEGER AS day, sin(i) AS height FROM rang
 def test_a_result_with_numbers_over_times_or_names_has_a_picture(query: str, words: list[str]) -> None:
     answer = ask(query)
 
-    assert answer["plot"].startswith(b"\x89PNG")
-    svg = answer["plot_svg"].decode()
+    assert answer["plot"]().startswith(b"\x89PNG")
+    svg = answer["plot_svg"]().decode()
     assert svg.rstrip().endswith("</svg>")
     for word in words:
         assert word in svg

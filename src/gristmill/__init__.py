@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # known to type checkers by its name; importing it would 
 
 if TYPE_CHECKING:
     from gristmill.errors import InvalidInputsError
-    from gristmill.processes.authoring import MediaType, Output, Progress, process, wrong_input
+    from gristmill.processes.authoring import MediaType, OnDemand, Output, Progress, process, wrong_input
     from gristmill.processes.dataset import DataSet
     from gristmill.processes.table import Column, Table
     from gristmill.processes.types import BoundingBox
@@ -26,6 +26,7 @@ __all__ = [
     "DataSet",
     "InvalidInputsError",
     "MediaType",
+    "OnDemand",
     "Output",
     "Progress",
     "Table",
@@ -41,6 +42,7 @@ _HOMES = {
     "DataSet": "gristmill.processes.dataset",
     "InvalidInputsError": "gristmill.errors",
     "MediaType": "gristmill.processes.authoring",
+    "OnDemand": "gristmill.processes.authoring",
     "Output": "gristmill.processes.authoring",
     "Progress": "gristmill.processes.authoring",
     "Table": "gristmill.processes.table",

@@ -254,6 +254,7 @@ class Child:
             opener=partial(self._data.open, attempt.job_id, process.limits.seconds),
             threads=self._threads,
             workspace=self._spare.take,
+            outputs=attempt.outputs,
         )
         self._context = context
         return context

@@ -3,6 +3,7 @@
 Plain data without I/O; ``jobs.py`` moves it to and from Redis. Times are microseconds since 1970 UTC, by Redis' clock.
 """
 
+import json
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -241,6 +242,11 @@ class Attempt:
     release: str
     request: str = ""
     retries: int = 0
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs that were asked for; () for all."""
+        return tuple(json.loads(self.request).get("outputs", ())) if self.request else ()
 
 
 @dataclass(frozen=True, slots=True)

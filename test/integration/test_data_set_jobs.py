@@ -131,6 +131,26 @@ def test_equal_work_is_done_once_until_the_data_or_its_unit_changes(api: httpx.C
     assert how() == ("new", "km")
 
 
+def test_a_picture_is_drawn_only_where_it_is_wanted(api: httpx.Client) -> None:
+    upload(api, "drawn", 1, 2, 2)
+    inputs = {"table": {"dataset": "drawn"}, "column": "x"}
+
+    def asked(**outputs: dict[str, str]) -> tuple[str, list[str]]:
+        answer = api.post(
+            "/processes/histogram/execution", json={"inputs": inputs, "outputs": outputs, "response": "document"}
+        )
+        assert answer.status_code == 200, answer.text
+        job = answer.headers["Link"].split("/jobs/")[1].split("/")[0].split(">")[0]
+        there = [name for name in ("table", "plot", "plot_svg") if api.get(f"/jobs/{job}/results/{name}").is_success]
+        return answer.headers["Gristmill-Submission"], there
+
+    assert asked(table={}) == ("new", ["table"])
+    assert asked(histogram={}) == ("copied", ["table"])
+    assert asked(table={}, plot={}) == ("new", ["table", "plot"])
+    assert asked() == ("new", ["table", "plot", "plot_svg"])
+    assert asked(plot={"transmissionMode": "value"}) == ("copied", ["table", "plot"])
+
+
 def test_a_request_that_is_repeated_is_answered_though_its_data_set_has_gone(api: httpx.Client) -> None:
     upload(api, "once", 1)
     body = {"inputs": {"table": {"dataset": "once"}, "column": "x"}}

@@ -143,7 +143,8 @@ def _new_job(offering: Offering, asked: ExecuteRequest, holds: Holds, owner: str
     equal_work = ""
     # What lies at a reference may change, so work on it is never surely equal.
     if process.limits.deterministic and not any(map(is_reference, asked.inputs.values())):
-        work = f"{offering.version}\n{owner}\n".encode() + bodies.canonical(holds.inputs) + holds.mark
+        left_out = ",".join(sorted(process.left_out(asked.outputs or ())))
+        work = f"{offering.version}\n{owner}\n{left_out}\n".encode() + bodies.canonical(holds.inputs) + holds.mark
         equal_work = sha256(work).hexdigest()
     return NewJob(
         id=holds.job,

@@ -4,7 +4,7 @@
 Reading a request and writing a result do no I/O but fetching inputs given by reference.
 """
 
-from gristmill.processes.authoring import Limits, MediaType, Output, Progress, process, wrong_input
+from gristmill.processes.authoring import Limits, MediaType, OnDemand, Output, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.loading import load_registry, preload
 from gristmill.processes.outputs import ProducedOutput
@@ -20,6 +20,7 @@ __all__ = [
     "DataSet",
     "Limits",
     "MediaType",
+    "OnDemand",
     "Output",
     "Process",
     "ProducedOutput",

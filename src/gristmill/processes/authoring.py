@@ -16,6 +16,10 @@ from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+# The type of an output that takes long to make, such as a picture: the process returns a function without arguments,
+# which is called where a request wants that output. ``plot: OnDemand[Figure]``, and ``plot=lambda: draw(table)``.
+OnDemand = Callable[[], T]
+
 DECLARATION = "__gristmill_process__"
 _LEAST = {"seconds": 0.001, "memory_mb": 1, "disk_mb": 0, "retries": 0, "concurrent": 0, "queue_seconds": 0}
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*(; ?[a-z0-9-]+=[a-zA-Z0-9._-]+)*")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
-from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
+from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.correlations import (
     Bools,
     Correlations,
@@ -66,8 +66,8 @@ class CorrelationOutputs(TypedDict):
 
     table: Annotated[Table, MediaType("text/csv")]
     correlation: CorrelationMatrix
-    plot: Annotated[bytes, MediaType("image/png")]
-    plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
+    plot: Annotated[OnDemand[bytes], MediaType("image/png")]
+    plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
@@ -103,8 +103,8 @@ def correlation(
     )
     progress(60, "drawing")
     pictures: Any = importlib.import_module("gristmill.processes.pictures_heat")  # Matplotlib, not for the API
-    png, svg = pictures.draw([one.name for one in chosen], found.r, _title(numbers, found), _notes(numbers))
-    return CorrelationOutputs(table=_table(numbers), correlation=numbers, plot=png, plot_svg=svg)
+    picture = pictures.draw([one.name for one in chosen], found.r, _title(numbers, found), _notes(numbers))
+    return CorrelationOutputs(table=_table(numbers), correlation=numbers, plot=picture.png, plot_svg=picture.svg)
 
 
 def _chosen(table: DataSet, names: list[str] | None) -> list[DataColumn]:

@@ -7,9 +7,9 @@ runs, because it brings in Matplotlib.
 import io
 import math
 import warnings
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from functools import partial, wraps
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter
+
+P = ParamSpec("P")
 
 BLUE, GREY = "#0072B2", "#7F7F7F"
 # In the order in which series take them.
@@ -40,11 +42,50 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-@contextmanager
-def style(**more: Any) -> Iterator[None]:
-    """What is drawn in the context looks like all our pictures; ``more``: rc settings, with ``_`` for dots."""
-    with mpl.rc_context(_STYLE | {name.replace("_", "."): value for name, value in more.items()}):
-        yield
+class Picture:
+    """A figure that is drawn when it is first asked for, and its two forms. Both show the same layout.
+
+    draw: makes the figure. rc: settings of Matplotlib beside those that all pictures have.
+    """
+
+    def __init__(self, draw: Callable[[], Figure], rc: dict[Any, Any]) -> None:
+        self._draw = draw
+        self._rc = _STYLE | rc
+        self._figure: Figure | None = None
+
+    def png(self) -> bytes:
+        """The picture in pixels."""
+        return self._written(format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+
+    def svg(self) -> bytes:
+        """The picture as vector graphics."""
+        return self._written(format="svg", metadata={"Date": None})
+
+    def _written(self, **how: Any) -> bytes:
+        with mpl.rc_context(self._rc), warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="Glyph", category=UserWarning
+            )  # drawn as a box; SVG keeps the text
+            if self._figure is None:
+                self._figure = self._draw()
+            file = io.BytesIO()
+            self._figure.savefig(file, **how)
+            self._figure.set_layout_engine("none")  # the layout is made, and the slowest part
+        return file.getvalue()
+
+
+def picture(**rc: Any) -> Callable[[Callable[P, Figure]], Callable[P, Picture]]:
+    """Have a function that draws give a picture, for which it draws later; ``rc``: settings, with ``_`` for dots."""
+    settings: dict[Any, Any] = {name.replace("_", "."): value for name, value in rc.items()}
+
+    def decorate(draw: Callable[P, Figure]) -> Callable[P, Picture]:
+        @wraps(draw)
+        def later(*args: P.args, **kwargs: P.kwargs) -> Picture:
+            return Picture(partial(draw, *args, **kwargs), settings)
+
+        return later
+
+    return decorate
 
 
 class NumberFormatter(Formatter):
@@ -127,14 +168,3 @@ def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str], title: 
     for text, name in zip(made.get_texts(), names, strict=True):
         text.set_text(name)
     return made
-
-
-def written(figure: Figure) -> tuple[bytes, bytes]:
-    """Return a figure as PNG and as SVG."""
-    png, svg = io.BytesIO(), io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # drawn as a box; SVG keeps the text
-        figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-        figure.set_layout_engine("none")  # the layout is made, and the slowest part
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-    return png.getvalue(), svg.getvalue()

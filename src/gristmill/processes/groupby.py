@@ -10,7 +10,7 @@ from gristmill.datasets.mapping import quoted
 from gristmill.datasets.queries import Metric
 from gristmill.datasets.queries import Table as Grouped
 from gristmill.errors import InvalidRequestError
-from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
+from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Column, Table
@@ -62,8 +62,8 @@ class GroupOutputs(TypedDict):
 
     table: Annotated[Table, MediaType("text/csv")]
     groupby: Groups
-    plot: Annotated[bytes, MediaType("image/png")]
-    plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
+    plot: Annotated[OnDemand[bytes], MediaType("image/png")]
+    plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
@@ -110,8 +110,8 @@ def groupby(
         not_finite=_not_finite(table, by, [column for column in columns if column is not None]),
     )
     progress(50, "drawing")
-    png, svg = _draw(table, numbers, result)
-    return GroupOutputs(table=result, groupby=numbers, plot=png, plot_svg=svg)
+    picture = _draw(table, numbers, result)
+    return GroupOutputs(table=result, groupby=numbers, plot=picture.png, plot_svg=picture.svg)
 
 
 def _metrics(grouped: Grouped, text: str) -> list[Metric]:
@@ -175,7 +175,7 @@ def _unit(metric: Metric, column: DataColumn | None) -> str:
     return column.unit if column is not None and metric.function in _IN_UNITS else ""
 
 
-def _draw(table: DataSet, numbers: Groups, result: Table) -> tuple[bytes, bytes]:
+def _draw(table: DataSet, numbers: Groups, result: Table) -> Any:
     pictures: Any = importlib.import_module("gristmill.processes.pictures_groups")  # Matplotlib, not for the API
     rows = numbers.in_picture
     cells = [[_label(cell) for cell in _first(result.column(name), rows).cells()] for name in numbers.by]
@@ -198,8 +198,7 @@ def _draw(table: DataSet, numbers: Groups, result: Table) -> tuple[bytes, bytes]
     labels = [" · ".join(parts) for parts in zip(*cells, strict=True)]
     heading = ", ".join(table.column(name).label for name in numbers.by)
     drawn = pictures.Groups(heading, labels, panels, [note for note in notes if note], numbers.groups)
-    png, svg = pictures.draw(drawn)
-    return png, svg
+    return pictures.draw(drawn)
 
 
 def _first(column: Column, rows: int) -> Column:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, Field
 
-from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
+from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.counting import (
     BINS,
     Frequencies,
@@ -67,8 +67,8 @@ class HistogramOutputs(TypedDict):
 
     table: Annotated[Table, MediaType("text/csv")]
     histogram: Counts
-    plot: Annotated[bytes, MediaType("image/png")]
-    plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
+    plot: Annotated[OnDemand[bytes], MediaType("image/png")]
+    plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
 @process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
@@ -110,10 +110,10 @@ def histogram(
     title = f"{column}, {sum(counts.counts):,} of {counted(counts.rows, 'row')}"
     names = [as_text(one) for one in counts.categories]
     note = ", ".join(filter(None, [_left_out(counts), beyond]))
-    png, svg = pictures.draw(
+    picture = pictures.draw(
         pictures.Bars(chosen.label, counts.counts, edges, names, title, note, chosen.kind == "integer")
     )
-    return HistogramOutputs(table=_table(counts), histogram=counts, plot=png, plot_svg=svg)
+    return HistogramOutputs(table=_table(counts), histogram=counts, plot=picture.png, plot_svg=picture.svg)
 
 
 def _categories(table: DataSet, column: DataColumn, found: Frequencies) -> Counts:

@@ -5,7 +5,7 @@ output, ``result``. The media type follows from the type, or from ``MediaType(..
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -36,7 +36,11 @@ class ProducedOutput:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredOutput:
-    """One output as declared. ``optional``: None, or a missing field, leaves it out of the result."""
+    """One output as declared.
+
+    optional: None, or a missing field, leaves it out of the result. on_demand: what is returned is a function, which
+    makes the value.
+    """
 
     name: str
     title: str
@@ -44,6 +48,7 @@ class DeclaredOutput:
     schema: Schema
     media_type: str
     optional: bool
+    on_demand: bool
     encode: Callable[[Any], bytes]
 
     def describe(self) -> dict[str, object]:
@@ -77,12 +82,24 @@ class Outputs:
                 faults += _wish_faults(wish, by_name[name], at)
         return faults
 
-    def encode(self, returned: Any) -> list[ProducedOutput]:
-        """Write what the function returned; raises TypeError where it is not what was declared."""
+    def left_out(self, wanted: Collection[str]) -> frozenset[str]:
+        """The outputs that are not made where these are wanted; without any, all are."""
+        return frozenset(one.name for one in self.all if one.on_demand and wanted and one.name not in wanted)
+
+    def encode(self, returned: Any, wanted: Collection[str] = ()) -> list[ProducedOutput]:
+        """Write what the function returned, but for what is made on demand and not wanted; () wants everything.
+
+        Raises TypeError where it is not what was declared, and what making an output on demand raises.
+        """
+        left_out = self.left_out(wanted)
         values = {self.all[0].name: returned} if self._kind is None else self._fields(self._kind, returned)
         produced = []
         for one in self.all:
             value = values.get(one.name, _MISSING)
+            if one.name in left_out:
+                continue
+            if one.on_demand and value is not _MISSING and not (one.optional and value is None):
+                value = _made(one.name, value)
             if one.optional and (value is _MISSING or value is None):
                 continue
             if value is _MISSING:
@@ -139,6 +156,14 @@ def _declare(name: str, hint: Any, doc: Docstring) -> DeclaredOutput:
         (hint,) = get_args(hint)
     kind, notes = hint_notes(hint)
     optional = optional or type(None) in get_args(hint)
+    if on_demand := get_origin(kind) is Callable:
+        parameters, hint = get_args(kind)
+        if parameters:
+            raise ConfigurationError(f"output {name!r}: a function that makes it on demand takes no arguments")
+        optional = optional or type(None) in get_args(hint)
+        for note in notes:
+            hint = Annotated[hint, note]
+        kind, notes = hint_notes(hint)
     field = next((note for note in notes if isinstance(note, FieldInfo)), None)
     description = (field.description if field else None) or doc.items.get(name, "")
     title = (field.title if field else None) or readable(name)
@@ -149,7 +174,13 @@ def _declare(name: str, hint: Any, doc: Docstring) -> DeclaredOutput:
         raise ConfigurationError(f"output {name!r}: {error.detail}") from error
     said = {"description": description, "title": title}
     schema = {key: value for key, value in schema.items() if key != "default" and said.get(key) != value}
-    return DeclaredOutput(name, title, description, schema, media_type, optional, encode)
+    return DeclaredOutput(name, title, description, schema, media_type, optional, on_demand, encode)
+
+
+def _made(name: str, make: Any) -> Any:
+    if not callable(make):
+        raise TypeError(f"output {name!r} is {_shown(make)}, where the process declares a function that makes it")
+    return make()
 
 
 def _writer(name: str, hint: Any, kind: Any, wanted: str) -> tuple[Schema, str, Callable[[Any], bytes]]:

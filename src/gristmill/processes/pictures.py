@@ -10,7 +10,7 @@ from matplotlib.dates import MONTHLY, AutoDateLocator, ConciseDateFormatter, dat
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import BLUE, GREY, STEPS, NumberFormatter, all_short, empty, short, style, written
+from gristmill.processes.drawing import BLUE, GREY, STEPS, NumberFormatter, all_short, empty, picture, short
 from gristmill.processes.words import counted
 
 SHOWN_CATEGORIES = 30
@@ -44,43 +44,43 @@ class Bars:
     whole: bool = False
 
 
-def draw(bars: Bars) -> tuple[bytes, bytes]:
-    """Return one chart as PNG and as SVG."""
-    with style():
-        shown = min(len(bars.categories), SHOWN_CATEGORIES)
-        height = 4.5 if bars.edges is not None else max(2.4, 1.2 + 0.28 * shown)
-        figure = Figure(figsize=(8, height), layout="constrained")
-        axes = figure.add_subplot()
-        _draw_bars(axes, bars, SHOWN_CATEGORIES, _LABEL_LETTERS)
-        axes.set_xlabel(short(bars.name, 80) if bars.edges is not None else "rows")
-        axes.set_ylabel("rows" if bars.edges is not None else "")
-        if bars.note:
-            figure.supxlabel(f"not shown: {bars.note}", x=0.99, ha="right", fontsize="small", color=GREY)
-        return written(figure)
+@picture()
+def draw(bars: Bars) -> Figure:
+    """Return one chart."""
+    shown = min(len(bars.categories), SHOWN_CATEGORIES)
+    height = 4.5 if bars.edges is not None else max(2.4, 1.2 + 0.28 * shown)
+    figure = Figure(figsize=(8, height), layout="constrained")
+    axes = figure.add_subplot()
+    _draw_bars(axes, bars, SHOWN_CATEGORIES, _LABEL_LETTERS)
+    axes.set_xlabel(short(bars.name, 80) if bars.edges is not None else "rows")
+    axes.set_ylabel("rows" if bars.edges is not None else "")
+    if bars.note:
+        figure.supxlabel(f"not shown: {bars.note}", x=0.99, ha="right", fontsize="small", color=GREY)
+    return figure
 
 
-def draw_all(panels: Sequence[Bars]) -> tuple[bytes, bytes]:
-    """Return one picture with a small chart for each column, at most 24, as PNG and as SVG."""
-    with style(font_size=8, axes_titlesize=9):
-        shown = panels[:SHOWN_PANELS]
-        across = min(3, max(1, len(shown)))
-        down = max(1, -(-len(shown) // across))
-        note = f"not shown: {counted(len(panels) - len(shown), 'more column')}" if len(panels) > len(shown) else ""
-        width, height = _PANEL_WIDTH * across, _PANEL_HEIGHT * down + (_NOTE_HEIGHT if note else 0)
-        figure = Figure(figsize=(width, height))
-        for number, bars in enumerate(shown):
-            left = _PANEL_WIDTH * (number % across) + _PANEL_MARGIN[0]
-            bottom = height - _PANEL_HEIGHT * (number // across + 1) + _PANEL_MARGIN[1]
-            inner = _PANEL_WIDTH - _PANEL_MARGIN[0] - 0.2, _PANEL_HEIGHT - _PANEL_MARGIN[1] - 0.4
-            axes = figure.add_axes((left / width, bottom / height, inner[0] / width, inner[1] / height))
-            _draw_bars(axes, bars, PANEL_CATEGORIES, _PANEL_LETTERS)
-            is_histogram = bars.edges is not None
-            axes.set_ylabel("rows" if is_histogram else "", fontsize="small", color=GREY)
-            axes.set_xlabel(
-                "" if is_histogram else ", ".join(filter(None, ["rows", bars.note])), fontsize="small", color=GREY
-            )
-        figure.text(0.5, 0.05 / height, note, fontsize=8, color=GREY, ha="center")
-        return written(figure)
+@picture(font_size=8, axes_titlesize=9)
+def draw_all(panels: Sequence[Bars]) -> Figure:
+    """Return one picture with a small chart for each column, at most 24."""
+    shown = panels[:SHOWN_PANELS]
+    across = min(3, max(1, len(shown)))
+    down = max(1, -(-len(shown) // across))
+    note = f"not shown: {counted(len(panels) - len(shown), 'more column')}" if len(panels) > len(shown) else ""
+    width, height = _PANEL_WIDTH * across, _PANEL_HEIGHT * down + (_NOTE_HEIGHT if note else 0)
+    figure = Figure(figsize=(width, height))
+    for number, bars in enumerate(shown):
+        left = _PANEL_WIDTH * (number % across) + _PANEL_MARGIN[0]
+        bottom = height - _PANEL_HEIGHT * (number // across + 1) + _PANEL_MARGIN[1]
+        inner = _PANEL_WIDTH - _PANEL_MARGIN[0] - 0.2, _PANEL_HEIGHT - _PANEL_MARGIN[1] - 0.4
+        axes = figure.add_axes((left / width, bottom / height, inner[0] / width, inner[1] / height))
+        _draw_bars(axes, bars, PANEL_CATEGORIES, _PANEL_LETTERS)
+        is_histogram = bars.edges is not None
+        axes.set_ylabel("rows" if is_histogram else "", fontsize="small", color=GREY)
+        axes.set_xlabel(
+            "" if is_histogram else ", ".join(filter(None, ["rows", bars.note])), fontsize="small", color=GREY
+        )
+    figure.text(0.5, 0.05 / height, note, fontsize=8, color=GREY, ha="center")
+    return figure
 
 
 def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:

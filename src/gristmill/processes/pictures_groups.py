@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, empty, short, style, written
+from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, empty, picture, short
 from gristmill.processes.pictures_points import reduced
 from gristmill.processes.words import counted
 
@@ -43,28 +43,28 @@ class Groups:
     total: int
 
 
-def draw(groups: Groups) -> tuple[bytes, bytes]:
-    """Return the chart as PNG and as SVG."""
+@picture()
+def draw(groups: Groups) -> Figure:
+    """Return the chart."""
     shown = groups.panels[:SHOWN_METRICS]
     notes = [*groups.notes]
     if len(groups.panels) > SHOWN_METRICS:
         notes.append(counted(len(groups.panels) - SHOWN_METRICS, "more metric"))
-    with style():
-        width = {0: 8.0, 1: 8.0, 2: 10.0}.get(len(shown), 3.6 * len(shown) + 2)
-        figure = Figure(figsize=(width, max(2.6, 1.5 + 0.27 * len(groups.labels))), layout="constrained")
-        every = figure.subplots(1, max(1, len(shown)), sharey=True, squeeze=False)[0]
-        if not shown or not groups.labels:
-            empty(every[0], "no groups" if not groups.labels else "no metric is a number")
-        for axes, panel in zip(every, shown, strict=False):
-            if groups.labels:
-                inches = (width - _LABEL_INCHES) / len(shown)
-                _bars(axes, panel, all_short(groups.labels, _LABEL_LETTERS), inches)
-        title = f"{counted(groups.total, 'group')} by {groups.by}"
-        figure.suptitle(short(title, int(width * 9)), x=0.01, ha="left", fontsize=11)
-        if notes:
-            text = "not shown: " + ", ".join(notes)
-            figure.supxlabel(short(text, int(width * 16)), x=0.99, ha="right", fontsize="small", color=GREY)
-        return written(figure)
+    width = {0: 8.0, 1: 8.0, 2: 10.0}.get(len(shown), 3.6 * len(shown) + 2)
+    figure = Figure(figsize=(width, max(2.6, 1.5 + 0.27 * len(groups.labels))), layout="constrained")
+    every = figure.subplots(1, max(1, len(shown)), sharey=True, squeeze=False)[0]
+    if not shown or not groups.labels:
+        empty(every[0], "no groups" if not groups.labels else "no metric is a number")
+    for axes, panel in zip(every, shown, strict=False):
+        if groups.labels:
+            inches = (width - _LABEL_INCHES) / len(shown)
+            _bars(axes, panel, all_short(groups.labels, _LABEL_LETTERS), inches)
+    title = f"{counted(groups.total, 'group')} by {groups.by}"
+    figure.suptitle(short(title, int(width * 9)), x=0.01, ha="left", fontsize=11)
+    if notes:
+        text = "not shown: " + ", ".join(notes)
+        figure.supxlabel(short(text, int(width * 16)), x=0.99, ha="right", fontsize="small", color=GREY)
+    return figure
 
 
 def _bars(axes: Axes, panel: Panel, labels: Sequence[str], inches: float) -> None:

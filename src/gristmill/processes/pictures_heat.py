@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from gristmill.processes.drawing import GREY, NumberFormatter, all_short, short, style, written
+from gristmill.processes.drawing import GREY, NumberFormatter, all_short, picture, short
 from gristmill.processes.pictures_points import Floats
 
 _WITH_NUMBERS = 25  # columns
@@ -18,33 +18,33 @@ _LEAST_WIDTH = 4.0  # inches
 _LETTER_INCHES = 0.086  # of the title
 
 
-def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> tuple[bytes, bytes]:
-    """Return the map as PNG and as SVG. r: the correlations, NaN where they are not defined."""
+@picture()
+def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> Figure:
+    """Return the map. r: the correlations, NaN where they are not defined."""
     count = len(names)
     cell = min(0.62, max(0.075, 11 / count))  # inches
-    with style():
-        side = cell * count
-        margin = 0.35 + 0.085 * max(len(short(name, _LABEL_LETTERS)) for name in names) * min(1.0, cell / 0.2)
-        width = max(_LEAST_WIDTH, side + margin + 1.2)
-        heading = wrap(title, int(width / _LETTER_INCHES))
-        height = side + margin + 0.75 + 0.2 * len(heading)
-        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.12))
-        axes = figure.add_subplot()
-        drawn = axes.imshow(np.ma.masked_invalid(r), cmap="RdBu_r", vmin=-1, vmax=1)
-        axes.set_facecolor(_UNDEFINED)
-        _label(axes, names, min(9.5, cell * 72 * 0.8))
-        if count <= _WITH_NUMBERS:
-            _write_numbers(axes, r, min(9.0, cell * 72 * 0.26))
-        bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, shrink=0.9, ticks=[-1, -0.5, 0, 0.5, 1])
-        bar.outline.set_visible(False)
-        bar.ax.yaxis.set_major_formatter(NumberFormatter())
-        figure.suptitle("\n".join(heading), x=0.01, ha="left", fontsize=11)
-        shown = [f"not shown: {', '.join(notes)}"] if notes else []
-        if np.isnan(r).any():
-            shown.append("grey: not defined")
-        if shown:
-            figure.supxlabel("; ".join(shown), x=0.99, ha="right", fontsize="small", color=GREY)
-        return written(figure)
+    side = cell * count
+    margin = 0.35 + 0.085 * max(len(short(name, _LABEL_LETTERS)) for name in names) * min(1.0, cell / 0.2)
+    width = max(_LEAST_WIDTH, side + margin + 1.2)
+    heading = wrap(title, int(width / _LETTER_INCHES))
+    height = side + margin + 0.75 + 0.2 * len(heading)
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.12))
+    axes = figure.add_subplot()
+    drawn = axes.imshow(np.ma.masked_invalid(r), cmap="RdBu_r", vmin=-1, vmax=1)
+    axes.set_facecolor(_UNDEFINED)
+    _label(axes, names, min(9.5, cell * 72 * 0.8))
+    if count <= _WITH_NUMBERS:
+        _write_numbers(axes, r, min(9.0, cell * 72 * 0.26))
+    bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, shrink=0.9, ticks=[-1, -0.5, 0, 0.5, 1])
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_formatter(NumberFormatter())
+    figure.suptitle("\n".join(heading), x=0.01, ha="left", fontsize=11)
+    shown = [f"not shown: {', '.join(notes)}"] if notes else []
+    if np.isnan(r).any():
+        shown.append("grey: not defined")
+    if shown:
+        figure.supxlabel("; ".join(shown), x=0.99, ha="right", fontsize="small", color=GREY)
+    return figure
 
 
 def _label(axes: Axes, names: Sequence[str], size: float) -> None:

@@ -9,20 +9,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gristmill.processes.charts import Chart
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, short, style, written
+from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, picture, short
 
 _LABEL_LETTERS = 28
 _AXIS_LETTERS = 40
 _MARKED_POINTS = 60
 
 
-def draw(chart: Chart) -> tuple[bytes, bytes]:
-    """Return a chart as PNG and as SVG."""
-    with style():
-        figure = _bars(chart) if chart.axis.places is None else _lines(chart, chart.axis.places)
-        if chart.note:
-            figure.supxlabel(f"not shown: {short(chart.note, 110)}", x=0.99, ha="right", fontsize="small", color=GREY)
-        return written(figure)
+@picture()
+def draw(chart: Chart) -> Figure:
+    """Return a chart."""
+    figure = _bars(chart) if chart.axis.places is None else _lines(chart, chart.axis.places)
+    if chart.note:
+        figure.supxlabel(f"not shown: {short(chart.note, 110)}", x=0.99, ha="right", fontsize="small", color=GREY)
+    return figure
 
 
 def _bars(chart: Chart) -> Figure:

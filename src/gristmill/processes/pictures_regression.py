@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gristmill.processes.drawing import GREY, SERIES, short, style, written
+from gristmill.processes.drawing import GREY, SERIES, picture, short
 from gristmill.processes.pictures_points import Floats, add_color_bar, draw_points, reduced
 
 _LABEL_LETTERS = 40
@@ -27,21 +27,21 @@ class Residuals:
     notes: Sequence[str]
 
 
-def draw(residuals: Residuals) -> tuple[bytes, bytes]:
-    """Return the chart as PNG and as SVG."""
-    with style():
-        both = residuals.data is not None
-        width = 11.0 if both else 8.0
-        figure = Figure(figsize=(width, 4.6), layout="constrained")
-        every = figure.subplots(1, 2 if both else 1, squeeze=False)[0]
-        if residuals.data is not None:
-            _draw_line(figure, every[0], residuals, residuals.data)
-        _draw_residuals(figure, every[-1], residuals)
-        figure.suptitle(short(residuals.title, int(width * 11)), x=0.01, ha="left", fontsize=11)
-        if residuals.notes:
-            note = "not shown: " + ", ".join(residuals.notes)
-            figure.supxlabel(note, x=0.99, ha="right", fontsize="small", color=GREY)
-        return written(figure)
+@picture()
+def draw(residuals: Residuals) -> Figure:
+    """Return the chart."""
+    both = residuals.data is not None
+    width = 11.0 if both else 8.0
+    figure = Figure(figsize=(width, 4.6), layout="constrained")
+    every = figure.subplots(1, 2 if both else 1, squeeze=False)[0]
+    if residuals.data is not None:
+        _draw_line(figure, every[0], residuals, residuals.data)
+    _draw_residuals(figure, every[-1], residuals)
+    figure.suptitle(short(residuals.title, int(width * 11)), x=0.01, ha="left", fontsize=11)
+    if residuals.notes:
+        note = "not shown: " + ", ".join(residuals.notes)
+        figure.supxlabel(note, x=0.99, ha="right", fontsize="small", color=GREY)
+    return figure
 
 
 def _draw_residuals(figure: Figure, axes: Axes, residuals: Residuals) -> None:

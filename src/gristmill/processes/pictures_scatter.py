@@ -17,9 +17,8 @@ from gristmill.processes.drawing import (
     all_short,
     empty,
     legend,
+    picture,
     short,
-    style,
-    written,
 )
 from gristmill.processes.pictures_points import add_color_bar, reduced
 from gristmill.processes.scatter import Grid, Points
@@ -30,18 +29,16 @@ _NAME_LETTERS = 24
 _RASTERIZED = 1000
 
 
-def draw(
-    points: Points, grid: Grid | None, labels: tuple[str, str, str], note: str, *, is_time: bool
-) -> tuple[bytes, bytes]:
-    """Return the chart as PNG and as SVG. labels: of the axes and of the colours."""
-    with style():
-        figure = _density(points, grid, labels, is_time) if grid else _dots(points, labels, is_time)
-        drawn = len(points.x)
-        title = f"{labels[1]} against {labels[0]}{f', by {labels[2]}' if labels[2] else ''}: {counted(drawn, 'row')}"
-        figure.suptitle(short(title, 90), x=0.01, ha="left", fontsize=11)
-        if note:
-            figure.supxlabel(f"not shown: {note}", x=0.99, ha="right", fontsize="small", color=GREY)
-        return written(figure)
+@picture()
+def draw(points: Points, grid: Grid | None, labels: tuple[str, str, str], note: str, *, is_time: bool) -> Figure:
+    """Return the chart. labels: of the axes and of the colours."""
+    figure = _density(points, grid, labels, is_time) if grid else _dots(points, labels, is_time)
+    drawn = len(points.x)
+    title = f"{labels[1]} against {labels[0]}{f', by {labels[2]}' if labels[2] else ''}: {counted(drawn, 'row')}"
+    figure.suptitle(short(title, 90), x=0.01, ha="left", fontsize=11)
+    if note:
+        figure.supxlabel(f"not shown: {note}", x=0.99, ha="right", fontsize="small", color=GREY)
+    return figure
 
 
 def _dots(points: Points, labels: tuple[str, str, str], is_time: bool) -> Figure:

@@ -17,9 +17,8 @@ from gristmill.processes.drawing import (
     all_short,
     empty,
     legend,
+    picture,
     short,
-    style,
-    written,
 )
 from gristmill.processes.pictures_points import reduced
 from gristmill.processes.table import Array
@@ -43,31 +42,31 @@ class Series:
     note: str
 
 
-def draw(series: Series) -> tuple[bytes, bytes]:
-    """Return the chart as PNG and as SVG."""
-    with style():
-        count = len(series.lines)
-        figure = Figure(figsize=(9, 1.9 + 2.2 * count), layout="constrained")
-        every: Any = figure.subplots(count, 1, sharex=True, squeeze=False)
-        places = date2num(series.periods) if len(series.periods) else np.zeros(0)
-        for axes, line in zip(every[:, 0], series.lines, strict=True):
-            _draw_line(axes, places, line, series.groups)
-        last = every[-1, 0]
-        if len(places):
-            locator = AutoDateLocator(minticks=3, maxticks=8)
-            last.xaxis.set_major_locator(locator)
-            last.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        else:
-            for axes in every[:, 0]:
-                empty(axes, "no rows")
-        last.set_xlabel(short(series.time, 60))
-        if series.groups:
-            handles = every[0, 0].get_lines()[: len(series.groups)]
-            legend(figure, handles, all_short(series.groups, _NAME_LETTERS), short(series.by, _NAME_LETTERS))
-        figure.suptitle(short(series.title, 90), x=0.01, ha="left", fontsize=11)
-        if series.note:
-            figure.supxlabel(f"not shown: {series.note}", x=0.99, ha="right", fontsize="small", color=GREY)
-        return written(figure)
+@picture()
+def draw(series: Series) -> Figure:
+    """Return the chart."""
+    count = len(series.lines)
+    figure = Figure(figsize=(9, 1.9 + 2.2 * count), layout="constrained")
+    every: Any = figure.subplots(count, 1, sharex=True, squeeze=False)
+    places = date2num(series.periods) if len(series.periods) else np.zeros(0)
+    for axes, line in zip(every[:, 0], series.lines, strict=True):
+        _draw_line(axes, places, line, series.groups)
+    last = every[-1, 0]
+    if len(places):
+        locator = AutoDateLocator(minticks=3, maxticks=8)
+        last.xaxis.set_major_locator(locator)
+        last.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        for axes in every[:, 0]:
+            empty(axes, "no rows")
+    last.set_xlabel(short(series.time, 60))
+    if series.groups:
+        handles = every[0, 0].get_lines()[: len(series.groups)]
+        legend(figure, handles, all_short(series.groups, _NAME_LETTERS), short(series.by, _NAME_LETTERS))
+    figure.suptitle(short(series.title, 90), x=0.01, ha="left", fontsize=11)
+    if series.note:
+        figure.supxlabel(f"not shown: {series.note}", x=0.99, ha="right", fontsize="small", color=GREY)
+    return figure
 
 
 def _draw_line(axes: Any, places: Array, line: Lines, groups: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ class RunContext:
     """What a run may use: progress(percent, message), the scratch folder (made by the call), the fetcher, data sets.
 
     threads: how many DuckDB may use. workspace: makes its instance, of so many bytes and threads.
+    outputs: those that are wanted; () for all.
     """
 
     progress: Callable[[int, str], None]
@@ -40,6 +41,7 @@ class RunContext:
     opener: Opener = no_data_sets
     threads: int = 1
     workspace: Callable[[int, int], Workspace] = Workspace
+    outputs: Collection[str] = ()
 
 
 class Process:
@@ -132,6 +134,10 @@ class Process:
         if faults:
             raise InvalidInputsError(f"{faults[0].pointer} {faults[0].detail}", faults=faults)
 
+    def left_out(self, outputs: Collection[str]) -> frozenset[str]:
+        """The outputs that a run does not make where these are wanted; () wants all."""
+        return self._outputs.left_out(outputs)
+
     def run(self, inputs: Mapping[str, object], context: RunContext) -> list[ProducedOutput]:
         """Read the inputs, fetch references, call the function and write what it returns.
 
@@ -149,7 +155,7 @@ class Process:
             if self._inputs.scratch:
                 arguments[self._inputs.scratch] = context.scratch()
             try:
-                return self._outputs.encode(self.function(**arguments))
+                return self._outputs.encode(self.function(**arguments), context.outputs)
             except duckdb.OutOfMemoryException as error:
                 raise MemoryError(str(error)) from error
 

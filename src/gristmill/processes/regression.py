@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
-from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
+from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.design import Design
 from gristmill.processes.distributions import f_tail, t_bound, t_tails
@@ -89,8 +89,8 @@ class RegressionOutputs(TypedDict):
 
     table: Annotated[Table, MediaType("text/csv")]
     regression: Regression
-    plot: Annotated[bytes, MediaType("image/png")]
-    plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
+    plot: Annotated[OnDemand[bytes], MediaType("image/png")]
+    plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
@@ -130,8 +130,10 @@ def regression(
         raise wrong_input("x", _collinear(names, error, intercept=intercept)) from error
     numbers = _numbers(table, design, found, y, intercept=intercept)
     progress(60, "drawing")
-    png, svg = _draw(design, found, numbers, columns, intercept=intercept)
-    return RegressionOutputs(table=_table(numbers.coefficients), regression=numbers, plot=png, plot_svg=svg)
+    picture = _draw(design, found, numbers, columns, intercept=intercept)
+    return RegressionOutputs(
+        table=_table(numbers.coefficients), regression=numbers, plot=picture.png, plot_svg=picture.svg
+    )
 
 
 def _columns(table: DataSet, y: str, x: list[str]) -> list[DataColumn]:
@@ -223,9 +225,7 @@ def _table(coefficients: list[Coefficient]) -> Table:
     )
 
 
-def _draw(
-    design: Design, found: Fit, numbers: Regression, columns: list[DataColumn], *, intercept: bool
-) -> tuple[bytes, bytes]:
+def _draw(design: Design, found: Fit, numbers: Regression, columns: list[DataColumn], *, intercept: bool) -> Any:
     pictures: Any = importlib.import_module("gristmill.processes.pictures_regression")  # Matplotlib, not for the API
     step = -(-found.rows // _MOST_DRAWN)
     points: list[Floats] = []
@@ -253,8 +253,7 @@ def _draw(
         title=_title(numbers, columns),
         notes=[f"{counted(count, 'row')} {reason}" for reason, count in notes.items() if count],
     )
-    png, svg = pictures.draw(picture)
-    return png, svg
+    return pictures.draw(picture)
 
 
 def _title(numbers: Regression, columns: list[DataColumn]) -> str:

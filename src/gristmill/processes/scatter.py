@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
+from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.table import Column, Table
 from gristmill.processes.words import counted
@@ -66,8 +66,8 @@ class ScatterOutputs(TypedDict):
 
     table: Annotated[Table, MediaType("text/csv")]
     scatter: Scatter
-    plot: Annotated[bytes, MediaType("image/png")]
-    plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
+    plot: Annotated[OnDemand[bytes], MediaType("image/png")]
+    plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +126,9 @@ def scatter(
     notes = {"without a value": missing, "not finite": numbers.not_finite}
     said = [f"{counted(count, 'row')} {reason}" for reason, count in notes.items() if count]
     heading = "" if coloured is None else coloured.label
-    png, svg = pictures.draw(found, grid, (across.label, up.label, heading), ", ".join(said), is_time=across.is_time)
+    picture = pictures.draw(found, grid, (across.label, up.label, heading), ", ".join(said), is_time=across.is_time)
     made = _cells(found, grid, across) if grid else _rows(found, (x, y, color or ""), across)
-    return ScatterOutputs(table=made, scatter=numbers, plot=png, plot_svg=svg)
+    return ScatterOutputs(table=made, scatter=numbers, plot=picture.png, plot_svg=picture.svg)
 
 
 def _column(table: DataSet, name: str, chosen: str) -> DataColumn:

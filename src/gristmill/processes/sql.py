@@ -81,5 +81,6 @@ def sql(
         pictures = importlib.import_module(
             "gristmill.processes.pictures_query"
         )  # Matplotlib, which the API does without
-        outputs["plot"], outputs["plot_svg"] = pictures.draw(chart)
+        picture = pictures.draw(chart)
+        outputs["plot"], outputs["plot_svg"] = picture.png, picture.svg
     return outputs

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
-from gristmill.processes.authoring import MediaType, Progress, process
+from gristmill.processes.authoring import MediaType, OnDemand, Progress, process
 from gristmill.processes.counting import (
     Frequencies,
     RangeError,
@@ -68,8 +68,8 @@ class SummaryOutputs(TypedDict):
     table: Annotated[Table, MediaType("text/csv")]
     columns: list[ColumnSummary]
     rows: int
-    plot: Annotated[bytes, MediaType("image/png")]
-    plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
+    plot: Annotated[OnDemand[bytes], MediaType("image/png")]
+    plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
 @process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
@@ -100,8 +100,10 @@ def summary(
         columns.append(made)
         panels.append(panel)
     progress(80, "drawing")
-    png, svg = pictures.draw_all(panels)
-    return SummaryOutputs(table=_table(columns), columns=columns, rows=table.rows, plot=png, plot_svg=svg)
+    picture = pictures.draw_all(panels)
+    return SummaryOutputs(
+        table=_table(columns), columns=columns, rows=table.rows, plot=picture.png, plot_svg=picture.svg
+    )
 
 
 def _summary(table: DataSet, column: DataColumn, found: Frequencies, frequent: int, **statistics: Any) -> ColumnSummary:

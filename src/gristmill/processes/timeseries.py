@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
-from gristmill.processes.authoring import MediaType, Progress, process, wrong_input
+from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Array, Column, Table
 from gristmill.processes.words import counted
@@ -86,8 +86,8 @@ class SeriesOutputs(TypedDict):
 
     table: Annotated[Table, MediaType("text/csv")]
     timeseries: TimeSeries
-    plot: Annotated[bytes, MediaType("image/png")]
-    plot_svg: Annotated[bytes, MediaType("image/svg+xml")]
+    plot: Annotated[OnDemand[bytes], MediaType("image/png")]
+    plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,8 @@ def timeseries(
         time=time, period=period, aggregate=aggregate, periods=len(periods), empty=empty, by=by, groups=groups,
         **numbers,
     )  # fmt: skip
-    png, svg = _draw(told, periods, lines, grouping, when.label)
-    return SeriesOutputs(table=made, timeseries=told, plot=png, plot_svg=svg)
+    picture = _draw(told, periods, lines, grouping, when.label)
+    return SeriesOutputs(table=made, timeseries=told, plot=picture.png, plot_svg=picture.svg)
 
 
 def _column(table: DataSet, name: str, chosen: str) -> DataColumn:
@@ -302,9 +302,7 @@ def _numbers(table: DataSet, columns: list[DataColumn], has_time: str, periods: 
     }
 
 
-def _draw(
-    told: TimeSeries, periods: Array, lines: list[Lines], by: DataColumn | None, when: str
-) -> tuple[bytes, bytes]:
+def _draw(told: TimeSeries, periods: Array, lines: list[Lines], by: DataColumn | None, when: str) -> Any:
     pictures: Any = importlib.import_module("gristmill.processes.pictures_series")  # Matplotlib, not for the API
     odd = sum(column.not_finite for column in told.columns)
     notes = [
@@ -313,5 +311,4 @@ def _draw(
     ]
     note = ", ".join(filter(None, notes))
     title = f"By {told.period}: {counted(told.rows - told.without_time, 'row')}"
-    png, svg = pictures.draw(pictures.Series(periods, lines, told.groups, by.label if by else "", when, title, note))
-    return png, svg
+    return pictures.draw(pictures.Series(periods, lines, told.groups, by.label if by else "", when, title, note))
