@@ -2,7 +2,8 @@
 
 The bare one has DuckDB and NumPy imported and a connection open, and warm, to the very file that the worker reads, and
 writes nothing. Once for the table alone, and once for the picture, which the bare one draws too. Every question is
-another one, so that no earlier result answers it; the two answer in turn.
+another one, so that no earlier result answers it; the two answer in turn. The worker has as many children as it has by
+default, each with its share of the CPUs, and the bare one has as many threads as such a child.
 """
 
 import importlib
@@ -91,11 +92,11 @@ def measure(url: str, folder: Path) -> Report:
             "version"
         ]
         web.ask("GET", "/datasets/flights/rows?limit=1")
-        workers = drivers.gristmill_worker(url, data, children=1)
+        workers = drivers.gristmill_worker(url, data, children=usable_cpus())
         stack.callback(workers.end)
         jobs, _ = drivers.gristmill_jobs(url)
         wait_until(jobs.workers, 60, "the worker does not start")
-        raw = stack.enter_context(duckdb.connect(config={"threads": usable_cpus()}))
+        raw = stack.enter_context(duckdb.connect(config={"threads": 1}))
         raw.execute("SET TimeZone = 'UTC'")
         table = _bare_table(raw, data / "cache" / f"{version}.data", "table")
         for name, make in Questions().kinds().items():

@@ -266,3 +266,14 @@ def _json(value: Any) -> Any:
 )
 def test_a_label_has_the_unit_and_says_utc_of_times_with_a_zone_alone(column: DataColumn, label: str) -> None:
     assert column.label == label
+
+
+def test_what_a_run_has_open_is_closed_when_it_is_said() -> None:
+    closing = ExitStack()
+    with RunData(closing=closing) as data:
+        table = data.given("table", Table.from_columns({"x": [1, 2]}))
+
+    assert table.query('SELECT sum(x) FROM "table"').fetchall() == [(3,)]
+    closing.close()
+    with pytest.raises(duckdb.ConnectionException):
+        table.query("SELECT 1")

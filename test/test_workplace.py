@@ -108,11 +108,27 @@ def test_memory_counts_from_what_the_idle_child_has(in_workplace: Callable[..., 
                 outcomes.append("refused")
             time.sleep(0.06)
             place.end()
+            place.measure()
         place.lift_limits()
         held.append(take(500 * MIB))
         return outcomes
 
     assert in_workplace(run) == ["kept", "refused"] * 3
+
+
+def test_what_goes_before_it_is_measured_wears_no_child(in_workplace: Callable[..., Any]) -> None:
+    def run(place: Workplace) -> tuple[bool, bool]:
+        place.begin(Bounds())
+        held = mmap.mmap(-1, 20 * MIB, flags=mmap.MAP_PRIVATE)
+        held.write(b"x" * (20 * MIB))
+        time.sleep(0.06)
+        place.end()
+        has_grown = place.has_grown
+        held.close()
+        place.measure()
+        return has_grown, place.is_worn
+
+    assert in_workplace(run, growth_bytes=10 * MIB) == (True, False)
 
 
 def test_a_child_that_has_grown_or_left_a_thread_is_worn(in_workplace: Callable[..., Any]) -> None:
@@ -123,7 +139,10 @@ def test_a_child_that_has_grown_or_left_a_thread_is_worn(in_workplace: Callable[
         sys.held.write(b"x" * (20 * MIB))  # type: ignore[attr-defined]
         time.sleep(0.06)
         place.end()
-        return place.is_worn
+        has_grown = place.has_grown
+        place.measure()
+        assert place.is_worn is has_grown
+        return has_grown
 
     def leave_thread(place: Workplace) -> bool:
         place.begin(Bounds())

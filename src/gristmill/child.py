@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -139,6 +139,7 @@ class Child:
         self._data = JobData(self._jobs.client, plan.settings, plan.cache, place.unlimited)
         self._log = log.bind(worker=plan.worker, child=self.name)
         self._spare = Spare()
+        self._open = ExitStack()  # what a run had open, closed when its result is told
         self._threads = max(1, usable_cpus() // plan.slots.count)  # once: it reads some files
         self._left = plan.settings.child_jobs
         self._pause = 0.0
@@ -204,10 +205,13 @@ class Child:
             produced, finish = self._run(process, attempt)
             self._slot.finishing()
             printed = self._place.end()
+            if self._place.has_grown:
+                self._close()  # before the next job can be claimed
             if printed:
                 finish = replace(finish, log=printed)
         self._left -= 1
         following = self._finish(attempt, produced, finish)
+        self._close()
         seconds = time.monotonic() - began
         if finish.end is not None or seconds >= _WORTH_A_LINE_SECONDS:
             self._log.info(
@@ -223,6 +227,11 @@ class Child:
             self._slot.idle()
             self._spare.renew()
         return following
+
+    def _close(self) -> None:
+        """Close what the run has left open, and see what stays of it."""
+        self._open.close()
+        self._place.measure()
 
     def _run(self, process: ProcessDefinition, attempt: Attempt) -> tuple[list[ProducedOutput], Finish]:
         changed = attempt.interface != process.interface or attempt.release != self._plan.release
@@ -255,6 +264,7 @@ class Child:
             threads=self._threads,
             workspace=self._spare.take,
             outputs=attempt.outputs,
+            closing=self._open,
         )
         self._context = context
         return context

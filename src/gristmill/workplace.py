@@ -79,6 +79,7 @@ class Workplace:
         self._limits = _NOT_SET
         self._runs = 0
         self._began = 0.0
+        self._is_to_measure = False
         self.is_worn = False
         no_core_dumps()
 
@@ -146,11 +147,19 @@ class Workplace:
                 signal.signal(number, handler)
         signal.alarm(0)
         self._runs += 1
-        if self._runs % _MEASURE_EVERY == 0 or time.monotonic() - self._began > 0.05:
-            self._measure()
+        self._is_to_measure = self._runs % _MEASURE_EVERY == 0 or time.monotonic() - self._began > 0.05
         return self._take_log()
 
-    def _measure(self) -> None:
+    @property
+    def has_grown(self) -> bool:
+        """Whether the child uses so much now that it would be worn out, should that stay."""
+        return self._is_to_measure and self._memory.resident_bytes() - self._first_bytes > self._growth_bytes
+
+    def measure(self) -> None:
+        """After a run, and after what it had open is closed: see what stays of it. Sets ``is_worn``."""
+        if not self._is_to_measure:
+            return
+        self._is_to_measure = False
         self._base_bytes = self._memory.data_bytes()
         self._idle_bytes = self._memory.resident_bytes()
         self._limits = _NOT_SET  # the next run's are counted from the new base

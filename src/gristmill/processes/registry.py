@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ class RunContext:
     """What a run may use: progress(percent, message), the scratch folder (made by the call), the fetcher, data sets.
 
     threads: how many DuckDB may use. workspace: makes its instance, of so many bytes and threads.
-    outputs: those that are wanted; () for all.
+    outputs: those that are wanted; () for all. closing: takes what a run has open.
     """
 
     progress: Callable[[int, str], None]
@@ -42,6 +43,7 @@ class RunContext:
     threads: int = 1
     workspace: Callable[[int, int], Workspace] = Workspace
     outputs: Collection[str] = ()
+    closing: ExitStack | None = None
 
 
 class Process:
@@ -146,7 +148,11 @@ class Process:
         """
         memory_bytes = int(self.limits.memory_mb * MIB * _DUCKDB_SHARE)
         with RunData(
-            context.opener, memory_bytes=memory_bytes, threads=context.threads, make=context.workspace
+            context.opener,
+            memory_bytes=memory_bytes,
+            threads=context.threads,
+            make=context.workspace,
+            closing=context.closing,
         ) as data:
             arguments = self._inputs.read(inputs, context.fetcher.get, data)
             data.lock()

@@ -6,7 +6,7 @@ from typing import Annotated, NotRequired, TypedDict
 
 from pydantic import BaseModel, Field
 
-from gristmill.processes.authoring import MediaType, Progress, process
+from gristmill.processes.authoring import MediaType, OnDemand, Progress, process
 from gristmill.processes.charts import chart_of
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.selects import select
@@ -47,8 +47,8 @@ class SqlOutputs(TypedDict):
 
     table: Annotated[str, MediaType("text/csv")]
     sql: Answer
-    plot: NotRequired[Annotated[bytes, MediaType("image/png")]]
-    plot_svg: NotRequired[Annotated[bytes, MediaType("image/svg+xml")]]
+    plot: NotRequired[Annotated[OnDemand[bytes], MediaType("image/png")]]
+    plot_svg: NotRequired[Annotated[OnDemand[bytes], MediaType("image/svg+xml")]]
 
 
 @process(title="SQL query", version="1", seconds=30, memory_mb=1024, disk_mb=1, keywords=("sql", "query", "table"))
