@@ -60,7 +60,7 @@ def test_a_value_is_written_as_the_page_says(tmp_path: Path, sql: str, in_json: 
     with duckdb.connect() as connection:
         ((_, type_text, *_),) = connection.execute(f"DESCRIBE SELECT {sql}").fetchall()
         statement = Statement(f"SELECT {sql}", (), ("v",), (type_text,))
-        found = rows.read(connection, statement, seconds=30).json().decode()
+        found = rows.read(connection, statement, seconds=30).text.decode()
         rows.write(connection, statement, tmp_path / "v.csv", "csv", seconds=30)
 
     assert found == f'[{{"v":{in_json}}}]'

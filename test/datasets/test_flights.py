@@ -65,7 +65,7 @@ def columns(shelf: Shelf) -> dict[str, Column]:
 def read(shelf: Shelf, statement_of: Any) -> list[dict[str, Any]]:
     with shelf.tables.use(shelf.store.version("flights")) as (connection, table):
         found = rows.read(connection, statement_of(table), seconds=SECONDS)
-    return cast("list[dict[str, Any]]", json.loads(found.json()))
+    return cast("list[dict[str, Any]]", json.loads(found.text))
 
 
 def test_nulls_and_ends_of_every_column_are_those_of_pandas(shelf: Shelf, frame: pd.DataFrame) -> None:
@@ -111,7 +111,7 @@ def test_a_filter_and_a_sort_give_the_rows_of_pandas_page_by_page(shelf: Shelf, 
                 cursor=cursor,
             )
             part = read_page(connection, page, seconds=SECONDS)
-        found += [tuple(row.values()) for row in json.loads(part.json())]
+        found += [tuple(row.values()) for row in json.loads(part.text)]
         if part.cursor is None:
             break
         cursor = part.cursor

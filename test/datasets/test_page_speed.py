@@ -41,7 +41,7 @@ def test_json_is_the_same_with_and_without_the_facts_of_a_column(
         known = columns_of(tmp_path / "t.parquet", len(values), LIMITS, connection)
         unknown = [Column(column.name, column.type, 0, None, None) for column in known]
         texts = [
-            rows.read(connection, Table("t", "v", columns).page(limit=10).statement(), seconds=30).json()
+            rows.read(connection, Table("t", "v", columns).page(limit=10).statement(), seconds=30).text
             for columns in (known, unknown)
         ]
     assert texts[0] == texts[1]
@@ -63,7 +63,7 @@ def test_an_unsorted_deep_page_does_not_scan_the_table() -> None:
         connection.execute(f"CREATE TABLE t AS SELECT range AS n FROM range({count})")
         cursor = encode(Cursor(count - 1000), check_of("v", []))
         page = Table("t", "v", [Column("n", "BIGINT", 0, 0, count)]).page(limit=100, cursor=cursor).statement()
-        assert rows.read(connection, page, seconds=30).texts[0] == b'{"n":%d}' % (count - 999)
+        assert rows.read(connection, page, seconds=30).text.startswith(b'[{"n":%d}' % (count - 999))
         (row,) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {page.sql}", page.values).fetchall()
     assert scanned(json.loads(row[1])) <= 200_000
 

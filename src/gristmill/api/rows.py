@@ -102,12 +102,17 @@ def _page(version: Version, sent: Representation, query: MultiDict[str, str]) ->
     with tables.use(version) as (connection, table):
         page = table.page(**selecting, limit=limit, cursor=query.get("cursor", ""))
         found = read_page(
-            connection, page, seconds=_seconds(), shape=cast("Shape", shape), lines=tables.lines(version)
-        )  # fmt: skip
+            connection,
+            page,
+            seconds=_seconds(),
+            shape=cast("Shape", shape),
+            is_ndjson=sent.format == "ndjson",
+            lines=tables.lines(version),
+        )
     following = _following(sent, query, found.cursor) if found.cursor is not None else ""
     headers = {"Link": links.link_header(following, "next", media_type=sent.media_type)} if following else {}
     if sent.format == "ndjson":
-        return sent.sent(found.ndjson(), headers)
+        return sent.sent(found.text, headers)
     counts = {} if selecting["filter_text"] else {"numberMatched": version.edition.rows}
     return sent.sent(_document(sent, found, counts, following), headers)
 
@@ -171,13 +176,13 @@ def _asking_for_one_part(size: int) -> "WSGIEnvironment":
 
 
 def _document(sent: Representation, found: Rows, more: Mapping[str, int], following: str = "") -> bytes:
-    head = {"name": sent.name, "version": sent.version, "numberReturned": len(found.texts), **more}
+    head = {"name": sent.name, "version": sent.version, "numberReturned": found.count, **more}
     here = data_set_url(links.base_url(), sent.name, "versions", sent.version)
     made = [links.link(here, "collection", title="The version")]
     if following:
         made.append(links.link(following, "next", title="More rows"))
     start = negotiation.json_bytes(head)[:-1]
-    return start + b',"rows":' + found.json() + b',"links":' + negotiation.json_bytes(made) + b"}"
+    return start + b',"rows":' + found.text + b',"links":' + negotiation.json_bytes(made) + b"}"
 
 
 def _seconds() -> float:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+import duckdb
+
 from gristmill.datasets import rows
 from gristmill.datasets.cache import Cache
-from gristmill.datasets.rows import Connection, FileFormat
+from gristmill.datasets.rows import FileFormat
 from gristmill.datasets.statements import Statement
 
 _PIECE_BYTES = 2**18
@@ -33,7 +35,7 @@ class Export:
         return f"{self.version}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
-def open_export(cache: Cache, export: Export, connection: Connection, *, seconds: float) -> BinaryIO:
+def open_export(cache: Cache, export: Export, connection: duckdb.DuckDBPyConnection, *, seconds: float) -> BinaryIO:
     """The file of an export, from the cache; it stays readable until it is closed, whatever the cache does.
 
     Raises QueryLimitError, QueryValueError, CacheBusyError, CacheUnusableError.

@@ -13,7 +13,6 @@ from gristmill.datasets.damage import is_damage
 from gristmill.datasets.lines import DamagedLinesError, Lines
 from gristmill.datasets.queries import Table
 from gristmill.datasets.rows import limited
-from gristmill.datasets.sessions import Session
 from gristmill.errors import CacheBusyError, GristmillError
 
 # Lines are for tables that leave most of the cache to others.
@@ -50,15 +49,15 @@ class LineFile:
         """Whether they are damaged, or the cache needs their room."""
         return self._open is not None and (not self._open.is_good or self._cache.is_unwanted(self._key))
 
-    def make(self, session: Session, table: Table, rows: int, seconds: float) -> None:
+    def make(self, connection: duckdb.DuckDBPyConnection, table: Table, rows: int, seconds: float) -> None:
         """Make them, or find that there are to be none, or not now. Raises CacheBusyError: another makes them."""
         try:
-            with limited(session, seconds), ExitStack() as stack:
-                size = lines.size_of(session.connection, table, rows)
+            with limited(connection, seconds), ExitStack() as stack:
+                size = lines.size_of(connection, table, rows)
                 if size is None or size > self._cache.most_bytes // _SHARE:
                     self._rest(float("inf"))
                     return
-                opened = self._cache.open(self._key, lambda path: lines.write(session.connection, table, path))
+                opened = self._cache.open(self._key, lambda path: lines.write(connection, table, path))
                 path = stack.enter_context(opened)
                 try:
                     made = Lines.open(path)

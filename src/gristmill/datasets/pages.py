@@ -5,13 +5,13 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any
 
+import duckdb
 import structlog
 
 from gristmill.datasets import cursors, rows
 from gristmill.datasets.cursors import Cursor
-from gristmill.datasets.json_rows import Rows, Shape, texts_of_values
+from gristmill.datasets.json_rows import Rows, Shape, Writer
 from gristmill.datasets.lines import DamagedLinesError, Lines
-from gristmill.datasets.rows import Connection
 from gristmill.datasets.statements import Page
 
 # Read at a time: as Python objects, values take many times their text.
@@ -21,19 +21,26 @@ _log = structlog.get_logger(__name__)
 
 
 def read_page(
-    connection: Connection, page: Page, *, seconds: float, shape: Shape = "objects", lines: Lines | None = None
+    connection: duckdb.DuckDBPyConnection,
+    page: Page,
+    *,
+    seconds: float,
+    shape: Shape = "objects",
+    is_ndjson: bool = False,
+    lines: Lines | None = None,
 ) -> Rows:
     """The rows of a page. Raises QueryLimitError, QueryValueError."""
     if lines is not None and lines.is_good:
         try:
-            return _by_lines(connection, page, lines, seconds, shape)
+            writer = Writer([column.name for column in page.asked], shape, is_ndjson=is_ndjson)
+            return _by_lines(connection, page, lines, seconds, writer)
         except (DamagedLinesError, OSError) as error:
             lines.is_good = False
             _log.warning("lines of a data set are damaged, and are made anew", reason=str(error))
-    return rows.read(connection, page.statement(), seconds=seconds, shape=shape)
+    return rows.read(connection, page.statement(), seconds=seconds, shape=shape, is_ndjson=is_ndjson)
 
 
-def _by_lines(connection: Connection, page: Page, lines: Lines, seconds: float, shape: Shape) -> Rows:
+def _by_lines(connection: duckdb.DuckDBPyConnection, page: Page, lines: Lines, seconds: float, writer: Writer) -> Rows:
     ends: Sequence[tuple[Any, ...]] = ()
     if page.span is None:
         ends = rows.fetched(connection, page.numbers(), seconds=seconds)
@@ -41,24 +48,21 @@ def _by_lines(connection: Connection, page: Page, lines: Lines, seconds: float, 
     else:
         numbers = page.span[: max(0, lines.rows - page.span.start)]
     kept = numbers[: page.limit]
-    texts = _texts(page, lines, kept, shape)
+    _write(page, lines, kept, writer)
     if len(kept) == len(numbers):
-        return Rows(texts)
+        return writer.rows()
     values = ends[len(kept) - 1][1:] if ends else ()
-    return Rows(texts, more=True, cursor=cursors.encode(Cursor(kept[-1], tuple(values)), page.check))
+    return writer.rows(more=True, cursor=cursors.encode(Cursor(kept[-1], tuple(values)), page.check))
 
 
-def _texts(page: Page, lines: Lines, numbers: Sequence[int], shape: Shape) -> list[bytes]:
+def _write(page: Page, lines: Lines, numbers: Sequence[int], writer: Writer) -> None:
     places = {column.name: place for place, column in enumerate(page.columns)}
     order = [places[column.name] for column in page.asked]
-    names = [column.name for column in page.asked]
     pick = _picking(order, len(page.columns))
     at_once = max(1, _MOST_BYTES_AT_ONCE // max(1, lines.bytes_of(1)))
-    texts: list[bytes] = []
     left = iter(numbers)
     while some := list(islice(left, at_once)):
-        texts += texts_of_values(map(pick, lines.values(some)), names, shape)
-    return texts
+        writer.values(map(pick, lines.values(some)))
 
 
 def _picking(order: Sequence[int], count: int) -> Callable[[Sequence[Any]], Sequence[Any]]:

@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 import duckdb
 
-from gristmill.datasets.json_rows import Rows, Shape, cell_of, texts_of
+from gristmill.datasets.json_rows import Rows, Shape, Writer, cell_of
 from gristmill.datasets.mapping import csv_of, quoted
-from gristmill.datasets.sessions import Session
 from gristmill.datasets.statements import Statement
 from gristmill.datasets.watchdog import Watchdog
 from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
@@ -35,12 +34,17 @@ _FILE_TOO_SLOW = (
     "Ask for fewer columns, for less of the table by a filter, without sortby, or for pages as NDJSON."
 )
 
-Connection = duckdb.DuckDBPyConnection | Session
-
 _WATCHDOG = Watchdog()
 
 
-def read(connection: Connection, statement: Statement, *, seconds: float, shape: Shape = "objects") -> Rows:
+def read(
+    connection: duckdb.DuckDBPyConnection,
+    statement: Statement,
+    *,
+    seconds: float,
+    shape: Shape = "objects",
+    is_ndjson: bool = False,
+) -> Rows:
     """The rows of a statement. Raises QueryLimitError, QueryValueError."""
     with limited(connection, seconds):
         names, inner = _inner(statement)
@@ -52,26 +56,26 @@ def read(connection: Connection, statement: Statement, *, seconds: float, shape:
         outer = [*(cell.sql for cell in cells), *names[len(cells) :]]
         # Planning takes as long as running: nothing stands around a statement whose values are fetched as they are.
         sql = statement.sql if outer == names else f"SELECT {', '.join(outer)} FROM {inner}"
-        result, limit = _run(connection, sql, statement.values), statement.limit
-        texts: list[bytes] = []
+        result, limit = connection.execute(sql, statement.values), statement.limit
+        writer = Writer(statement.names, shape, is_ndjson=is_ndjson)
         last: Sequence[Any] = ()
         while batch := result.fetchmany(max(1, _MOST_VALUES // len(names))):
-            kept = batch if limit is None else batch[: limit - len(texts)]
-            texts += texts_of(kept, cells, statement.names, statement.order, shape)
+            kept = batch if limit is None else batch[: limit - writer.count]
+            writer.fetched(kept, cells)
             last = kept[-1] if kept else last
             if len(kept) < len(batch):
-                return Rows(texts, more=True, cursor=statement.cursor_after(last) if statement.hidden else None)
-    return Rows(texts)
+                return writer.rows(more=True, cursor=statement.cursor_after(last) if statement.hidden else None)
+    return writer.rows()
 
 
-def fetched(connection: Connection, statement: Statement, *, seconds: float) -> list[tuple[Any, ...]]:
+def fetched(connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float) -> list[tuple[Any, ...]]:
     """What a statement gives, as DuckDB hands it over. Raises QueryLimitError, QueryValueError."""
     with limited(connection, seconds):
-        return _run(connection, statement.sql, statement.values).fetchall()
+        return connection.execute(statement.sql, statement.values).fetchall()
 
 
 def write(
-    connection: Connection,
+    connection: duckdb.DuckDBPyConnection,
     statement: Statement,
     path: Path,
     kind: FileFormat,
@@ -97,10 +101,6 @@ def write(
     return int(row[0])
 
 
-def _run(connection: Connection, sql: str, values: Sequence[Any]) -> duckdb.DuckDBPyConnection:
-    return connection.run(sql, values) if isinstance(connection, Session) else connection.execute(sql, values)
-
-
 def _inner(statement: Statement) -> tuple[list[str], str]:
     """Short names for every column of a statement, and the statement as a table that has them."""
     names = [f"c{place}" for place in range(len(statement.names) + statement.hidden)]
@@ -108,7 +108,7 @@ def _inner(statement: Statement) -> tuple[list[str], str]:
 
 
 @contextmanager
-def limited(connection: Connection, seconds: float, too_slow: str = _QUERY_TOO_SLOW) -> Iterator[None]:
+def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str = _QUERY_TOO_SLOW) -> Iterator[None]:
     """Interrupts what runs on the connection after some seconds, and maps DuckDB's errors."""
     try:
         with _WATCHDOG.limit(seconds, connection.interrupt):

@@ -23,7 +23,6 @@ class Statement:
     check: what the cursor after the last row is tied to.
     limit: how many rows are wanted; one more is asked for, and tells whether there are more.
     plain: of each named column, whether its numbers are known to be plain ones in JSON; empty where none are.
-    order: the named columns' places in the order that was asked for; empty where it is that of the names.
     """
 
     sql: str
@@ -34,7 +33,6 @@ class Statement:
     check: str = ""
     limit: int | None = None
     plain: tuple[bool, ...] = ()
-    order: tuple[int, ...] = ()
 
     def cursor_after(self, row: Sequence[Any]) -> str:
         """The cursor after a row of the result."""
@@ -79,12 +77,8 @@ class Page:
 
     def statement(self) -> Statement:
         """Its rows."""
-        # In the table's order, whatever is asked for: a statement that is the same is planned only once.
-        wanted = {column.name for column in self.asked}
-        shown = [column for column in self.columns if column.name in wanted]
-        places = {column.name: place for place, column in enumerate(shown)}
         where, end, values = self._parts()
-        names = tuple(column.name for column in shown)
+        names = tuple(column.name for column in self.asked)
         select = ", ".join([*map(quoted, names), self.row, *map(_carried, self.keys)])
         if not self.keys:
             sql = f"SELECT {select} FROM {self.table}{where}{end}"
@@ -93,11 +87,8 @@ class Page:
             by = order_of(self.row, self.keys)
             inner = f"SELECT {self.row} FROM {self.table}{where} ORDER BY {by}{end}"
             sql = f"SELECT {select} FROM {self.table} WHERE {self.row} IN ({inner}) ORDER BY {by}"
-        types = tuple(column.type for column in shown)
-        order = tuple(places[column.name] for column in self.asked)
-        return Statement(
-            sql, values, names, types, 1 + len(self.keys), self.check, self.limit, tuple(map(is_plain, shown)), order
-        )
+        types, plain = tuple(column.type for column in self.asked), tuple(map(is_plain, self.asked))
+        return Statement(sql, values, names, types, 1 + len(self.keys), self.check, self.limit, plain)
 
     def numbers(self) -> Statement:
         """The numbers of its rows, and the sort values for the cursor; no named column."""

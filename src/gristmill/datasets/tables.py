@@ -20,7 +20,6 @@ from gristmill.datasets.intake import facts_of
 from gristmill.datasets.line_files import LineFile
 from gristmill.datasets.lines import Lines
 from gristmill.datasets.queries import Table
-from gristmill.datasets.sessions import Session
 from gristmill.datasets.store import Store
 from gristmill.errors import CacheBusyError
 from gristmill.limits import MIB
@@ -40,7 +39,7 @@ class _Attached:
     lines: LineFile
     users: int = 0
     used: float = 0.0
-    idle: list[Session] = field(default_factory=list)
+    idle: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -64,8 +63,8 @@ class Tables:
         self._instance: duckdb.DuckDBPyConnection | None = None
 
     @contextmanager
-    def use(self, version: Version) -> Iterator[tuple[Session, Table]]:
-        """A session, for one thread, and the table of a version to ask it for; they stay while the context lasts.
+    def use(self, version: Version) -> Iterator[tuple[duckdb.DuckDBPyConnection, Table]]:
+        """A connection, for one thread, and the table of a version to ask it for; they stay while the context lasts.
 
         Raises NoSuchVersionError when its bytes are gone, DamagedDataError, CacheBusyError, CacheUnusableError. A
         file that turns out to be damaged meanwhile is made anew when nobody uses it: CacheBusyError too.
@@ -85,12 +84,12 @@ class Tables:
                 place.attached = self._attach(version, max(0.0, deadline - time.monotonic()))
             attached = place.attached
             attached.users += 1
-            session = attached.idle.pop() if attached.idle else Session(self._connection().cursor())
+            connection = attached.idle.pop() if attached.idle else self._connection().cursor()
         finally:
             place.lock.release()
         is_good = False
         try:
-            yield session, attached.table
+            yield connection, attached.table
             is_good = True
         except duckdb.Error as error:
             if not is_damage(error):
@@ -103,9 +102,9 @@ class Tables:
         finally:
             with place.lock:
                 if is_good:
-                    attached.idle.append(session)
+                    attached.idle.append(connection)
                 else:
-                    session.close()
+                    connection.close()
                 attached.users -= 1
                 attached.used = time.monotonic()
 
@@ -124,8 +123,8 @@ class Tables:
                 if attached and not attached.users and attached.lines.is_to_go:
                     attached.lines.give_up()
             if attached and attached.lines.is_to_make:
-                with suppress(CacheBusyError), self.use(attached.version) as (session, table):
-                    attached.lines.make(session, table, attached.version.edition.rows, self._making_seconds)
+                with suppress(CacheBusyError), self.use(attached.version) as (connection, table):
+                    attached.lines.make(connection, table, attached.version.edition.rows, self._making_seconds)
 
     def tidy(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Detach what has not been used for so long, and what is not in use and has to leave the cache."""
