@@ -96,6 +96,14 @@ test-image: up ## Run the integration suite in the image against the containers
 	@tools/build-image $(IMAGE):$(VERSION)-test test
 	@tools/compose test
 
+.PHONY: e2e
+e2e: $(VENV)/.ready-dev ## Try both environments on the cluster that E2E_CONTEXT names (see CONTRIBUTING.md)
+	@test -n "$(E2E_CONTEXT)" || { \
+		echo "Name the cluster, and how images get there, for instance:" >&2; \
+		echo "  make e2e E2E_CONTEXT=kind-kind E2E_LOAD='kind load docker-image {image}'" >&2; \
+		echo "CONTRIBUTING.md has the other settings; kubectl config get-contexts lists the clusters." >&2; exit 1; }
+	$(BIN)/pytest -n 0 test/e2e $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)-bench/.ready ## Measure against peers and limits; writes bench/results/
 	$(VENV)-bench/bin/python -m bench $(ARGS)
