@@ -38,3 +38,10 @@ class Files:
     def debug_pod(self, environment: str) -> Path:
         """The file of the debug pod."""
         return self.folder / "kubernetes" / "debug" / f"app-{environment}-pod-debug.yml"
+
+    def image_of(self, environment: str) -> str:
+        """The image in an environment's files."""
+        text = self.debug_pod(environment).read_text("utf-8")
+        found = re.search(r"image: (\S+)", text)
+        assert found
+        return found[1]

@@ -1,7 +1,6 @@
 """Both environments from nothing, without any Secret, side by side in one namespace that enforces `restricted`."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +10,7 @@ from e2e.environment import COMPONENTS, Environment
 from e2e.images import Images
 from e2e.kubectl import Kubectl
 from e2e.seen import Notes
+from e2e.verified import counts, outcomes
 from gristmill.samples import penguins
 
 every_environment = pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -40,11 +40,6 @@ def both(
 def clients(both: dict[str, Environment]) -> Iterator[dict[str, httpx.Client]]:
     with both["test"].client() as test, both["prod"].client() as prod:
         yield {"test": test, "prod": prod}
-
-
-def outcomes(report: dict[str, Any], *wanted: str) -> dict[str, str]:
-    """The checks of a report that came out like this, each with what was said of it."""
-    return {one["name"]: str(one) for one in report["checks"] if one["outcome"] in wanted}
 
 
 @every_environment
@@ -130,8 +125,3 @@ def test_verify_passes_from_outside(both: dict[str, Environment], name: str, way
     assert report["exitCode"] == 0, outcomes(report, "failed", "not run")
     assert report["environment"] == name
     sight.seen = counts(report)
-
-
-def counts(report: dict[str, Any]) -> str:
-    """How many checks came out how."""
-    return ", ".join(f"{number} {outcome}" for outcome, number in report["counts"].items() if number)
