@@ -95,7 +95,7 @@ def load_command(text: str, image: str, archive: Path) -> list[str]:
 
 
 def _has(node: dict[str, Any], image: str) -> bool:
-    names = {name for one in node["status"].get("images", []) for name in one.get("names", [])}
+    names = {name for one in node["status"].get("images") or [] for name in one.get("names") or []}
     return not names.isdisjoint({image, f"docker.io/{image}", f"docker.io/library/{image}"})
 
 
