@@ -31,7 +31,7 @@ class Images:
     @cached_property
     def repository(self) -> str:
         """Where the image of both releases is, without a tag."""
-        layers = "".join(docker.inspected(docker.built())["RootFS"]["Layers"])
+        layers = "".join(self._built["RootFS"]["Layers"])
         digest = hashlib.sha256(layers.encode()).hexdigest()[:12]
         return f"{self._options.registry or 'gristmill'}/e2e-{digest}-gristmill"
 
@@ -39,7 +39,7 @@ class Images:
     def first(self) -> str:
         """The version of this source; its image is where the cluster gets it from."""
         version = _version(docker.REPOSITORY)
-        self._deliver_as(docker.IMAGE, version)
+        self._deliver_as(self._built["Id"], version)
         return version
 
     @cached_property
@@ -60,6 +60,10 @@ class Images:
             image = pods("test")["redis"].container["image"]
             assert not docker.why_not_there(image), docker.why_not_there(image)
             self._deliver(image)
+
+    @cached_property
+    def _built(self) -> dict[str, Any]:
+        return docker.inspected(docker.built())
 
     def _deliver_as(self, built: str, version: str) -> None:
         image = f"{self.repository}:{version}"
