@@ -30,6 +30,12 @@ class Pod:
         """Its own, inside the cluster."""
         return str(self.document["status"]["podIP"])
 
+    @property
+    def restarts(self) -> int:
+        """How often its only container was started again."""
+        (only,) = self.document["status"]["containerStatuses"]
+        return int(only["restartCount"])
+
     def command(self, *words: str, stdin: bool = False) -> list[str]:
         """The command that runs another one inside."""
         return self.kubectl.command("exec", *(["--stdin"] if stdin else []), f"pod/{self.name}", "--", *words)

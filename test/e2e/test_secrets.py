@@ -13,9 +13,10 @@ from support.waiting import wait_until
 from e2e.environment import Environment
 from e2e.images import Images
 from e2e.kubectl import Kubectl
-from e2e.pods import stranger
+from e2e.pods import Pod, stranger
 from e2e.seen import Notes
 from e2e.verified import counts, outcomes
+from e2e.workload import Sleepers
 from gristmill.samples import penguins
 
 
@@ -118,3 +119,30 @@ def test_a_changed_password_and_certificate_lose_nothing(production: Production,
     assert report["exitCode"] == 0, outcomes(report, "failed", "not run")
     assert not outcomes(report, "warning")
     seen.add("prod: verify is content after the change, and the token still counts", counts(report))
+
+
+def test_redis_runs_on_with_changed_files_until_it_is_restarted_and_the_others_need_no_restart(
+    production: Production, seen: Notes
+) -> None:
+    one = production.environment
+    others = {pod.name for component in ("flask", "worker") for pod in one.pods(component)}
+    (redis,) = one.pods("redis")
+    old = probe_password(redis)
+    one.kubectl("apply", "--filename=-", stdin=run_secret("prod", "--redis").stdout)
+    with seen.timed("a changed Secret in the files of running pods"):
+        wait_until(lambda: probe_password(redis) != old, 240, "the pod's files are new", every=2)
+    assert redis.restarts == 0
+    with seen.timed("prod: Redis alone restarted, until the API reaches it with the new password"):
+        one.restart("redis")
+        assert production.now() == production.before
+    with one.client(token=production.token) as client:
+        assert Sleepers.submitted(client, 1, seconds=0).ended(60)[0]["status"] == "successful"
+    after = [pod for component in ("flask", "worker") for pod in one.pods(component)]
+    assert {pod.name for pod in after} == others
+    assert [pod.restarts for pod in after] == [0] * len(others)
+    assert redis.name not in {pod.name for pod in one.pods("redis")}
+
+
+def probe_password(redis: Pod) -> str:
+    """What the Secret shows to a pod of Redis now."""
+    return redis.exec("cat", "/run/secrets/redis/probe-password").stdout
