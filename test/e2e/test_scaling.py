@@ -15,8 +15,10 @@ from e2e.workload import Sleepers, drain_rate, submit
 from gristmill.samples import penguins
 
 MOST = 4
-# Some seconds of one CPU: every triple of some birds with itself.
-BUSY = "SELECT sum(sqrt(a.body_mass_g * b.body_mass_g + c.body_mass_g * {number})) AS s FROM t a, t b, t c"
+# Some seconds of one CPU: 800 million rows, of 344 birds with each other.
+BUSY = """\
+SELECT sum(sqrt(a.body_mass_g * b.body_mass_g + c.body_mass_g * {number} + d.body_mass_g)) AS s
+FROM t a, t b, t c, (FROM t LIMIT 20) d"""
 
 
 @pytest.fixture(scope="module")
