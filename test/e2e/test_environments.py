@@ -107,6 +107,18 @@ def test_jobs_and_data_sets_of_one_are_not_seen_in_the_other(clients: dict[str, 
 
 
 @every_environment
+@pytest.mark.parametrize("component", ["flask", "worker"])
+def test_pods_of_one_do_not_reach_the_redis_of_the_other(
+    both: dict[str, Environment], name: str, component: str, seen: Notes
+) -> None:
+    own, other = (both[one].object("service-redis") for one in sorted(ENVIRONMENTS, key=lambda one: one != name))
+    pod = both[name].pods(component)[0]
+    assert pod.reaches(own, 6379)
+    assert not pod.reaches(other, 6379)
+    seen.add(f"{name}: {component} reaches its own Redis, and not the other's")
+
+
+@every_environment
 def test_verify_passes_from_the_debug_pod_by_service_dns(both: dict[str, Environment], name: str, seen: Notes) -> None:
     with both[name].debug_pod() as debug, seen.timed(f"verify {name} from the debug pod, Service DNS") as sight:
         report = both[name].verified_inside(debug)
