@@ -132,6 +132,24 @@ def test_nobody_calls_a_worker(worker: Pod, debug: Pod, neighbour: Pod, seen: No
     seen.add("nobody reaches a port of a worker", "a server was started in it to try")
 
 
+@pytest.mark.parametrize("component", ["worker", "redis"])
+def test_it_is_the_policy_that_refuses(
+    environment: Environment, worker: Pod, neighbour: Pod, component: str, seen: Notes
+) -> None:
+    place = {"worker": (environment.object("service-flask"), 80), "redis": (environment.object("service-redis"), REDIS)}
+    asking = {"worker": worker, "redis": neighbour}[component]
+    assert not asking.reaches(*place[component])
+    environment.kubectl("delete", "networkpolicy", environment.object(f"networkpolicy-{component}"))
+    try:
+        wait_until(
+            lambda: asking.reaches(*place[component]), 30, f"{asking.name} reaches it without the policy", every=1
+        )
+    finally:
+        environment.apply()
+    with seen.timed(f"the policy of {component} taken away, all is reached; applied again, until it refuses"):
+        wait_until(lambda: not asking.reaches(*place[component]), 30, "the policy refuses again", every=1)
+
+
 @contextmanager
 def listening(pod: Pod, port: int) -> Iterator[None]:
     """A server of pages inside a pod, for as long as its command is attached to; a minute at most."""
