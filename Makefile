@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: $(VENV)/.ready ## Start everything on this computer, run a sample job, serve until Ctrl-C (PORT=8080: there)
@@ -95,6 +95,17 @@ down: ## Stop the containers; the data stay in data/redis/
 test-image: up ## Run the integration suite in the image against the containers
 	@tools/build-image $(IMAGE):$(VERSION)-test test
 	@tools/compose test
+
+.PHONY: e2e
+e2e: e2e-context $(VENV)/.ready-dev ## Try both environments on the cluster that E2E_CONTEXT names (see CONTRIBUTING.md)
+	$(BIN)/pytest -n 0 test/e2e $(ARGS)
+
+.PHONY: e2e-context
+e2e-context:
+	@test -n "$(E2E_CONTEXT)" || { \
+		echo "Name the cluster, and how images get there, for instance:" >&2; \
+		echo "  make e2e E2E_CONTEXT=kind-kind E2E_LOAD='kind load docker-image {image}'" >&2; \
+		echo "CONTRIBUTING.md has the other settings; kubectl config get-contexts lists the clusters." >&2; exit 1; }
 
 .PHONY: bench
 bench: $(VENV)-bench/.ready ## Measure against peers and limits; writes bench/results/

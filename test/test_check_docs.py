@@ -14,7 +14,7 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the checks take for the repository."""
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "promises.md").write_text("| promise | tests |\n| --- | --- |\n")
-    (tmp_path / "Makefile").write_text("run: ## Run\nlint: ## Lint\n")
+    (tmp_path / "Makefile").write_text("run: ## Run\nlint: ## Lint\ne2e: check ## Try\n")
     monkeypatch.setattr(check_docs, "REPOSITORY", tmp_path)
     return tmp_path
 
@@ -65,6 +65,7 @@ def test_a_command_that_does_not_exist_is_found() -> None:
 
 def test_targets_are_compared_both_ways(pages: Path) -> None:
     assert list(check_docs.undocumented_targets("`make run` and `make coffee`, but make sense")) == [
+        "the target `make e2e` is not in the docs",
         "the target `make lint` is not in the docs",
         "the docs name a target that does not exist: make coffee",
     ]

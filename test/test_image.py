@@ -1,6 +1,5 @@
 """The image that is built here: what is in it, and how it behaves in a container with nothing that it need not have."""
 
-import shutil
 import time
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from support import docker, wait_until
 
 from gristmill import __version__
 
-REPOSITORY = Path(__file__).parents[1]
 BASE = "org.opencontainers.image."
 # A server that nothing answers for: components start without it, and wait.
 NO_REDIS = ("--env", "REDIS_URL=redis://127.0.0.1:1/0", "--env", "GRISTMILL_CHILDREN=1")
@@ -77,8 +75,7 @@ print(len(sources), kinds)
 
 def test_dependencies_and_base_stay_when_the_source_changes(image: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns(".git", ".venv*", "data", "bench", "__pycache__", ".*_cache", ".hypothesis")
-    shutil.copytree(REPOSITORY, copy, ignore=ignored)
+    docker.copy_context(copy)
     changed = copy / "src" / "gristmill" / "probe.py"
     changed.write_text(changed.read_text() + "\n# another release\n")
     layers = docker.inspected(image)["RootFS"]["Layers"]

@@ -2,14 +2,26 @@
 
 import copy
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
-from support.manifests import ENVIRONMENTS, FOLDER, PLACEHOLDER, all_paths, leaves, load, manifest, paths, pods
+from support import deploy_docs
+from support.manifests import (
+    ENVIRONMENTS,
+    FOLDER,
+    PLACEHOLDER,
+    all_paths,
+    copy_as_shipped,
+    leaves,
+    load,
+    manifest,
+    marked,
+    paths,
+    pods,
+)  # fmt: skip
 
 REPOSITORY = FOLDER.parent
 SIXTEEN = {
@@ -36,7 +48,6 @@ KINDS = {
     "pvc": "PersistentVolumeClaim",
     "service": "Service",
 }
-EDIT = "# EDIT: "
 every_file = pytest.mark.parametrize("path", all_paths(), ids=lambda path: path.stem)
 
 
@@ -45,15 +56,6 @@ def versions() -> tuple[str, str]:
     found = re.search(r"Kubernetes (1\.\d+) to (1\.\d+)", (REPOSITORY / "README.md").read_text("utf-8"))
     assert found
     return found[1], found[2]
-
-
-def marked(environment: str) -> dict[str, set[str]]:
-    """The values that a newcomer edits, by key, as they stand before their mark."""
-    found: dict[str, set[str]] = {}
-    for path in [*paths(environment), FOLDER / "debug" / f"app-{environment}-pod-debug.yml"]:
-        for key, value in re.findall(rf"^ *(?:- )?(\w+): (\S+) {EDIT}", path.read_text("utf-8"), re.MULTILINE):
-            found.setdefault(key, set()).add(value)
-    return found
 
 
 def test_the_sixteen_files_of_the_design_are_there() -> None:
@@ -160,28 +162,17 @@ def test_the_image_stands_in_three_lines_of_an_environment_and_in_its_debug_pod(
 
 
 @pytest.fixture
-def copy_as_shipped(tmp_path: Path) -> Path:
-    """A copy of the folder with the values that a newcomer finds."""
-    shutil.copytree(FOLDER, tmp_path / "kubernetes")
-    for environment, host in (("test", "gristmill-test.example.org"), ("prod", "gristmill.example.org")):
-        (image,), (named,) = marked(environment)["image"], marked(environment)["host"]
-        for path in (tmp_path / "kubernetes").rglob(f"app-{environment}-*"):
-            text = path.read_text("utf-8").replace(image, f"{PLACEHOLDER}:0.1.0").replace(named, host)
-            path.write_text(text, "utf-8")
+def shipped(tmp_path: Path) -> Path:
+    """A folder with a copy as a newcomer finds it."""
+    copy_as_shipped(tmp_path)
     return tmp_path
 
 
-def commands_of_the_docs(word: str) -> list[str]:
-    """The lines of docs/deploy.md's blocks that edit the files, and name this."""
-    text = (REPOSITORY / "docs" / "deploy.md").read_text("utf-8")
-    return [line for line in text.splitlines() if line.startswith("sed ") and word in line]
-
-
-def test_the_commands_of_the_docs_edit_these_two_values_and_nothing_else(copy_as_shipped: Path) -> None:
-    before = {path: path.read_text("utf-8") for path in copy_as_shipped.rglob("*.yml")}
-    commands = commands_of_the_docs("example.org")
+def test_the_commands_of_the_docs_edit_these_two_values_and_nothing_else(shipped: Path) -> None:
+    before = {path: path.read_text("utf-8") for path in shipped.rglob("*.yml")}
+    commands = deploy_docs.edits("example.org")
     assert len(commands) == 3
-    subprocess.run("\n".join(["set -e", *commands]), shell=True, check=True, cwd=copy_as_shipped)
+    subprocess.run("\n".join(["set -e", *commands]), shell=True, check=True, cwd=shipped)
     for path, text in before.items():
         now = path.read_text("utf-8")
         assert "gristmill/gristmill:" not in now.replace("team/gristmill:", "")
@@ -194,10 +185,10 @@ def test_the_commands_of_the_docs_edit_these_two_values_and_nothing_else(copy_as
         assert bool(changed) == (is_marked and "-redis" not in path.name)
 
 
-def test_the_command_of_the_docs_for_a_new_version_changes_four_lines(copy_as_shipped: Path) -> None:
-    (command,) = commands_of_the_docs("0.2.0")
-    subprocess.run(command, shell=True, check=True, cwd=copy_as_shipped)
-    texts = {path: path.read_text("utf-8") for path in copy_as_shipped.rglob("*.yml")}
+def test_the_command_of_the_docs_for_a_new_version_changes_four_lines(shipped: Path) -> None:
+    (command,) = deploy_docs.edits("0.2.0")
+    subprocess.run(command, shell=True, check=True, cwd=shipped)
+    texts = {path: path.read_text("utf-8") for path in shipped.rglob("*.yml")}
     found = [path.name for path, text in texts.items() if f"image: {PLACEHOLDER}:0.2.0 # EDIT" in text]
     assert sorted(found) == [
         "app-test-cronjob-backup.yml",

@@ -38,10 +38,11 @@ def why_missing() -> str:
         return "no Docker Engine answers (docker version)"
     arguments = dockerfile.read(REPOSITORY / "Dockerfile").arguments
     base = arguments["BASE_IMAGE"].replace("${PYTHON_VERSION}", arguments["PYTHON_VERSION"])
-    return _why_not_there(base)
+    return why_not_there(base)
 
 
-def _why_not_there(image: str) -> str:
+def why_not_there(image: str) -> str:
+    """Say why an image is neither here nor can be pulled, or return ""."""
     if docker("image", "inspect", image, check=False).returncode == 0:
         return ""
     try:
@@ -55,7 +56,7 @@ def _why_not_there(image: str) -> str:
 @functools.cache
 def why_no_compose() -> str:
     """Say why the development environment cannot be started here, or return ""."""
-    if reason := why_missing() or _why_not_there("redis:7"):
+    if reason := why_missing() or why_not_there("redis:7"):
         return reason
     has_plugin = docker("compose", "version", check=False).returncode == 0
     return "" if has_plugin or shutil.which("docker-compose") else "there is no Docker Compose"
@@ -67,6 +68,12 @@ def alone(what: str) -> Iterator[None]:
     with Path(tempfile.gettempdir(), f"gristmill-{what}-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def copy_context(to: Path) -> None:
+    """Copy what an image is built of, to change it there."""
+    ignored = shutil.ignore_patterns(".git", ".venv*", "data", "bench", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(REPOSITORY, to, ignore=ignored)
 
 
 def built(folder: Path = REPOSITORY, name: str = IMAGE) -> str:

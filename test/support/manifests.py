@@ -1,6 +1,7 @@
 """The files of ``kubernetes/`` as the tests see them: read strictly, and the questions asked of many of them."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,9 @@ ENVIRONMENTS = ("test", "prod")
 PLACEHOLDER = "gristmill/gristmill"
 """The repository of our image as shipped; teams name their own."""
 LABEL = "app.kubernetes.io/"
+EDIT = "# EDIT: "
+"""Marks the two values that a newcomer edits."""
+SHIPPED_HOSTS = {"test": "gristmill-test.example.org", "prod": "gristmill.example.org"}
 
 Manifest = dict[str, Any]
 
@@ -74,6 +78,25 @@ def manifests(environment: str, *, debug: bool = False) -> Iterator[Manifest]:
         yield read(path)
     if debug:
         yield manifest(environment, "pod-debug")
+
+
+def marked(environment: str) -> dict[str, set[str]]:
+    """The values that a newcomer edits, by key, as they stand before their mark."""
+    found: dict[str, set[str]] = {}
+    for path in [*paths(environment), FOLDER / "debug" / f"app-{environment}-pod-debug.yml"]:
+        for key, value in re.findall(rf"^ *(?:- )?(\w+): (\S+) {EDIT}", path.read_text("utf-8"), re.MULTILINE):
+            found.setdefault(key, set()).add(value)
+    return found
+
+
+def copy_as_shipped(to: Path) -> None:
+    """Copy ``kubernetes/`` into a folder, with the values that a newcomer finds."""
+    shutil.copytree(FOLDER, to / "kubernetes")
+    for environment in ENVIRONMENTS:
+        (image,), (host,) = marked(environment)["image"], marked(environment)["host"]
+        for path in (to / "kubernetes").rglob(f"app-{environment}-*"):
+            text = path.read_text("utf-8").replace(image, f"{PLACEHOLDER}:0.1.0")
+            path.write_text(text.replace(host, SHIPPED_HOSTS[environment]), "utf-8")
 
 
 @dataclass(frozen=True)
