@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.manifests import ENVIRONMENTS, pods
 
 from gristmill.processes import load_registry
 from gristmill.settings import Settings
@@ -79,7 +80,8 @@ def test_images_have_a_tag_that_make_up_names_and_never_latest() -> None:
         "${APP_IMAGE:?run make up, which writes .env}"
     }
     assert SERVICES["tests"]["image"] == SERVICES["api"]["image"] + "-test"
-    assert SERVICES["redis"]["image"] == "redis:7"
+    in_clusters = {pods(environment)["redis"].container["image"] for environment in ENVIRONMENTS}
+    assert in_clusters == {SERVICES["redis"]["image"]} == {"redis:7-bookworm"}
     assert SERVICES["tests"]["profiles"] == ["tests"]
 
 

@@ -39,7 +39,7 @@ def test_each_component_has_its_pods() -> None:
 def test_an_image_has_a_version_that_is_never_latest(pod: Pods) -> None:
     repository, _, tag = pod.container["image"].rpartition(":")
     assert repository
-    assert re.match(r"\d+\.\d+\.\d+(-[a-z]+)?$", tag)
+    assert re.match(r"\d+(\.\d+\.\d+)?(-[a-z]+)?$", tag)
     assert pod.container["imagePullPolicy"] == "IfNotPresent"
 
 

@@ -56,7 +56,7 @@ def why_not_there(image: str) -> str:
 @functools.cache
 def why_no_compose() -> str:
     """Say why the development environment cannot be started here, or return ""."""
-    if reason := why_missing() or why_not_there("redis:7"):
+    if reason := why_missing() or why_not_there("redis:7-bookworm"):
         return reason
     has_plugin = docker("compose", "version", check=False).returncode == 0
     return "" if has_plugin or shutil.which("docker-compose") else "there is no Docker Compose"
