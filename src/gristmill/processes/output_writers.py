@@ -1,0 +1,114 @@
+"""How a value becomes the bytes of an output, by its declared type: schema, media type and writing function."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pydantic_core
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from gristmill.errors import ConfigurationError
+from gristmill.processes import encoders
+from gristmill.processes.inputs import make_adapter
+from gristmill.processes.schema import BASE64, Schema, openapi_schema
+
+
+def writer_of(name: str, hint: Any, kind: Any, wanted: str) -> tuple[Schema, str, Callable[[Any], bytes]]:
+    """Return schema, media type and writing function of the output ``name``, declared as ``hint``.
+
+    kind: the bare type in it. wanted: the media type that it asks for, or "". Raises ConfigurationError.
+    """
+    if known := encoders.known_type(kind):
+        possible = encoders.media_types(known)
+        media_type = wanted or possible[0]
+        if media_type not in possible:
+            raise ConfigurationError(f"{known} cannot be written as {media_type}; it can be {', '.join(possible)}")
+        write = encoders.encoder(known, media_type)
+
+        def encode_known(value: Any) -> bytes:
+            if not isinstance(value, kind):
+                raise TypeError(f"output {name!r} is {shown(value)}, where the process declares {kind.__name__}")
+            return write(value)
+
+        return encoders.schema_of(known, media_type), media_type, encode_known
+    if kind is bytes:
+        return BASE64 | {"contentMediaType": wanted or encoders.BYTES}, wanted or encoders.BYTES, _Bytes(name)
+    if wanted and wanted != encoders.JSON:
+        if kind is not str:
+            raise ConfigurationError(f"MediaType({wanted!r}) needs bytes, str, a table or a figure, not {hint!r}")
+        return {"type": "string", "contentMediaType": wanted}, wanted, _Text(name)
+    try:
+        adapter = make_adapter(hint)
+        schema = openapi_schema(adapter, "serialization")
+    except (PydanticUserError, pydantic_core.SchemaError, TypeError) as error:
+        raise ConfigurationError(
+            f"the type {hint!r} cannot be written; use a number, str, bool, date, list, dict, a Pydantic model, bytes "
+            "with MediaType, Table, a DataFrame, an Arrow table, a NumPy array or a Matplotlib Figure"
+        ) from error
+    if schema.get("type") == "string" and not schema.keys() & {"format", "contentEncoding", "contentMediaType"}:
+        return schema, encoders.TEXT, _PlainText(name, adapter)
+    return schema, encoders.JSON, _Json(name, adapter)
+
+
+class _Json:
+    """Checks a value against its declared type and writes it as JSON."""
+
+    def __init__(self, name: str, adapter: TypeAdapter[Any]) -> None:
+        self._name = name
+        self._adapter = adapter
+
+    def __call__(self, value: Any) -> bytes:
+        try:
+            return self._write(value)
+        except (ValidationError, pydantic_core.PydanticSerializationError, TypeError):
+            pass
+        try:
+            return self._write(encoders.plain(value))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = "".join(f"[{part!r}]" for part in first["loc"])
+            given = shown(first["input"])
+            raise TypeError(
+                f"output {self._name!r}{where} does not match its declared type: {first['msg']}, not {given}"
+            ) from error
+        except pydantic_core.PydanticSerializationError as error:
+            raise TypeError(f"output {self._name!r} cannot be written as JSON: {error}") from error
+
+    def _write(self, value: Any) -> bytes:
+        return encoders.to_json(self._dumped(value))
+
+    def _dumped(self, value: Any) -> Any:
+        return self._adapter.dump_python(self._adapter.validate_python(value), mode="json")
+
+
+class _PlainText(_Json):
+    """Checks a value against its declared type, which JSON has as a string, and writes the text itself."""
+
+    def _write(self, value: Any) -> bytes:
+        return str(self._dumped(value)).encode()
+
+
+class _Bytes:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, value: Any) -> bytes:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise TypeError(f"output {self._name!r} is {shown(value)}, where the process declares bytes")
+        return bytes(value)
+
+
+class _Text:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, value: Any) -> bytes:
+        if not isinstance(value, str):
+            raise TypeError(f"output {self._name!r} is {shown(value)}, where the process declares text")
+        return value.encode()
+
+
+def shown(value: object) -> str:
+    """A value and its type, cut short, for a message."""
+    text = repr(value)
+    return f"{text[:60]}{'...' if len(text) > 60 else ''} ({type(value).__name__})"
