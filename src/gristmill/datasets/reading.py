@@ -84,8 +84,8 @@ class Readings:
         """
         if not self._places.acquire(timeout=PLACE_SECONDS):
             raise BusyError(
-                f"{self._most} uploads are being read now, the most at a time (setting GRISTMILL_DATASET_READINGS). "
-                "Send the upload again later.",
+                f"As many uploads are being read now as may be at a time: {self._most} (setting "
+                "GRISTMILL_DATASET_READINGS). Send the upload again later.",
                 retry_after_seconds=_RETRY_SECONDS,
             )
         try:
