@@ -50,7 +50,7 @@ class Restored:
 class Restorer:
     """Restores into one system. Every method may raise UnavailableError and StorageFullError.
 
-    replaces: all that is there is going to be deleted before ``begin``, so that bytes there are none to build on.
+    replaces: ``clear`` comes before ``begin``, so bytes that are there already are put in again.
     """
 
     def __init__(self, client: Client, settings: Settings, *, replaces: bool = False) -> None:
