@@ -45,11 +45,19 @@ def free_port() -> int:
 class RedisServer:
     """A real server with its append-only file in ``folder``; the same port and data over every restart.
 
-    configuration: directives of redis.conf, such as ``{"appendfsync": "always", "maxmemory": "32mb"}``.
+    configuration: directives of redis.conf, such as ``{"appendfsync": "always", "maxmemory": "32mb"}``. environment:
+    variables for the server.
     """
 
-    def __init__(self, backend: str, folder: Path, configuration: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        backend: str,
+        folder: Path,
+        configuration: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.backend = backend
+        self.environment = environment or {}
         self.folder = folder
         self.port = free_port()
         self.configuration = {
@@ -88,6 +96,7 @@ class RedisServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env=os.environ | self.environment,
                 start_new_session=True,
             )
             if self._answers(deadline):
