@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -76,6 +77,24 @@ def test_help_lists_every_command_within_a_quarter_of_a_second_of_cpu(run: Run) 
 
 def test_version_is_the_packages(run: Run) -> None:
     assert run("version").stdout.startswith(f"gristmill {__version__} (Python 3.")
+
+
+def test_the_first_process_of_a_container_ends_by_sigterm_while_it_still_starts() -> None:
+    told_while_it_starts = """
+import os, signal, sys
+own = os.getpid()
+class Told:
+    def find_spec(self, name, *rest):
+        if name == "gristmill.cli":
+            os.kill(own, signal.SIGTERM)
+from gristmill import __main__
+sys.meta_path.insert(0, Told())
+os.getpid = lambda: 1
+sys.argv = ["gristmill", "worker"]
+__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", told_while_it_starts], timeout=30, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
 
 
 def test_the_embedded_server_does_not_start_beside_secrets_of_another(run: Run, mount: Mount, tmp_path: Path) -> None:

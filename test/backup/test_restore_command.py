@@ -146,6 +146,14 @@ def test_replace_deletes_first_what_is_there(system: OddSystem, file: Path, targ
     assert lab.jobs.submit(lab.new(), idempotency=KEY).job.id == system.jobs["keyed"]
 
 
+def test_replace_restores_what_is_still_there_too(system: OddSystem, file: Path, target: Settings, run: Run) -> None:
+    assert run(target, "restore", file).returncode == 0
+    Shelf(target).store.delete("flights")
+    result = run(target, "restore", file, "--replace")
+    assert result.returncode == 0, result.stderr
+    assert is_like(target, system)
+
+
 def test_replace_of_a_damaged_backup_deletes_nothing(data: bytes, target: Settings, run: Run) -> None:
     job = Lab(target).submit()
     result = run(target, "restore", "-", "--replace", input=data[:-1])

@@ -58,9 +58,10 @@ class Cluster:
                 self._delete(kubectl)
 
     def _delete(self, kubectl: Kubectl) -> None:
-        """The pods first, and at once: a namespace would wait for half of their longest grace period."""
-        kubectl("scale", "deployment", "--all", "--replicas=0", check=False)
-        kubectl("delete", "pods", "--all", "--grace-period=1", check=False)
+        """The pods first, at once and not by their owners: a namespace would wait for half of their grace period."""
+        kubectl("delete", "deployments,replicasets", "--all", "--cascade=orphan", check=False)
+        kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false", check=False)
+        kubectl("wait", "--for=delete", "pods", "--all", "--timeout=60s", check=False)
         self.kubectl("delete", "namespace", kubectl.namespace, "--timeout=300s", seconds=310)
 
     @cached_property

@@ -21,17 +21,21 @@ Start = Callable[..., Environment]
 TABLE = pytest.StashKey[Seen]()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is here where there is no cluster, or where several processes would share it."""
+    if reason := options.why_not():
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(scope="session")
 def cluster(_table: Seen) -> Iterator[Cluster]:
-    """The cluster; without one, all tests here are skipped. SIGTERM ends a run as Ctrl-C does, with the namespaces."""
+    """The cluster. SIGTERM ends a run as Ctrl-C does, with the namespaces."""
     try:
         wanted = options.read()
     except ValueError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
-    if not wanted.context:
-        pytest.skip(options.NO_CONTEXT)
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.skip("these tests share one cluster: run them by `make e2e`")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = Names()
     with names.known():

@@ -15,7 +15,7 @@ from support.waiting import wait_until
 
 from e2e.cluster import Cluster
 from e2e.files import Files
-from e2e.kubectl import Done, Kubectl
+from e2e.kubectl import Kubectl
 from e2e.pods import Pod
 from gristmill.verify.written import as_json
 
@@ -78,10 +78,6 @@ class Environment:
         names = [it["metadata"]["name"] for it in found if "deletionTimestamp" not in it["metadata"]]
         return [Pod(self.kubectl, name) for name in sorted(names)]
 
-    def gristmill(self, *words: str, check: bool = True, seconds: float = 120) -> Done:
-        """Run a command of ours in a worker, as the docs do."""
-        return self.kubectl("exec", self.deployment("worker"), "--", "gristmill", *words, check=check, seconds=seconds)
-
     @contextmanager
     def debug_pod(self) -> Iterator[Pod]:
         """The debug pod, for as long as it is needed."""
@@ -93,11 +89,6 @@ class Environment:
             yield pod
         finally:
             self.kubectl("delete", f"--filename={path}", "--ignore-not-found", check=False)
-
-    @property
-    def service_url(self) -> str:
-        """The API as pods reach it."""
-        return f"http://{self.object('service-flask')}"
 
     @cached_property
     def nodeport_url(self) -> str:

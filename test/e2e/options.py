@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-NO_CONTEXT = "E2E_CONTEXT names no cluster (CONTRIBUTING.md, `make e2e`)"
-
 
 @dataclass(frozen=True)
 class Options:
@@ -43,3 +41,12 @@ def read(environ: Mapping[str, str] = os.environ) -> Options:
             "or E2E_REGISTRY, where to push them, such as registry.example.org/team."
         )
     return options
+
+
+def why_not(environ: Mapping[str, str] = os.environ) -> str:
+    """Say why there is nothing to run the tests on, or return ""."""
+    if not environ.get("E2E_CONTEXT"):
+        return "E2E_CONTEXT names no cluster (CONTRIBUTING.md, `make e2e`)"
+    if "PYTEST_XDIST_WORKER" in environ:
+        return "these tests share one cluster: run them by `make e2e`"
+    return ""

@@ -36,9 +36,9 @@ class Pod:
         (only,) = self.document["status"]["containerStatuses"]
         return int(only["restartCount"])
 
-    def command(self, *words: str, stdin: bool = False) -> list[str]:
+    def command(self, *words: str) -> list[str]:
         """The command that runs another one inside."""
-        return self.kubectl.command("exec", *(["--stdin"] if stdin else []), f"pod/{self.name}", "--", *words)
+        return self.kubectl.command("exec", f"pod/{self.name}", "--", *words)
 
     def exec(self, *words: str, stdin: str = "", check: bool = True, seconds: float = 120) -> Done:
         """Run a command inside."""

@@ -64,14 +64,14 @@ def test_the_cron_job_makes_a_backup_that_is_restored_from_its_disk(prod: Enviro
     assert claim["status"]["phase"] == "Bound"
 
     with prod.client() as client:
-        client.delete("/datasets/birds")
+        assert client.delete("/datasets/birds").status_code in {200, 204}
         submit(client, "echo", {"string": "after the backup"})
     pod = json.loads(prod.kubectl("create", "--dry-run=client", "-ojson", "-f-", stdin=restoring_pod(prod)).stdout)
     with prod.kubectl.running(pod), seen.timed("restored from that disk with --replace") as sight:
         restorer = Pod(prod.kubectl, pod["metadata"]["name"])
         (file,) = re.findall(r"\S+\.backup$", restorer.exec("ls", "-l", "/backup").stdout, re.MULTILINE)
         done = restorer.exec("gristmill", "restore", f"/backup/{file}", "--replace")
-        sight.seen = last_line(done.stdout + done.stderr)
+        sight.seen = restored(done.stderr)
     assert visible(prod) == before
 
 
@@ -91,10 +91,11 @@ def test_production_is_restored_straight_into_a_fresh_test_of_another_namespace(
     test.start()
     before = visible(prod)
     with seen.timed("prod restored straight into a fresh test elsewhere") as sight:
-        sight.seen = last_line(piped(prod, test))
+        sight.seen = restored(piped(prod, test))
     assert visible(test) == before
     data_sets = sum(name.startswith("/datasets/") and "/versions/" not in name for name in before)
     jobs = sum(not name.startswith("/") for name in before)
+    assert (data_sets, jobs) == (2, 23)
     seen.add("compared: all that a client sees", f"{data_sets} data sets, {jobs} jobs and their results")
     with test.client() as client:
         assert Sleepers.submitted(client, 1, seconds=0).ended(30)[0]["status"] == "successful"
@@ -112,5 +113,7 @@ def piped(one: Environment, other: Environment) -> str:
     return receiver.stderr.decode()
 
 
-def last_line(text: str) -> str:
-    return text.strip().splitlines()[-1]
+def restored(said: str) -> str:
+    """What a restore says that it restored."""
+    (line,) = re.findall(r"^Restored: (.+)\.$", said, re.MULTILINE)
+    return str(line)

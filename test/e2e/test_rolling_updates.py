@@ -48,7 +48,7 @@ def test_no_request_fails_and_no_job_is_lost_or_doubled_while_releases_replace_e
             assert versions(environment) == {version}
     ledger = traffic.ledger
     assert ledger.failures == []
-    assert ledger.refused == 0
+    assert ledger.refusals == []
     assert ledger.per_second > REQUESTS_PER_SECOND
     assert ledger.reconnects
     assert max(ledger.reconnects) < RECONNECT_SECONDS

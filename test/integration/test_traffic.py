@@ -1,13 +1,13 @@
 """The users of the tests on a cluster, before they are let loose there: they get along, and they notice."""
 
-from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 from e2e.traffic.audit import audit
 from e2e.traffic.doors import Door
 from e2e.traffic.event_source import Event, EventSource
-from e2e.traffic.mix import Visitor, submit_short
+from e2e.traffic.mix import Ask, submit_short
 from e2e.traffic.traffic import Traffic
 from support import wait_until
 from support.proxy import LossyProxy
@@ -15,21 +15,23 @@ from support.system import RunningSystem
 
 
 @pytest.mark.slow
-def test_users_of_a_system_that_is_well_fail_in_nothing(running_system: RunningSystem) -> None:
-    doors = [Door("one", running_system.url), Door("two", running_system.url.replace("127.0.0.1", "localhost"))]
-    with Traffic(doors, watchers=2) as traffic:
-        wait_until(lambda: all(traffic.ledger.answered[what] for what in ("upload", "rows", "run", "watch")), 120)
-    assert traffic.ledger.failures == []
-    assert traffic.ledger.refused == 0
-    with doors[0].client() as http:
-        assert audit(http, traffic.ledger) == []
+def test_users_of_a_system_that_is_well_fail_in_nothing(tmp_path: Path) -> None:
+    with RunningSystem(tmp_path) as system:
+        doors = [Door("one", system.url), Door("two", system.url.replace("127.0.0.1", "localhost"))]
+        with Traffic(doors) as traffic:
+            wait_until(lambda: all(traffic.ledger.answered[what] for what in ("upload", "rows", "run", "watch")), 120)
+        assert traffic.ledger.failures == []
+        assert traffic.ledger.refusals == []
+        with doors[0].client() as http:
+            assert audit(http, traffic.ledger) == []
 
 
 def test_a_reply_that_is_lost_is_a_failure_and_its_job_is_promised_to_nobody(
     running_system: RunningSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only_submit: dict[Callable[[Visitor], str], int] = {submit_short: 1}
+    only_submit: dict[Ask, int] = {submit_short: 1}
     monkeypatch.setattr("e2e.traffic.clients.MIX", only_submit)
+    assert running_system.parts, "the proxy stands before an API of this computer"
     port = httpx.URL(running_system.url).port
     assert port
     with LossyProxy(port) as proxy, Traffic([Door("lossy", http_url(proxy))], clients=1, watchers=0) as traffic:

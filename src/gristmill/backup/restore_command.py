@@ -31,7 +31,7 @@ def restore(settings: Settings, source: str, how: How, *, call_backs: bool | Non
     started = time.monotonic()
     with ExitStack() as stack:
         client = stack.enter_context(connect(settings))
-        restorer = stack.enter_context(closing(Restorer(client, settings)))
+        restorer = stack.enter_context(closing(Restorer(client, settings, replaces=how == "replace")))
         backup = stack.enter_context(incoming(source, spool_mb))
         contents = Contents()
         progress = Progress(lambda: f"{contents.summary()} read" + _so_far(restorer.restored))
@@ -43,7 +43,6 @@ def restore(settings: Settings, source: str, how: How, *, call_backs: bool | Non
                     _refuse(settings, found, contents, how)
                 elif kind in BYTES:
                     restorer.stage(kind, fields)
-            restorer.replaces_secrets = how == "replace"
             restorer.tells_subscribers = (
                 contents.environment == settings.environment if call_backs is None else call_backs
             )

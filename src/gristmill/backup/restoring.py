@@ -48,12 +48,15 @@ class Restored:
 
 
 class Restorer:
-    """Restores into one system. Every method may raise UnavailableError and StorageFullError."""
+    """Restores into one system. Every method may raise UnavailableError and StorageFullError.
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    replaces: ``clear`` comes before ``begin``, so bytes that are there already are put in again.
+    """
+
+    def __init__(self, client: Client, settings: Settings, *, replaces: bool = False) -> None:
         self.restored = Restored()
         self.tells_subscribers = True
-        self.replaces_secrets = False
+        self._replaces = replaces
         self._prefix = settings.key_prefix
         self._settings = settings
         self._jobs = Library(client, self._prefix)
@@ -127,7 +130,9 @@ class Restorer:
             self._jobs.command("SET", self._key("r:") + name, data, "EX", STAGED_SECONDS)
 
     def _is_there(self, owner: bytes) -> bool:
-        if not self._is_empty and self._stored[0] != owner:
+        if self._replaces or self._is_empty:
+            return False
+        if self._stored[0] != owner:
             self._stored = (owner, bool(self._jobs.command("EXISTS", self._key("") + owner)))
         return self._stored[1]
 
@@ -170,7 +175,7 @@ class Restorer:
     def _secrets(self, batch: list[dict[str, Any]]) -> None:
         if self.tells_subscribers:
             for it in batch:
-                how = "HSET" if self.replaces_secrets else "HSETNX"
+                how = "HSET" if self._replaces else "HSETNX"
                 self._jobs.command(how, self._key("secret"), it["owner"], it["secret"])
 
     def _facts(self, batch: list[dict[str, Any]]) -> None:

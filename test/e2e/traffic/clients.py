@@ -4,11 +4,9 @@ import random
 import threading
 import time
 
-import httpx
-
 from e2e.traffic.doors import Door
 from e2e.traffic.ledger import Ledger
-from e2e.traffic.mix import MIX, RefusedError, UnexpectedError, Visitor
+from e2e.traffic.mix import MIX, Ask, RefusedError, Visitor
 
 # Between two requests of a connection: mostly short, so that ten of them make twenty requests a second; sometimes so
 # long that a server, or a proxy on the way, may have closed the connection meanwhile.
@@ -43,13 +41,17 @@ class Client(threading.Thread):
         began = time.monotonic()
         try:
             asked = ask(visitor)
-        except RefusedError:
-            self._ledger.refusal()
-        except (httpx.HTTPError, UnexpectedError) as error:
-            after = time.monotonic() - began
-            self._ledger.failure(f"{self.name} by {self._door.name}", f"{ask.__name__} after {after:.2f} s: {error!r}")
+        except RefusedError as error:
+            self._ledger.refusal(*self._story(ask, began, error))
+        except Exception as error:
+            self._ledger.failure(*self._story(ask, began, error))
         else:
             self._ledger.answer(asked, time.monotonic() - began)
+
+    def _story(self, ask: Ask, began: float, error: Exception) -> tuple[str, str]:
+        """Who met an error, and how."""
+        after = time.monotonic() - began
+        return f"{self.name} by {self._door.name}", f"{ask.__name__}, after {after:.2f} s: {error!r}"
 
     def _pause(self) -> float:
         is_long = self._chance.random() < LONG_OF_ALL

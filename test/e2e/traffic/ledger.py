@@ -19,8 +19,9 @@ class Ledger:
     """Kept by many threads at once.
 
     began: when it was opened; every job made since then is to be one that was promised. answered: requests that came
-    out right, by what they asked. refused: those that were told, by 503 and Retry-After, to come again. failures: one
-    line for each of the others. reconnects: seconds that each watcher without a stream took to get the next one.
+    out right, by what they asked. refusals: a line for each that was told, by 503 and Retry-After, to come again.
+    failures: a line for each of the others. reconnects: seconds that each watcher without a stream took to get the
+    next one.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class Ledger:
         self.began = datetime.now(UTC)
         self.answered: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
-        self.refused = 0
+        self.refusals: list[str] = []
         self.failures: list[str] = []
         self.promises: list[Promise] = []
         self.reconnects: list[float] = []
@@ -45,16 +46,15 @@ class Ledger:
             self.answered[what] += 1
             self.slowest[what] = max(seconds, self.slowest.get(what, 0.0))
 
-    def refusal(self) -> None:
+    def refusal(self, what: str, why: str) -> None:
         """A request was told when to come again."""
         with self._lock:
-            self.refused += 1
+            self.refusals.append(_line(what, why))
 
     def failure(self, what: str, why: str) -> None:
-        """A request was not; or what was told is wrong."""
-        at = datetime.now(UTC).strftime("%H:%M:%S.%f")[:-3]
+        """A request was not answered as it should be; or what was told is wrong."""
         with self._lock:
-            self.failures.append(f"{at} {what}: {why}")
+            self.failures.append(_line(what, why))
 
     def promise(self, job_id: str, text: str) -> None:
         """A job was acknowledged."""
@@ -65,3 +65,7 @@ class Ledger:
         """A watcher has a stream again."""
         with self._lock:
             self.reconnects.append(seconds)
+
+
+def _line(what: str, why: str) -> str:
+    return f"{datetime.now(UTC):%H:%M:%S.%f} {what}: {why}"

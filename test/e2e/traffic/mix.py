@@ -15,7 +15,7 @@ from e2e.traffic.ledger import Ledger
 
 LOOKS = ("/", "/processes", "/processes/echo", "/version", "/jobs?limit=20", "/datasets", "/api")
 UPLOAD_PIECES = 40
-_PIECE = b"".join(b"%03d,north,12.5\n" % (number % 1000) for number in range(500_000 // 15))
+_PIECE = b"".join(b"%d,north,12.5\n" % (100 + number % 900) for number in range(500_000 // 15))
 """Half a megabyte; an upload has 20."""
 
 
@@ -66,6 +66,9 @@ class Visitor:
         self.ledger.promise(job_id, text)
         self.jobs.append(job_id)
         return job_id
+
+
+Ask = Callable[[Visitor], str]
 
 
 def look(visitor: Visitor) -> str:
@@ -136,12 +139,12 @@ def read_rows(visitor: Visitor) -> str:
 
 
 # Out of a thousand. The long jobs are so few that two workers with two children each keep up with them.
-MIX: dict[Callable[[Visitor], str], int] = {
-    look: 430,
+MIX: dict[Ask, int] = {
+    look: 432,
     follow: 300,
     submit_short: 150,
     run: 60,
     read_rows: 50,
     submit_long: 4,
-    upload: 6,
+    upload: 4,
 }
