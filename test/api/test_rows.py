@@ -241,6 +241,20 @@ def test_a_range_that_cannot_be_followed_gives_the_whole_file(api, asked, status
     assert (answer.status_code, answer.data) == (status, whole.data)
 
 
+@pytest.mark.parametrize("limit", ["0", "-1", "10001", "x", "", "1.5", "²", "9" * 100, "0000010009999"])
+def test_a_limit_out_of_range_is_400(api, limit):
+    response = get(api, f"?limit={limit}")
+
+    assert response.status_code == 400
+    assert response.json["errors"][0]["pointer"] == "limit"
+
+
+def test_equal_etags_stand_for_equal_bytes(api):
+    for queries in (("", "?limit=100", "?shape=objects"), ("?limit=5&sortby=text", "?sortby=text&f=json&limit=5")):
+        answers = [get(api, query) for query in queries]
+        assert len({(answer.headers["ETag"], answer.data, answer.headers["Link"]) for answer in answers}) == 1
+
+
 def test_the_next_page_has_the_format_that_accept_asked_for(api):
     first = get(api, "?limit=2", Accept="application/x-ndjson")
 

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from gristmill.datasets import lines
 from gristmill.datasets.columns import Column
 from gristmill.datasets.facts import columns_of
+from gristmill.datasets.files import instance
 from gristmill.datasets.lines import Lines
 from gristmill.datasets.options import ReadingLimits
 from gristmill.datasets.pages import read_page
 from gristmill.datasets.queries import Table
 from gristmill.errors import QueryLimitError
+from gristmill.limits import MIB
 from gristmill.settings import Settings
 
 LIMITS = ReadingLimits.of(Settings())
@@ -42,9 +44,14 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
+def write(connection: duckdb.DuckDBPyConnection, data: Table, path: Path) -> None:
+    (rows,) = connection.execute(f"SELECT count(*) FROM {data.sql}").fetchone() or (0,)
+    lines.write(connection, data, path, rows=rows, size=lines.size_of(connection, data, rows) or 0, most=2**40)
+
+
 @contextmanager
 def lines_of(connection: duckdb.DuckDBPyConnection, data: Table, folder: Path) -> Iterator[Lines]:
-    lines.write(connection, data, folder / "lines")
+    write(connection, data, folder / "lines")
     opened = Lines.open(folder / "lines")
     try:
         yield opened
@@ -124,17 +131,31 @@ def test_damaged_lines_are_not_served_and_said_to_be_bad(connection: duckdb.Duck
 def test_a_file_that_is_cut_off_is_no_file_of_lines(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, kept: int
 ) -> None:
-    lines.write(connection, numbers(connection, 1000), tmp_path / "lines")
+    write(connection, numbers(connection, 1000), tmp_path / "lines")
     os.truncate(tmp_path / "lines", kept if kept >= 0 else (tmp_path / "lines").stat().st_size + kept)
     with pytest.raises(lines.DamagedLinesError):
         Lines.open(tmp_path / "lines")
 
 
 def test_an_index_that_was_changed_is_no_index(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    lines.write(connection, numbers(connection, 1000), tmp_path / "lines")
+    write(connection, numbers(connection, 1000), tmp_path / "lines")
     content = bytearray((tmp_path / "lines").read_bytes())
     content[-60] ^= 1
     (tmp_path / "lines").write_bytes(content)
+    with pytest.raises(lines.DamagedLinesError):
+        Lines.open(tmp_path / "lines")
+
+
+def test_no_byte_of_the_end_can_change_unseen(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    write(connection, numbers(connection, 1001), tmp_path / "lines")
+    content = (tmp_path / "lines").read_bytes()
+    for place in range(1, 37):
+        changed = bytearray(content)
+        changed[-place] ^= 1
+        (tmp_path / "lines").write_bytes(changed)
+        with pytest.raises(lines.DamagedLinesError):
+            Lines.open(tmp_path / "lines")
+    (tmp_path / "lines").write_bytes(content[-10:])
     with pytest.raises(lines.DamagedLinesError):
         Lines.open(tmp_path / "lines")
 
@@ -148,6 +169,53 @@ def test_a_search_for_rows_ends_at_its_time_limit_with_lines_too(
         numbers(connection, 3_000_000)
         with pytest.raises(QueryLimitError):
             read_page(connection, slow, seconds=0.001, lines=made)
+
+
+@pytest.mark.parametrize("slice_bytes", [1, 100, 5000])
+def test_lines_are_written_in_slices_that_leave_no_trace(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_bytes: int
+) -> None:
+    data = numbers(connection, 500)
+    write(connection, data, tmp_path / "at once")
+    monkeypatch.setattr(lines, "_SLICE_BYTES", slice_bytes)
+    write(connection, data, tmp_path / "slices")
+    assert (tmp_path / "slices").read_bytes() == (tmp_path / "at once").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"at once", "slices"}
+
+
+def skewed(connection: duckdb.DuckDBPyConnection, rows: int, long: str) -> Table:
+    """A table whose first rows are short."""
+    connection.execute("CREATE OR REPLACE TABLE data (t VARCHAR)")
+    connection.execute(f"INSERT INTO data SELECT CASE WHEN i < 2000 THEN 'x' ELSE {long} END FROM range({rows}) r(i)")
+    return Table("data", "v1", [Column("t", "VARCHAR", 0, None, None)])
+
+
+def test_the_size_of_lines_is_not_taken_from_the_first_rows_alone(connection: duckdb.DuckDBPyConnection) -> None:
+    size = lines.size_of(connection, skewed(connection, 20_000, "repeat('y', 1000)"), 20_000)
+    assert size is not None
+    assert 12_000_000 < size < 25_000_000
+    assert lines.size_of(connection, skewed(connection, 20_000, "repeat('y', 6000)"), 20_000) is None
+
+
+def test_lines_stop_to_be_written_where_they_take_too_much(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = skewed(connection, 50_000, "repeat('y', 1000)")
+    monkeypatch.setattr(lines, "_SLICE_BYTES", 2**20)
+    with pytest.raises(lines.LongLinesError):
+        lines.write(connection, data, tmp_path / "lines", rows=50_000, size=25_000_000, most=10_000_000)
+    assert (tmp_path / "lines").stat().st_size < 13_000_000
+
+
+def test_lines_of_much_text_leave_memory_to_requests(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    data = skewed(connection, 300_000, "repeat('y', 1000)")
+    connection.execute(f"COPY data TO '{tmp_path}/data.parquet' (FORMAT parquet)")
+    with instance(256 * MIB) as small:
+        small.execute(f"ATTACH '{tmp_path}/db' AS stored")
+        small.execute(f"CREATE TABLE stored.data AS FROM read_parquet('{tmp_path}/data.parquet')")
+        stored = Table("stored.data", "v1", data.columns)
+        with lines_of(small, stored, tmp_path) as made:
+            assert made.rows == 300_000
 
 
 def test_lines_are_for_tables_whose_rows_are_short_and_flat(connection: duckdb.DuckDBPyConnection) -> None:

@@ -267,6 +267,16 @@ def test_a_query_past_its_time_is_stopped_and_the_connection_goes_on(connection:
     assert rows.read(connection, ONE, seconds=30).text == b'[{"n":1}]'
 
 
+def test_a_query_whose_time_was_over_before_it_began_is_stopped(connection: duckdb.DuckDBPyConnection) -> None:
+    def begin_late() -> None:
+        with rows.limited(connection, 0):
+            threading.Event().wait(0.1)  # DuckDB forgets an interrupt while nothing runs
+            connection.execute(SLOW.sql, SLOW.values).fetchall()
+
+    with pytest.raises(QueryLimitError):
+        begin_late()
+
+
 def test_a_file_past_its_time_names_the_setting_of_files(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(QueryLimitError, match=r"longer than 0\.2 s.*GRISTMILL_DATASET_READING_SECONDS"):
         rows.write(connection, SLOW, tmp_path / "rows.csv", "csv", seconds=0.2)

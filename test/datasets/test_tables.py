@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -18,8 +19,9 @@ from gristmill.datasets import line_files, lines, locks, rows, tables
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.pages import read_page
+from gristmill.datasets.queries import Table
 from gristmill.datasets.shelf import Shelf
-from gristmill.errors import CacheBusyError, CacheUnusableError, NoSuchVersionError
+from gristmill.errors import CacheBusyError, CacheUnusableError, NoSuchVersionError, QueryLimitError
 from gristmill.settings import Settings
 from gristmill.store import connect
 
@@ -330,3 +332,54 @@ def test_lines_that_duckdb_cannot_write_are_not_tried_again_at_once(
         shelf.tables.make_lines()
         assert page(shelf, version) == (FIRST, False)
     assert len(tries) == 1
+
+
+def test_lines_that_cannot_be_made_are_tried_more_and_more_seldom(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(shelf)
+    page(shelf, version)
+    clock = 1000.0
+    tries: list[float] = []
+
+    def fail(*_: object) -> None:
+        tries.append(clock)
+        raise duckdb.OutOfMemoryException("no memory")
+
+    monkeypatch.setattr(lines, "write", fail)
+    with monkeypatch.context() as patched:
+        patched.setattr(line_files.time, "monotonic", lambda: clock)
+        while clock < 1300:
+            shelf.tables.make_lines()
+            page(shelf, version)
+            clock += 1
+    assert [round(later - first) for first, later in pairwise(tries)] == [30, 60, 120]
+
+
+def test_a_version_that_was_detached_meanwhile_gets_no_lines_that_nobody_lets_go(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(shelf)
+    page(shelf, version)
+    use = shelf.tables.use
+
+    def use_later(version: Version) -> AbstractContextManager[tuple[duckdb.DuckDBPyConnection, Table]]:
+        shelf.tables.tidy(0)
+        return use(version)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shelf.tables, "use", use_later)
+        shelf.tables.make_lines()
+    shelf.tables.tidy(0)
+    shelf.cache.drop(version.edition.version)
+    assert list(shelf.cache.folder.glob("*.data")) == []
+
+
+def test_a_version_that_needs_too_much_memory_for_the_cache_is_refused_with_the_setting(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(shelf)
+    monkeypatch.setattr(shelf.tables._files, "_memory_bytes", 2**20)
+    with pytest.raises(QueryLimitError, match=r"1 MiB .*GRISTMILL_DATASET_QUERY_MEMORY_MB"):
+        numbers(shelf, version)
+    assert list(shelf.cache.folder.glob("*.making")) == []

@@ -58,7 +58,7 @@ def find(process_id: str) -> Offering:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_PROCESSES):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_PROCESSES):
         wanted = f"must be a whole number from 1 to {MOST_PROCESSES}"
         raise InvalidRequestError(f"limit {wanted}, not {text[:50]!r}.", faults=[Fault("limit", wanted)])
     return int(text)

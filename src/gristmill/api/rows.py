@@ -109,7 +109,7 @@ def _page(version: Version, sent: Representation, query: MultiDict[str, str]) ->
             is_ndjson=sent.format == "ndjson",
             lines=tables.lines(version),
         )
-    following = _following(sent, query, found.cursor) if found.cursor is not None else ""
+    following = _following(sent, found.cursor) if found.cursor is not None else ""
     headers = {"Link": links.link_header(following, "next", media_type=sent.media_type)} if following else {}
     if sent.format == "ndjson":
         return sent.sent(found.text, headers)
@@ -117,10 +117,10 @@ def _page(version: Version, sent: Representation, query: MultiDict[str, str]) ->
     return sent.sent(_document(sent, found, counts, following), headers)
 
 
-def _following(sent: Representation, query: MultiDict[str, str], cursor: str) -> str:
+def _following(sent: Representation, cursor: str) -> str:
     """The URL of the next page, which is of the same version, in the same format."""
     here = data_set_url(links.base_url(), sent.name, "versions", sent.version, "rows")
-    kept = [(one, query[one]) for one in _OF_ROWS if one in query and one not in {"cursor", "f"}]
+    kept = [(name, text) for name, text in sent.query if name != "cursor"]  # what makes no difference is not there
     return f"{here}?{urlencode([*kept, ('f', sent.format), ('cursor', cursor)])}"
 
 
@@ -208,7 +208,7 @@ def _known(query: MultiDict[str, str], known: tuple[str, ...]) -> MultiDict[str,
 
 def _limit(query: MultiDict[str, str]) -> int:
     text = query.get("limit", str(DEFAULT_ROWS))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_ROWS):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_ROWS):
         raise _wrong("limit", f"must be a whole number from 1 to {MOST_ROWS}")
     return int(text)
 

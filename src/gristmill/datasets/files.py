@@ -11,6 +11,7 @@ from gristmill.datasets.cache import WAIT_SECONDS, Cache
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.inference import literal
 from gristmill.datasets.store import Store
+from gristmill.errors import QueryLimitError
 from gristmill.limits import MIB, usable_cpus
 
 TABLE = "data"
@@ -33,7 +34,8 @@ class Files:
         """Call ``attach`` with a version's file; the file stays until the stack that is returned is closed.
 
         A file that DuckDB refuses is damaged, and made anew. Raises NoSuchVersionError when the version's bytes are
-        gone, DamagedDataError, CacheBusyError after ``wait_seconds``, CacheUnusableError, and what ``attach`` raises.
+        gone, DamagedDataError, CacheBusyError after ``wait_seconds``, CacheUnusableError, QueryLimitError when making
+        the file takes too much memory, and what ``attach`` raises.
         """
         try:
             return self._attach(version, attach, wait_seconds)
@@ -59,9 +61,24 @@ class Files:
                 file.write(chunk)
         with instance(self._memory_bytes) as connection:
             connection.execute(f"ATTACH {literal(str(target))} AS made")
-            connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
-            connection.execute("DETACH made")
+            try:
+                connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
+                connection.execute("DETACH made")
+            except duckdb.Error as error:
+                if not _lacks_memory(error):
+                    raise
+                raise QueryLimitError(
+                    f"To read version {version.edition.version[:12]} of the data set into the cache takes more than "
+                    f"{self._memory_bytes // MIB} MiB of memory (setting GRISTMILL_DATASET_QUERY_MEMORY_MB): its "
+                    "texts are too long for that, or it has too many columns."
+                ) from error
         parquet.unlink()
+
+
+def _lacks_memory(error: duckdb.Error) -> bool:
+    # Where it lacks while the file is completed, DuckDB says that it could not be detached.
+    is_in_detaching = isinstance(error, duckdb.IOException) and "could not allocate block" in str(error)
+    return isinstance(error, duckdb.OutOfMemoryException) or is_in_detaching
 
 
 def instance(memory_bytes: int) -> duckdb.DuckDBPyConnection:

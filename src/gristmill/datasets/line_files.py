@@ -10,7 +10,7 @@ import structlog
 from gristmill.datasets import lines
 from gristmill.datasets.cache import Cache
 from gristmill.datasets.damage import is_damage
-from gristmill.datasets.lines import DamagedLinesError, Lines
+from gristmill.datasets.lines import DamagedLinesError, Lines, LongLinesError
 from gristmill.datasets.queries import Table
 from gristmill.datasets.rows import limited
 from gristmill.errors import CacheBusyError, GristmillError
@@ -19,6 +19,8 @@ from gristmill.errors import CacheBusyError, GristmillError
 _SHARE = 4
 # Where the cache needed their room, they do not come back at once.
 _REST_SECONDS = 30.0
+# Where they cannot be made, each try takes as much as making them would.
+_LONGEST_REST_SECONDS = 3600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -31,6 +33,7 @@ class LineFile:
         self._key = f"{version}-{hashlib.sha256(lines.LAYOUT).hexdigest()[:32]}"
         self._is_wanted = False
         self._not_before = 0.0
+        self._failures = 0
         self._open: Lines | None = None
         self._file = ExitStack()
 
@@ -53,11 +56,13 @@ class LineFile:
         """Make them, or find that there are to be none, or not now. Raises CacheBusyError: another makes them."""
         try:
             with limited(connection, seconds), ExitStack() as stack:
-                size = lines.size_of(connection, table, rows)
-                if size is None or size > self._cache.most_bytes // _SHARE:
+                size, most = lines.size_of(connection, table, rows), self._cache.most_bytes // _SHARE
+                if size is None or size > most:
                     self._rest(float("inf"))
                     return
-                opened = self._cache.open(self._key, lambda path: lines.write(connection, table, path))
+                opened = self._cache.open(
+                    self._key, lambda path: lines.write(connection, table, path, rows=rows, size=size, most=most)
+                )
                 path = stack.enter_context(opened)
                 try:
                     made = Lines.open(path)
@@ -69,8 +74,9 @@ class LineFile:
                 self._open = made
         except CacheBusyError:
             raise
-        except (GristmillError, DamagedLinesError, OSError, duckdb.Error) as error:
-            self._rest(_REST_SECONDS)
+        except (GristmillError, DamagedLinesError, LongLinesError, OSError, duckdb.Error) as error:
+            self._failures += 1
+            self._rest(min(_REST_SECONDS * 2 ** (self._failures - 1), _LONGEST_REST_SECONDS))
             if is_damage(error):  # of the version's own file: whoever has attached it has it made anew
                 raise
             _log.warning(

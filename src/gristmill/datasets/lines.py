@@ -4,13 +4,14 @@ To plan a statement over many columns takes DuckDB longer than to read a page; a
 
 - for each row, in the table's order, a JSON array of its values as `mapping` says, and a line feed
 - an index of blocks of some lines: where each begins, then where the last ends (u64); the CRC-32 of each (u32)
-- a trailer: how many rows there are, how many lines a block has, how many bytes the index has, its CRC-32, and the
-  layout's name; all numbers little-endian
+- a trailer: how many rows there are, how many lines a block has, how many bytes the index has; the CRC-32 of the index
+  and of these three; and the layout's name; all numbers little-endian
 
 Values come out as `orjson` reads them: of DuckDB's JSON the same as what DuckDB hands over by itself.
 """
 
 import os
+import shutil
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -26,40 +27,69 @@ from gristmill.datasets.mapping import LONG, json_of
 from gristmill.datasets.queries import Table
 from gristmill.datasets.statements import is_plain
 
-LAYOUT = b"GRLINES1"
+LAYOUT = b"GRLINES2"
 MOST_COLUMNS = 256
 LONGEST_LINE = 4096
 """Bytes, on average: of longer rows a page may take megabytes to read for a few short columns."""
 
-_TRAILER = struct.Struct("<QQQL8s")
+_COUNTS = struct.Struct("<QQQ")
+_TRAILER = struct.Struct(f"<{_COUNTS.size}sL8s")
 _START, _SUM = np.dtype("<u8"), np.dtype("<u4")
 _BLOCK_BYTES = 4096
-_SAMPLE_ROWS = 1000
+_SAMPLES = 10
+_SAMPLE_ROWS = 100
+# Written at a time: DuckDB has several times as much in memory meanwhile, which requests lack.
+_SLICE_BYTES = 2**24
+_MOST_SLICE_ROWS = 2**16
 _PIECE_BYTES = 2**22
 _LINE_FEED = 10
+_SPAN = "rowid >= ? AND rowid < ?"
 
 
 class DamagedLinesError(Exception):
     """The file is not what was written."""
 
 
+class LongLinesError(Exception):
+    """The lines take more room than they may."""
+
+
 def size_of(connection: duckdb.DuckDBPyConnection, table: Table, rows: int) -> int | None:
     """About how many bytes the lines of a table would take; None where it is better read without lines."""
     if len(table.columns) > MOST_COLUMNS or any(column.kind == "nested" for column in table.columns):
         return None
-    sample = f"SELECT avg(strlen(CAST({_line(table)} AS VARCHAR))) FROM {_stored(table)} WHERE rowid < {_SAMPLE_ROWS}"
-    (average,) = connection.execute(sample).fetchone() or (None,)
-    return None if average is None or average > LONGEST_LINE else int((average + 1) * rows)
+    sample = f"SELECT sum(strlen(CAST({_line(table)} AS VARCHAR)) + 1), count(*) FROM {_stored(table)} WHERE {_SPAN}"
+    size = count = 0
+    for start in sorted({place * rows // _SAMPLES for place in range(_SAMPLES)}):
+        found = connection.execute(sample, (start, start + _SAMPLE_ROWS)).fetchone()
+        if found and found[1]:
+            size, count = size + found[0], count + found[1]
+    return None if not count or size > (LONGEST_LINE + 1) * count else size * rows // count
 
 
-def write(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
-    """Write the lines of a table. Raises duckdb.Error, OSError."""
+def write(connection: duckdb.DuckDBPyConnection, table: Table, path: Path, *, rows: int, size: int, most: int) -> None:
+    """Write the lines of a table, which take about ``size`` bytes, and at most ``most``.
+
+    Raises LongLinesError, duckdb.Error, OSError.
+    """
+    part = path.with_suffix(".part")
     # JSON has neither control characters nor a need for quotes around it.
-    connection.execute(
-        f"COPY (SELECT {_line(table)} FROM {_stored(table)}) TO {literal(str(path))} "
+    copy = (
+        f"COPY (SELECT {_line(table)} FROM {_stored(table)} WHERE {_SPAN}) TO {literal(str(part))} "
         "(FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01')"
     )
-    with path.open("r+b") as file:
+    start = written = 0
+    with path.open("w+b") as file:
+        while start < rows:
+            average = max(1, size // rows, written // max(1, start))
+            stop = min(rows, start + min(_MOST_SLICE_ROWS, max(1, _SLICE_BYTES // average)))
+            connection.execute(copy, (start, stop))
+            with part.open("rb") as lines:
+                shutil.copyfileobj(lines, file, _PIECE_BYTES)
+            start, written = stop, file.tell()
+            if written > most:
+                raise LongLinesError(f"{start} of {rows} lines take more than {most} bytes")
+        part.unlink(missing_ok=True)
         _append_index(file)
 
 
@@ -89,7 +119,8 @@ def _append_index(file: Any) -> None:
     index = starts.tobytes() + sums.tobytes()
     file.seek(size)
     file.write(index)
-    file.write(_TRAILER.pack(rows, block_rows, len(index), zlib.crc32(index), LAYOUT))
+    counts = _COUNTS.pack(rows, block_rows, len(index))
+    file.write(_TRAILER.pack(counts, zlib.crc32(index + counts), LAYOUT))
 
 
 def _ends_of_lines(file: Any, size: int) -> "np.ndarray[Any, np.dtype[np.uint64]]":
@@ -114,11 +145,12 @@ class Lines:
         self._descriptor = descriptor
         end = os.fstat(descriptor).st_size - _TRAILER.size
         trailer = os.pread(descriptor, _TRAILER.size, max(0, end))
-        if trailer[-len(LAYOUT) :] != LAYOUT:
+        if end < 0 or trailer[-len(LAYOUT) :] != LAYOUT:
             raise self._damage("the end is missing")
-        self.rows, self._block_rows, size, check, _ = _TRAILER.unpack(trailer)
+        counts, check, _ = _TRAILER.unpack(trailer)
+        self.rows, self._block_rows, size = _COUNTS.unpack(counts)
         index = os.pread(descriptor, size, end - size) if size <= end else b""
-        if zlib.crc32(index) != check:
+        if zlib.crc32(index + counts) != check:
             raise self._damage("the index is not what was written")
         self._starts = np.frombuffer(index, _START, count=-(-self.rows // self._block_rows) + 1)
         self._sums = np.frombuffer(index, _SUM, offset=self._starts.nbytes)

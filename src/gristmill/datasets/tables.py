@@ -124,7 +124,8 @@ class Tables:
                     attached.lines.give_up()
             if attached and attached.lines.is_to_make:
                 with suppress(CacheBusyError), self.use(attached.version) as (connection, table):
-                    attached.lines.make(connection, table, attached.version.edition.rows, self._making_seconds)
+                    if place.attached is attached:  # and not detached meanwhile: then nobody would let these go
+                        attached.lines.make(connection, table, attached.version.edition.rows, self._making_seconds)
 
     def tidy(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Detach what has not been used for so long, and what is not in use and has to leave the cache."""

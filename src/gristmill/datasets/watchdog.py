@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+# DuckDB forgets an interrupt that comes before a statement runs, or between two.
+_AGAIN_SECONDS = 0.05
+
 
 def _nothing() -> None:
     pass
 
 
 class _Watch:
-    """One time limit. Under its lock, either the time has ended it or its owner has."""
+    """One time limit. Under its lock it is called, or its owner ends it."""
 
     __slots__ = ("call", "ended", "lock")
 
@@ -34,7 +37,7 @@ class Watchdog:
 
     @contextmanager
     def limit(self, seconds: float, call: Callable[[], object]) -> Iterator[None]:
-        """Call, once, when the context has lasted so long; never after its end."""
+        """Call when the context has lasted so long, and again and again until its end; never after that."""
         watch = _Watch(call)
         deadline = time.monotonic() + seconds
         with self._changed:
@@ -64,7 +67,7 @@ class Watchdog:
                 if left > 0:
                     self._changed.wait(left)
                     continue
-                heapq.heappop(self._watches)
+                heapq.heapreplace(self._watches, (time.monotonic() + _AGAIN_SECONDS, next(self._numbers), watch))
             with watch.lock:
                 if not watch.ended:
                     watch.call()
