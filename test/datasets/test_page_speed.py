@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -66,6 +68,26 @@ def test_an_unsorted_deep_page_does_not_scan_the_table() -> None:
         assert rows.read(connection, page, seconds=30).text.startswith(b'[{"n":%d}' % (count - 999))
         (row,) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {page.sql}", page.values).fetchall()
     assert scanned(json.loads(row[1])) <= 200_000
+
+
+def test_only_rows_that_tie_with_the_cursors_are_compared_by_more_than_one_column() -> None:
+    columns = [Column("n", "BIGINT", 0, 0, 1000), Column("t", "VARCHAR", 0, None, None)]
+    cursor = encode(Cursor(7, ("=700", "=c3")), check_of("v", ["-n", "+t"]))
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT range % 1000 AS n, 'c' || range % 16 AS t FROM range(10_000)")
+        page = Table("t", "v", columns).page(sortby="-n,t", limit=100, cursor=cursor).numbers()
+        (row,) = connection.execute(f"EXPLAIN (FORMAT json) {page.sql}", page.values).fetchall()
+    (plan,) = json.loads(row[1])
+    assert {"n < 700", "n = 700"} == set(re.findall("n [<=]+ 700", json.dumps(plan)))
+    filters = nodes(plan, "FILTER")
+    assert all("n = 700" in json.dumps(one["children"]) for one in filters)
+    assert not any("n < 700" in json.dumps(one) for one in filters)
+
+
+def nodes(node: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """All of this name in a plan."""
+    below = [found for child in node["children"] for found in nodes(child, name)]
+    return [node, *below] if node["name"] == name else below
 
 
 def scanned(node: dict[str, object]) -> int:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -307,7 +308,7 @@ def test_a_full_disk_leaves_pages_without_lines(shelf: Shelf, monkeypatch: pytes
     version = put(shelf)
     page(shelf, version)
 
-    def fill(*_: object) -> None:
+    def fill(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(lines, "write", fill)
@@ -323,7 +324,7 @@ def test_lines_that_duckdb_cannot_write_are_not_tried_again_at_once(
     page(shelf, version)
     tries: list[int] = []
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         tries.append(1)
         raise duckdb.BinderException("no such function")
 
@@ -342,13 +343,13 @@ def test_lines_that_cannot_be_made_are_tried_more_and_more_seldom(
     clock = 1000.0
     tries: list[float] = []
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         tries.append(clock)
         raise duckdb.OutOfMemoryException("no memory")
 
     monkeypatch.setattr(lines, "write", fail)
     with monkeypatch.context() as patched:
-        patched.setattr(line_files.time, "monotonic", lambda: clock)
+        patched.setattr(line_files, "time", SimpleNamespace(monotonic=lambda: clock))
         while clock < 1300:
             shelf.tables.make_lines()
             page(shelf, version)

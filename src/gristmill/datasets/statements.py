@@ -77,43 +77,57 @@ class Page:
 
     def statement(self) -> Statement:
         """Its rows."""
-        where, end, values = self._parts()
         names = tuple(column.name for column in self.asked)
         select = ", ".join([*map(quoted, names), self.row, *map(_carried, self.keys)])
         if not self.keys:
-            sql = f"SELECT {select} FROM {self.table}{where}{end}"
+            where, values = self._in_table_order()
+            sql = f"SELECT {select} FROM {self.table}{where}"
         else:
             # The sort reads only its keys; the rest is read for the rows of the page alone.
+            inner, values = self._sorted()
+            numbers = f"SELECT {self.row} FROM ({inner})"
             by = order_of(self.row, self.keys)
-            inner = f"SELECT {self.row} FROM {self.table}{where} ORDER BY {by}{end}"
-            sql = f"SELECT {select} FROM {self.table} WHERE {self.row} IN ({inner}) ORDER BY {by}"
+            sql = f"SELECT {select} FROM {self.table} WHERE {self.row} IN ({numbers}) ORDER BY {by}"
         types, plain = tuple(column.type for column in self.asked), tuple(map(is_plain, self.asked))
         return Statement(sql, values, names, types, 1 + len(self.keys), self.check, self.limit, plain)
 
     def numbers(self) -> Statement:
         """The numbers of its rows, and the sort values for the cursor; no named column."""
-        where, end, values = self._parts()
         if self.keys:
-            by = order_of(self.row, self.keys)
-            sorted_by = ", ".join(dict.fromkeys(quoted(key.column.name) for key in self.keys))
             # The texts of sort values are made for the rows of the page alone.
-            inner = f"SELECT {self.row}, {sorted_by} FROM {self.table}{where} ORDER BY {by}{end}"
-            sql = f"SELECT {', '.join([self.row, *map(_carried, self.keys)])} FROM ({inner}) ORDER BY {by}"
+            inner, values = self._sorted()
+            select = ", ".join([self.row, *map(_carried, self.keys)])
+            sql = f"SELECT {select} FROM ({inner}) ORDER BY {order_of(self.row, self.keys)}"
         else:
-            sql = f"SELECT {self.row} FROM {self.table}{where}{end}"
+            where, values = self._in_table_order()
+            sql = f"SELECT {self.row} FROM {self.table}{where}"
         return Statement(sql, values, (), (), 1 + len(self.keys), self.check, self.limit)
 
-    def _parts(self) -> tuple[str, str, tuple[Any, ...]]:
-        """Its conditions and its limit as SQL, and the values of both."""
+    def _in_table_order(self) -> tuple[str, tuple[Any, ...]]:
+        """What follows the table's name where there is no sort, and its values."""
         if self.span:
             # A LIMIT would have every thread read further than the page.
-            span = Condition(f"{self.row} >= ? AND {self.row} < ?", (self.span.start, self.span.stop))
-            return where_of([span])[0], "", span.values
+            return where_of([Condition(f"{self.row} >= ? AND {self.row} < ?", (self.span.start, self.span.stop))])
         conditions = [self.condition] if self.condition else []
         if self.after:
-            conditions.append(_after(self.table, self.row, self.keys, self.after))
+            conditions.append(Condition(f"{self.row} > ?", (self.after.row,)))
         where, values = where_of(conditions)
-        return where, " LIMIT ?", (*values, self.limit + 1)
+        return f"{where} LIMIT ?", (*values, self.limit + 1)
+
+    def _sorted(self) -> tuple[str, tuple[Any, ...]]:
+        """The numbers and the sort columns of its rows, and the values of this statement."""
+        by = order_of(self.row, self.keys)
+        selected = ", ".join([self.row, *(quoted(key.column.name) for key in self.keys)])
+        ways = _ways_on(self.table, self.row, self.keys, self.after) if self.after else [None]
+        parts, values = [], []
+        for way in ways:
+            where, its = where_of([one for one in (self.condition, way) if one])
+            parts.append(f"SELECT {selected} FROM {self.table}{where} ORDER BY {by} LIMIT ?")
+            values += [*its, self.limit + 1]
+        if len(parts) == 1:
+            return parts[0], tuple(values)
+        united = " UNION ALL ".join(f"({part})" for part in parts)
+        return f"SELECT {selected} FROM ({united}) ORDER BY {by} LIMIT ?", (*values, self.limit + 1)
 
 
 def where_of(conditions: Sequence[Condition]) -> tuple[str, tuple[Any, ...]]:
@@ -154,22 +168,24 @@ def _bound(key: Key) -> str:
     return f"CAST(? AS {key.column.type})"
 
 
-def _after(table: str, row: str, keys: Sequence[Key], cursor: Cursor) -> Condition:
-    """The rows after the cursor's: each key decides where those before it tie, and the row number at last."""
-    sql = f"{row} > ?"
-    values: tuple[Any, ...] = (cursor.row,)
-    for place, (key, carried) in reversed(list(enumerate(zip(keys, cursor.values, strict=True)))):
+def _ways_on(table: str, row: str, keys: Sequence[Key], cursor: Cursor) -> list[Condition]:
+    """The rows after the cursor's, as sets that have none in common: by the first key tied, beyond, and without value.
+
+    Each of them is one comparison for most rows: all in one condition take DuckDB several times as long.
+    """
+    ways = [Condition(f"{row} > ?", (cursor.row,))]
+    for key, carried in reversed(list(zip(keys, cursor.values, strict=True))):
+        values = tuple(value for way in ways for value in way.values)
+        tied = Condition(f"({' OR '.join(way.sql for way in ways)})", values)
         column = quoted(key.column.name)
         if carried is None:
-            sql = f"({column} IS NULL AND {sql})"
+            ways = [Condition(f"({column} IS NULL AND {tied.sql})", tied.values)]
             continue
         bound = carried[1:] if carried else cursor.row
         value = _bound(key) if carried else f"(SELECT {column} FROM {table} WHERE {row} = ?)"
-        beyond = "<" if key.descending else ">"
-        sql = f"({column} {beyond} {value} OR {column} IS NULL OR ({column} = {value} AND {sql}))"
-        values = (bound, bound, *values)
-        if place == 0:
-            # Says nothing new; as a condition of its own it lets DuckDB leave out whole row groups.
-            sql = f"({column} {beyond}= {value} OR {column} IS NULL) AND {sql}"
-            values = (bound, *values)
-    return Condition(sql, values)
+        ways = [
+            Condition(f"({column} = {value} AND {tied.sql})", (bound, *tied.values)),
+            Condition(f"{column} {'<' if key.descending else '>'} {value}", (bound,)),
+            Condition(f"{column} IS NULL"),
+        ]
+    return ways
