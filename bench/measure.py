@@ -31,11 +31,12 @@ class Row:
 
 @dataclass
 class Report:
-    """What one measurement found."""
+    """What one measurement found. day: when it was written down, as ``2026-11-28``; "" before that."""
 
     title: str
     note: str = ""
     rows: list[Row] = field(default_factory=list)
+    day: str = ""
 
     def add(self, name: str, value: float, unit: str, bar: str = "", holds: bool | None = None) -> None:
         self.rows.append(Row(name, value, unit, bar, holds))
@@ -87,20 +88,22 @@ def show(report: Report) -> None:
 
 
 def write(reports: list[Report]) -> Path:
-    """Write the reports as JSON, by the day, and as the Markdown table that the README shows.
+    """Write the reports as JSON, by the day, and as the Markdown tables that the README shows.
 
-    Those of the same day and machine stay, unless they were measured again.
+    What the last day's file has of the same machine stays, unless it was measured again; each table says when.
     """
     RESULTS.mkdir(exist_ok=True)
     day = datetime.now(UTC).date().isoformat()
+    for report in reports:
+        report.day = day
     path = RESULTS / f"{day}.json"
-    reports = _with_earlier(path, reports)
+    reports = _with_earlier(reports)
     facts = {"date": day, "machine": machine(), "reports": [asdict(report) for report in reports]}
     path.write_text(json.dumps(facts, indent=1) + "\n")
-    lines = [f"Measured {day} on {machine()}.", ""]
+    lines = [f"Measured on {machine()}.", ""]
     for report in reports:
         lines += [
-            f"**{report.title}**{': ' + report.note if report.note else ''}",
+            f"**{report.title}** ({report.day}){': ' + report.note if report.note else ''}",
             "",
             "| figure | value | bar |",
             "| --- | ---: | --- |",
@@ -114,11 +117,15 @@ def write(reports: list[Report]) -> Path:
     return path
 
 
-def _with_earlier(path: Path, reports: list[Report]) -> list[Report]:
-    earlier = json.loads(path.read_text()) if path.exists() else {"machine": "", "reports": []}
+def _with_earlier(reports: list[Report]) -> list[Report]:
+    files = sorted(RESULTS.glob("[0-9]*.json"))
+    earlier = json.loads(files[-1].read_text()) if files else {"machine": "", "reports": []}
     if earlier["machine"] != machine():
         return reports
-    known = [Report(one["title"], one["note"], [Row(**row) for row in one["rows"]]) for one in earlier["reports"]]
+    known = [
+        Report(one["title"], one["note"], [Row(**row) for row in one["rows"]], one.get("day", earlier["date"]))
+        for one in earlier["reports"]
+    ]
     new = {report.title: report for report in reports}
     kept = [new.pop(report.title, report) for report in known]
     return [*kept, *new.values()]
