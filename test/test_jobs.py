@@ -96,6 +96,28 @@ def test_a_claim_repeated_by_the_same_child_returns_the_same_attempt(lab: Lab) -
     assert lab.jobs.claim(child, (OFFER,)) == lab.jobs.claim(child, (OFFER,))
 
 
+def test_a_job_that_was_deleted_after_it_was_claimed_and_before_its_inputs_are_read_is_not_run(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = replace(lab.new(), inputs=b'"' + b"x" * 5000 + b'"')
+    lab.jobs.submit(new)
+    child, read = lab.child(lab.worker()), lab.jobs.output_chunks
+
+    def read_too_late(inputs: Output) -> Iterator[bytes]:
+        lab.jobs.dismiss(new.id)
+        lab.jobs.delete(new.id)
+        return read(inputs)
+
+    monkeypatch.setattr(lab.jobs, "output_chunks", read_too_late)
+    assert lab.jobs.claim(child, (OFFER,)) is None
+
+    another = lab.submit()
+    attempt = lab.jobs.claim(child, (OFFER,))
+    assert attempt is not None
+    assert attempt.job_id == another.id
+    lab.check()
+
+
 def test_a_repeated_finish_answers_as_the_first_time_and_with_the_same_next_job(lab: Lab) -> None:
     lab.submit()
     lab.submit()

@@ -310,7 +310,10 @@ class Jobs:
         job_id, token, number, process, owner, inputs, blob, release, request, retries, interface = reply
         if blob:
             name, _, size = blob.decode().split(",")
-            inputs = b"".join(self.output_chunks(Output("inputs", "application/json", None, name, int(size))))
+            try:
+                inputs = b"".join(self.output_chunks(Output("inputs", "application/json", None, name, int(size))))
+            except NoSuchJobError:  # dismissed and deleted since: there is nothing to do for it
+                return None
         return Attempt(
             job_id=job_id.decode(), token=token.decode(), number=number, process=process.decode(),
             owner=owner.decode("utf-8", "surrogateescape"), interface=interface.decode(), inputs=inputs,
