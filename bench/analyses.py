@@ -63,7 +63,7 @@ class Questions:
             "sql": lambda: {
                 "query": f"SELECT dest, avg({self._one(MEASURED)}) AS mean, count(*) AS n FROM flights WHERE carrier = "
                 f"'{self._one(CARRIERS)}' AND distance > {self._random.randint(1, 99_999) / 1000} GROUP BY dest "
-                "ORDER BY dest"
+                "ORDER BY n DESC, dest LIMIT 30"
             },
         }  # fmt: skip
 
