@@ -26,7 +26,7 @@ PARTS = {
     "The server": "flask_api server prefork bridge exchange request_body threads streams",
     "Beside requests": "background callbacks readiness",
     "Health checks": "probe heartbeats",
-    "Shared": "errors settings settings_table logs fetch tokens",
+    "Shared": "errors settings settings_table logs fetch tokens words",
     "The command line": "cli console doctor up supervisor embedded append_only lifeline demo",
     "Secrets": "cluster_secrets certificates",
 }

@@ -6,6 +6,7 @@ from math import isfinite
 
 from werkzeug.datastructures import MultiDict
 
+from gristmill.api import paging
 from gristmill.errors import Fault, InvalidRequestError
 from gristmill.job import JobFilter, Status
 
@@ -44,11 +45,7 @@ def read_filter(query: MultiDict[str, str], owner: str) -> JobFilter | None:
 
 def read_limit(query: MultiDict[str, str]) -> int:
     """Most jobs in one page. InvalidRequestError."""
-    text = query.get("limit", str(DEFAULT_JOBS))
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_JOBS):
-        wanted = f"must be a whole number from 1 to {MOST_JOBS}"
-        raise InvalidRequestError(f"limit {wanted}, not {text[:50]!r}.", faults=[Fault("limit", wanted)])
-    return int(text)
+    return paging.read_limit(query, default=DEFAULT_JOBS, most=MOST_JOBS)
 
 
 def next_query(query: MultiDict[str, str], cursor: str) -> list[tuple[str, str]]:

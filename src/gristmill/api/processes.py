@@ -2,11 +2,11 @@
 
 from flask import Blueprint, Response, request
 
-from gristmill.api import access, links, negotiation
+from gristmill.api import access, links, negotiation, paging
 from gristmill.api.landing import OGC_REL
 from gristmill.api.offerings import Offering
 from gristmill.api.services import services
-from gristmill.errors import Fault, InvalidRequestError, NoSuchProcessError
+from gristmill.errors import NoSuchProcessError
 
 MOST_PROCESSES = 10_000
 DEFAULT_PROCESSES = 1_000
@@ -21,10 +21,8 @@ def process_list() -> Response:
     negotiation.wanted_format()
     limit, cursor = DEFAULT_PROCESSES, ""
     if request.query_string:
-        limit, cursor = (
-            _limit(request.args.get("limit", str(DEFAULT_PROCESSES))),
-            request.args.get("cursor", ""),
-        )
+        limit = paging.read_limit(request.args, default=DEFAULT_PROCESSES, most=MOST_PROCESSES)
+        cursor = request.args.get("cursor", "")
     offerings = services().offerings
     after = [id_ for id_ in offerings if id_ > cursor]
     shown = after[:limit]
@@ -55,13 +53,6 @@ def find(process_id: str) -> Offering:
             f"There is no process {process_id[:100]!r}; {links.url('processes')} lists those on offer."
         )
     return offering
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_PROCESSES):
-        wanted = f"must be a whole number from 1 to {MOST_PROCESSES}"
-        raise InvalidRequestError(f"limit {wanted}, not {text[:50]!r}.", faults=[Fault("limit", wanted)])
-    return int(text)
 
 
 def _next_url(limit: int, cursor: str) -> str:

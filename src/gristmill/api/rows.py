@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import parse_range_header
 from werkzeug.wsgi import FileWrapper
 
-from gristmill.api import access, confirmed, links, negotiation
+from gristmill.api import access, confirmed, links, negotiation, paging
 from gristmill.api.dataset_documents import data_set_url
 from gristmill.api.datasets import existing_name
 from gristmill.api.representations import SERIALISER, Representation
@@ -97,7 +97,7 @@ def _page(version: Version, sent: Representation, query: MultiDict[str, str]) ->
     shape = query.get("shape", "objects")
     if shape not in get_args(Shape):
         raise _wrong("shape", "must be objects or arrays")
-    limit, selecting = _limit(query), _selecting(query)
+    limit, selecting = paging.read_limit(query, default=DEFAULT_ROWS, most=MOST_ROWS), _selecting(query)
     tables = services().datasets.tables
     with tables.use(version) as (connection, table):
         page = table.page(**selecting, limit=limit, cursor=query.get("cursor", ""))
@@ -125,7 +125,7 @@ def _following(sent: Representation, cursor: str) -> str:
 
 
 def _metrics(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
-    limit = _limit(query)
+    limit = paging.read_limit(query, default=DEFAULT_ROWS, most=MOST_ROWS)
     with services().datasets.tables.use(version) as (connection, table):
         statement = table.aggregate(
             groupby=query.get("groupby", ""),
@@ -204,13 +204,6 @@ def _known(query: MultiDict[str, str], known: tuple[str, ...]) -> MultiDict[str,
             faults=[Fault(name, f"is none of {', '.join(known)}") for name in unknown],
         )
     return query
-
-
-def _limit(query: MultiDict[str, str]) -> int:
-    text = query.get("limit", str(DEFAULT_ROWS))
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_ROWS):
-        raise _wrong("limit", f"must be a whole number from 1 to {MOST_ROWS}")
-    return int(text)
 
 
 def _wrong(parameter: str, detail: str) -> InvalidRequestError:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import msgpack
 
 from gristmill.backup.format import Entry
-from gristmill.backup.progress import number_of
 from gristmill.errors import DamagedBackupError
 from gristmill.job import Status
 from gristmill.records import CODES
+from gristmill.words import counted
 
 _STATUS = {code.encode(): status for status, code in CODES.items()}
 _MOST_NAMES = 20
@@ -50,8 +50,8 @@ class Contents:
 
     def summary(self) -> str:
         """In a line: how many jobs and data sets."""
-        data_sets = f"{number_of(len(self.data_sets), 'data set')} with {number_of(self.versions, 'version')}"
-        return f"{number_of(self.jobs.total(), 'job')}, {data_sets}"
+        data_sets = f"{counted(len(self.data_sets), 'data set')} with {counted(self.versions, 'version')}"
+        return f"{counted(self.jobs.total(), 'job')}, {data_sets}"
 
     def lines(self) -> Iterator[str]:
         """One line a fact."""
@@ -62,6 +62,6 @@ class Contents:
         names = ", ".join(self.data_sets[:_MOST_NAMES])
         more = len(self.data_sets) - _MOST_NAMES
         said = f" ({names}{f' and {more:,} more' if more > 0 else ''})" if names else ""
-        yield f"data sets    {len(self.data_sets):,} with {number_of(self.versions, 'version')}{said}"
+        yield f"data sets    {len(self.data_sets):,} with {counted(self.versions, 'version')}{said}"
         if self.call_backs:
             yield f"call-backs   {self.call_backs:,} not delivered yet"

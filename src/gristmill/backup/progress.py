@@ -20,11 +20,6 @@ def size_of(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
-def number_of(count: int, what: str) -> str:
-    """So many of something, as in "1 job" and "2,000 jobs"."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 class Progress:
     """Says every few seconds what ``line`` gives."""
 

@@ -7,12 +7,13 @@ from typing import Literal
 
 from gristmill.backup.contents import Contents
 from gristmill.backup.incoming import incoming
-from gristmill.backup.progress import Progress, number_of, say, size_of
+from gristmill.backup.progress import Progress, say, size_of
 from gristmill.backup.restoring import BYTES, Found, Restored, Restorer
 from gristmill.errors import ConflictError, GristmillError
 from gristmill.settings import Settings
 from gristmill.settings_table import without_password
 from gristmill.store import connect
+from gristmill.words import counted
 
 How = Literal["empty", "merge", "replace"]
 
@@ -81,7 +82,7 @@ def _holds(settings: Settings, found: Found, contents: Contents) -> str:
 
 
 def _both(jobs: int, data_sets: int) -> str:
-    return f"{number_of(jobs, 'job')} and {number_of(data_sets, 'data set')}"
+    return f"{counted(jobs, 'job')} and {counted(data_sets, 'data set')}"
 
 
 def _so_far(restored: Restored) -> str:
@@ -93,13 +94,13 @@ def _told(settings: Settings, contents: Contents, restorer: Restorer) -> Iterato
     jobs, data_sets = restorer.restored.jobs, restorer.restored.data_sets
     line = f"Restored: {_both(jobs['restored'] + jobs['again'], data_sets['restored'])}"
     if jobs["again"]:
-        line += f"; {number_of(jobs['again'], 'job')} among them ran, and will run again"
+        line += f"; {counted(jobs['again'], 'job')} among them ran, and will run again"
     yield line + "."
     if jobs["there"] or data_sets["there"]:
         yield f"There already, and left alone: {_both(jobs['there'], data_sets['there'])}."
     if jobs["old"]:
         yield (
-            f"Left out, as they ended longer ago than results are kept here: {number_of(jobs['old'], 'job')} "
+            f"Left out, as they ended longer ago than results are kept here: {counted(jobs['old'], 'job')} "
             f"(GRISTMILL_RETENTION_SECONDS={settings.retention_seconds})."
         )
     if not restorer.tells_subscribers:

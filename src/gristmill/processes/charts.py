@@ -9,7 +9,7 @@ from gristmill.datasets.columns import Kind, kind_of
 from gristmill.datasets.mapping import quoted
 from gristmill.processes.selects import Result
 from gristmill.processes.table import Array
-from gristmill.processes.words import counted
+from gristmill.words import counted
 
 MOST_BARS = 30
 MOST_POINTS = 5000

@@ -21,8 +21,8 @@ from gristmill.processes.correlations import (
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.design import shift_and_size
 from gristmill.processes.table import Array, Column, Table
-from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
+from gristmill.words import counted
 
 MOST_COLUMNS = 200
 _CELLS = 4_000_000  # of a block: 32 MB

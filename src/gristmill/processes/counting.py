@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.table import Column
-from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
+from gristmill.words import counted
 
 BINS = 20
 _LARGEST_HALF = 2**51  # up to here, floating-point numbers have halves

@@ -14,8 +14,8 @@ from gristmill.processes.authoring import MediaType, OnDemand, Progress, process
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Column, Table
-from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
+from gristmill.words import counted
 
 MOST_GROUPS = 100_000
 MOST_VALUES = 600_000  # of the table: about 12 MB, where an output may have 16

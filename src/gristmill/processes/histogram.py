@@ -19,8 +19,8 @@ from gristmill.processes.counting import (
 )
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Column, Kind, Table
-from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
+from gristmill.words import counted
 
 LISTED_CATEGORIES = 10_000
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gristmill.processes.drawing import BLUE, GREY, STEPS, NumberFormatter, all_short, empty, picture, short
-from gristmill.processes.words import counted
+from gristmill.words import counted
 
 SHOWN_CATEGORIES = 30
 PANEL_CATEGORIES = 6

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, empty, picture, short
 from gristmill.processes.pictures_points import reduced
-from gristmill.processes.words import counted
+from gristmill.words import counted
 
 SHOWN_METRICS = 4
 _LABEL_LETTERS = 40

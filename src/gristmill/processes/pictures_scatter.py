@@ -22,7 +22,7 @@ from gristmill.processes.drawing import (
 )
 from gristmill.processes.pictures_points import add_color_bar, reduced
 from gristmill.processes.scatter import Grid, Points
-from gristmill.processes.words import counted
+from gristmill.words import counted
 
 _LABEL_LETTERS = 44
 _NAME_LETTERS = 24

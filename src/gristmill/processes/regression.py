@@ -13,8 +13,8 @@ from gristmill.processes.design import Design
 from gristmill.processes.distributions import f_tail, t_bound, t_tails
 from gristmill.processes.least_squares import CollinearError, Fit, Floats, fit, predicted
 from gristmill.processes.table import Column, Table
-from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
+from gristmill.words import counted
 
 _INTERCEPT = "(intercept)"
 _MOST_DRAWN = 2_000_000  # rows; of more, every second or third ... is drawn

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.table import Column, Table
-from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
+from gristmill.words import counted
 
 MOST_POINTS = 3000
 MOST_COLORS = 7

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Array, Column, Table
-from gristmill.processes.words import counted
 from gristmill.processes.workspace import DataColumn
+from gristmill.words import counted
 
 Period = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]
 Aggregate = Literal["mean", "sum", "minimum", "maximum", "median", "count"]

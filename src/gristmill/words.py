@@ -1,4 +1,4 @@
-"""Words in pictures and messages."""
+"""Words in messages and pictures."""
 
 
 def counted(count: int, what: str) -> str:
