@@ -357,7 +357,7 @@ def test_lines_that_cannot_be_made_are_tried_more_and_more_seldom(
     assert [round(later - first) for first, later in pairwise(tries)] == [30, 60, 120]
 
 
-def test_a_version_that_was_detached_meanwhile_gets_no_lines_that_nobody_lets_go(
+def test_a_version_that_was_detached_meanwhile_gets_its_lines_when_it_is_asked_for_again(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = put(shelf)
@@ -371,9 +371,11 @@ def test_a_version_that_was_detached_meanwhile_gets_no_lines_that_nobody_lets_go
     with monkeypatch.context() as patched:
         patched.setattr(shelf.tables, "use", use_later)
         shelf.tables.make_lines()
-    shelf.tables.tidy(0)
-    shelf.cache.drop(version.edition.version)
-    assert list(shelf.cache.folder.glob("*.data")) == []
+    assert list(shelf.cache.folder.glob("*-*.data")) == []  # lines are called by their version and their layout
+
+    page(shelf, version)
+    shelf.tables.make_lines()
+    assert len(list(shelf.cache.folder.glob("*-*.data"))) == 1
 
 
 def test_a_version_that_needs_too_much_memory_for_the_cache_is_refused_with_the_setting(
