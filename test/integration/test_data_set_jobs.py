@@ -1,6 +1,7 @@
 """Jobs over data sets, through the real API and worker: on exactly the version that they were accepted for."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from support import wait_until
 from support.system import RunningSystem
 
 from gristmill.jobs import Jobs
+from gristmill.limits import IS_LINUX, descendants_of
 from gristmill.settings import Settings
 from gristmill.store import connect
 
@@ -149,6 +151,22 @@ def test_a_picture_is_drawn_only_where_it_is_wanted(api: httpx.Client) -> None:
     assert asked(table={}, plot={}) == ("new", ["table", "plot"])
     assert asked() == ("new", ["table", "plot", "plot_svg"])
     assert asked(plot={"transmissionMode": "value"}) == ("copied", ["table", "plot"])
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="needs /proc")
+def test_a_child_lets_a_data_set_go_once_its_result_is_told(system: RunningSystem, api: httpx.Client) -> None:
+    (worker,) = (part for part in system.parts if part.name == "worker")
+    version = upload(api, "let-go", 1, 2)
+    assert run(api, "total", table={"dataset": "let-go"}, column="x").json()["total"] == 3
+
+    def open_files() -> list[str]:
+        found = []
+        for pid in descendants_of(worker.process.pid):
+            with suppress(OSError):  # it may have ended meanwhile
+                found += [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()]
+        return found
+
+    wait_until(lambda: not any(version in one for one in open_files()), 10, "no child has the version open")
 
 
 def test_a_request_that_is_repeated_is_answered_though_its_data_set_has_gone(api: httpx.Client) -> None:
