@@ -1,5 +1,7 @@
 """What an API process does beside its requests."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -11,6 +13,7 @@ from support.secured import for_clients
 from gristmill.api.services import Services, build_services
 from gristmill.background import Background
 from gristmill.job import NewJob, Offer, Status, new_id
+from gristmill.limits import children_of
 from gristmill.settings import Settings
 
 OFFER = Offer("p", "i", "v")
@@ -29,6 +32,7 @@ def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Serv
     yield make
     for threads, serving in started:
         threads.stop()
+        serving.datasets.close()
         serving.jobs.close()
 
 
@@ -46,6 +50,18 @@ def test_the_jobs_of_a_lost_worker_are_given_back_without_any_worker(redis_url, 
 def test_redis_is_looked_at_before_anybody_asks(redis_url, start):
     serving = start(redis_url)
     wait_until(lambda: serving.readiness.reached)
+
+
+def test_the_process_that_reads_uploads_is_there_before_the_first_one_and_again_when_it_has_died(
+    redis_url, start, monkeypatch
+):
+    monkeypatch.setattr("gristmill.background.PREPARE_SECONDS", 0.2)
+    others = set(children_of(os.getpid()))
+    start(redis_url)
+    wait_until(lambda: set(children_of(os.getpid())) - others)
+    (first,) = set(children_of(os.getpid())) - others
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: set(children_of(os.getpid())) - others - {first})
 
 
 def test_call_backs_are_sent(redis_url, start):
@@ -85,6 +101,7 @@ def test_stopped_threads_are_gone(settings):
     threads = Background(serving).start()
     assert threading.active_count() > before
     threads.stop()
+    serving.datasets.close()
     assert threading.active_count() == before
     serving.jobs.close()
 

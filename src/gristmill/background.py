@@ -17,6 +17,7 @@ CALL_BACK_SECONDS = 1.0
 LOOK_SECONDS = 10.0
 LET_GO_SECONDS = 1.0
 MAKE_LINES_SECONDS = 1.0
+PREPARE_SECONDS = 60.0
 TIDY_SECONDS = 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ class Background:
             self._every(settings.beat_seconds, jobs.sweep),
             self._every(CALL_BACK_SECONDS, self._call_backs.send_due),
             self._every(LOOK_SECONDS, serving.readiness.look),
+            self._every(PREPARE_SECONDS, serving.datasets.intake.prepare),
             self._every(TIDY_SECONDS, jobs.drop_old_libraries),
             self._every(TIDY_SECONDS, serving.datasets.intake.remove_dead),
             self._every(settings.beat_seconds, serving.datasets.store.sweep),

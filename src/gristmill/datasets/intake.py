@@ -79,6 +79,10 @@ class Intake:
                     name, version, source, facts.stored_bytes, owner=owner, conditions=conditions or Conditions()
                 )
 
+    def prepare(self) -> None:
+        """Start the process that reads uploads now: starting it takes seconds where CPUs are few and busy."""
+        self._open().readings.prepare()
+
     def remove_dead(self) -> int:
         """Delete what uploads of dead processes have left; returns how many processes there were."""
         dead = [folder for folder in self._root.glob("*/") if not _is_alive(folder)]

@@ -94,6 +94,11 @@ class Readings:
         finally:
             self._places.release()
 
+    def prepare(self) -> None:
+        """Start the template, or a new one where it has gone; does not wait for it."""
+        with self._lock:
+            self._nursery_now()
+
     def close(self) -> None:
         """End the template, and all children that still run."""
         with self._lock:
@@ -125,12 +130,16 @@ class Readings:
 
     def _begin(self, folder: Path) -> "tuple[_Nursery, _Reading]":
         with self._lock:
-            if self._nursery is None or self._nursery.is_gone:
-                self._nursery = _Nursery(self._folder)
+            nursery = self._nursery_now()
             reading = _Reading(self._next)
             self._next += 1
-            self._nursery.fork(reading, folder)
-            return self._nursery, reading
+            nursery.fork(reading, folder)
+            return nursery, reading
+
+    def _nursery_now(self) -> "_Nursery":
+        if self._nursery is None or self._nursery.is_gone:
+            self._nursery = _Nursery(self._folder)
+        return self._nursery
 
 
 class _Nursery:
@@ -138,6 +147,7 @@ class _Nursery:
 
     def __init__(self, folder: Path | None) -> None:
         self.is_gone = False
+        self._is_closed = False
         self._lock = threading.Lock()
         self._readings: dict[int, _Reading] = {}
         self._tasks = Path(tempfile.mkdtemp(prefix="gristmill-tasks-", dir=folder))
@@ -169,15 +179,25 @@ class _Nursery:
 
     def close(self) -> None:
         """End everything."""
-        if self._template is not None:
-            self._template.destroy()
+        with self._lock:
+            self._is_closed = True
+            if self._template is not None:
+                self._template.destroy()
         self._thread.join(_END_SECONDS)
+
+    def _start(self, devnull: int) -> Template:
+        template = Template(_SETUP, str(self._tasks), slots=devnull)
+        with self._lock:
+            self._template = template
+            if self._is_closed:
+                template.destroy()
+        return template
 
     def _listen(self) -> None:
         devnull = os.open(os.devnull, os.O_RDONLY)
         try:
-            self._template = Template(_SETUP, str(self._tasks), slots=devnull)
-            while self._hear(self._template.events()):
+            template = self._start(devnull)
+            while self._hear(template.events()):
                 pass
         finally:
             os.close(devnull)

@@ -73,18 +73,27 @@ class UploadLimits:
         )
 
 
+@dataclass(eq=False, slots=True)
+class _Share:
+    """What one upload has, and what it waits for."""
+
+    held_bytes: int = 0
+    wanted_bytes: int = 0
+
+
 class Allowance:
     """What all uploads of a process together may have on the disk. Safe for use by many threads.
 
-    Where they want more, the oldest waits and the others are refused: were all refused, none would ever arrive.
+    Where they want more, the youngest of those that have something gives way and the others wait: were all refused,
+    or did all wait, none would ever arrive. One that has nothing yet is in nobody's way, and waits for its turn.
     """
 
-    def __init__(self, most_bytes: int, wait_seconds: float = 20.0) -> None:
-        """most_bytes: 0 for no limit. wait_seconds: how long the oldest waits, less than any request may stand."""
+    def __init__(self, most_bytes: int, wait_seconds: float = 15.0) -> None:
+        """most_bytes: 0 for no limit. wait_seconds: how long an upload waits, less than its body may be idle."""
         self._most_bytes = most_bytes
         self._wait_seconds = wait_seconds
         self._changed = threading.Condition()
-        self._shares: list[object] = []  # the oldest first
+        self._shares: list[_Share] = []  # the oldest first
         self.used_bytes = 0
 
     @contextmanager
@@ -93,35 +102,50 @@ class Allowance:
 
         Telling raises BusyError when the uploads together would pass the limit.
         """
-        mine, me = 0, object()
-
-        def is_to_wait() -> bool:
-            return self._shares[0] is me and self.used_bytes > mine
+        mine = _Share()
 
         def use(count: int) -> None:
-            nonlocal mine
-            deadline = time.monotonic() + self._wait_seconds
+            if not self._most_bytes:
+                return
             with self._changed:
-                while self._most_bytes and self.used_bytes + count > self._most_bytes:
-                    if is_to_wait() and self._changed.wait(deadline - time.monotonic()):
-                        continue
+                if not self._may_have(mine, count):
+                    self._wait(mine, count)
+                self.used_bytes += count
+                mine.held_bytes += count
+
+        with self._changed:
+            self._shares.append(mine)
+        try:
+            yield use
+        finally:
+            with self._changed:
+                self._shares.remove(mine)
+                self.used_bytes -= mine.held_bytes
+                self._changed.notify_all()
+
+    def _may_have(self, mine: _Share, count: int) -> bool:
+        older = self._shares[: self._shares.index(mine)]
+        return self.used_bytes + sum(share.wanted_bytes for share in older) + count <= self._most_bytes
+
+    def _must_give_way(self, mine: _Share, count: int) -> bool:
+        if mine.held_bytes + count > self._most_bytes:
+            return True  # whatever the others give back
+        having = [share for share in self._shares if share.held_bytes]
+        return bool(having) and having[-1] is mine
+
+    def _wait(self, mine: _Share, count: int) -> None:
+        deadline = time.monotonic() + self._wait_seconds
+        mine.wanted_bytes = count
+        try:
+            while not self._may_have(mine, count):
+                if self._must_give_way(mine, count) or not self._changed.wait(deadline - time.monotonic()):
                     raise BusyError(
                         f"The uploads on their way have the {self._most_bytes:,} bytes on the disk that they may have "
                         "together (setting GRISTMILL_DATASET_UPLOADS_BYTES). Send the upload again later.",
                         retry_after_seconds=_RETRY_SECONDS,
                     )
-                self.used_bytes += count
-                mine += count
-
-        with self._changed:
-            self._shares.append(me)
-        try:
-            yield use
         finally:
-            with self._changed:
-                self._shares.remove(me)
-                self.used_bytes -= mine
-                self._changed.notify_all()
+            mine.wanted_bytes = 0
 
 
 @dataclass(frozen=True, slots=True)
