@@ -60,7 +60,7 @@ def test_processes_know_neither_redis_nor_flask_nor_the_engine() -> None:
     assert not {one for one in used if one.startswith(("flask", "redis"))}
     ours = {one.removeprefix("gristmill.") for one in used & PATHS.keys()}
     assert {one for one in ours if not one.startswith("processes")} == {
-        "errors", "fetch", "job", "limits",
+        "errors", "fetch", "job", "limits", "words",
         "datasets.columns", "datasets.damage", "datasets.dataset", "datasets.descriptions", "datasets.inference",
         "datasets.mapping", "datasets.nameless", "datasets.queries",
     }  # fmt: skip

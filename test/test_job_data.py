@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def put(shelf: Shelf, *values: int) -> str:
 
 
 def total(data: JobData, version: str) -> int:
-    with RunData(lambda reference, attach: data.open("job", SECONDS, reference, attach)) as made:
+    with RunData(partial(data.open, "job", SECONDS)) as made:
         table = made.stored("table", Reference("numbers", version))
         ((found,),) = table.query(f"SELECT sum(x) FROM {table.sql}").fetchall()
     return int(found)
@@ -105,7 +106,7 @@ def test_after_a_run_over_a_damaged_file_the_next_one_has_it_made_anew(
     data = JobData(client, settings, cache_of(settings), contextlib.nullcontext)
 
     def run(query: str, *, damaged: bool = False) -> str:
-        with RunData(lambda reference, attach: data.open("job", SECONDS, reference, attach)) as made:
+        with RunData(partial(data.open, "job", SECONDS)) as made:
             table = made.stored("t", Reference("numbers", version))
             if damaged:
                 (file,) = (settings.data_folder / "cache").glob("*.data")

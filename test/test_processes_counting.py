@@ -14,9 +14,9 @@ from gristmill.processes.counting import frequencies
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.histogram import histogram
 from gristmill.processes.references import Reference
-from gristmill.processes.run_data import OpenVersion, RunData
+from gristmill.processes.run_data import RunData
 from gristmill.processes.summary import summary
-from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspace import DataColumn, OpenVersion
 
 
 def test_a_summary_and_a_histogram_do_without_the_view_which_binds_all_columns_each_time(tmp_path: Path) -> None:
@@ -30,7 +30,9 @@ def test_a_summary_and_a_histogram_do_without_the_view_which_binds_all_columns_e
 
 
 def test_a_run_knows_the_table_itself_of_a_stored_version(tmp_path: Path) -> None:
-    def open_version(_: Reference, attach: Callable[[Path, str], list[DataColumn]]) -> OpenVersion:
+    def open_version(
+        _: Reference, attach: Callable[[Path, str], list[DataColumn]], _kept: OpenVersion | None
+    ) -> OpenVersion:
         with duckdb.connect(str(tmp_path / "ways.db")) as made:
             made.execute("CREATE TABLE data AS SELECT 1 AS x")
         return OpenVersion(attach(tmp_path / "ways.db", "data"), 1, ExitStack())

@@ -17,7 +17,9 @@ from gristmill.errors import InvalidInputsError, NoSuchDataSetError
 from gristmill.fetch import Fetcher
 from gristmill.processes import DataColumn, DataSet, Process, RunContext, Table, process
 from gristmill.processes.references import Reference, is_data_set, reference_of, references_in
-from gristmill.processes.run_data import OpenVersion, RunData
+from gristmill.processes.run_data import RunData
+from gristmill.processes.workspace import OpenVersion
+from gristmill.processes.workspaces import Workspaces
 from gristmill.settings import Settings
 
 VERSION = "ab" * 32
@@ -39,7 +41,7 @@ def heads(tables: dict[str, DataSet], more: Table | None = None) -> list[str]:
 def opener(folder: Path) -> Any:
     """Opens the version ``abab...`` of ``birds`` from a database file."""
 
-    def open_version(reference: Reference, attach: Any) -> OpenVersion:
+    def open_version(reference: Reference, attach: Any, _: OpenVersion | None) -> OpenVersion:
         if reference.dataset != "birds":
             raise NoSuchDataSetError(f"There is no data set {reference.dataset!r}.")
         file = folder / "birds.db"
@@ -268,12 +270,12 @@ def test_a_label_has_the_unit_and_says_utc_of_times_with_a_zone_alone(column: Da
     assert column.label == label
 
 
-def test_what_a_run_has_open_is_closed_when_it_is_said() -> None:
-    closing = ExitStack()
-    with RunData(closing=closing) as data:
+def test_what_a_run_has_open_is_closed_when_its_workspaces_are_told_to_tidy() -> None:
+    workspaces = Workspaces()
+    with RunData(workspaces=workspaces) as data:
         table = data.given("table", Table.from_columns({"x": [1, 2]}))
 
     assert table.query('SELECT sum(x) FROM "table"').fetchall() == [(3,)]
-    closing.close()
+    workspaces.tidy()
     with pytest.raises(duckdb.ConnectionException):
         table.query("SELECT 1")

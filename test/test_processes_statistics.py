@@ -15,7 +15,7 @@ from gristmill.errors import InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.processes import RunContext, load_registry
 from gristmill.processes.references import Reference
-from gristmill.processes.run_data import OpenVersion
+from gristmill.processes.workspace import OpenVersion
 from gristmill.settings import Settings
 
 REGISTRY = load_registry(Path(__file__).parents[1] / "processes")
@@ -51,7 +51,7 @@ def test_outputs_are_a_table_numbers_and_a_picture_in_two_forms(name: str) -> No
 def opener(folder: Path) -> Any:
     """Opens a version from a database file, whose column y is in km."""
 
-    def open_version(_: Reference, attach: Any) -> OpenVersion:
+    def open_version(_: Reference, attach: Any, _kept: OpenVersion | None) -> OpenVersion:
         file = folder / "version.db"
         if not file.exists():
             with duckdb.connect(str(file)) as made:

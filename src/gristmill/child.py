@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from gristmill.jobs import Jobs
 from gristmill.limits import MIB, OwnMemory, usable_cpus
 from gristmill.processes import Process as ProcessDefinition
 from gristmill.processes import ProducedOutput, Registry, RunContext, load_registry, preload
-from gristmill.processes.workspace import Spare
+from gristmill.processes.workspaces import Workspaces
 from gristmill.settings import Settings
 from gristmill.slots import Slots
 from gristmill.store import connect
@@ -138,8 +138,7 @@ class Child:
         self._fetcher = Fetcher(plan.settings)
         self._data = JobData(self._jobs.client, plan.settings, plan.cache, place.unlimited)
         self._log = log.bind(worker=plan.worker, child=self.name)
-        self._spare = Spare()
-        self._open = ExitStack()  # what a run had open, closed when its result is told
+        self._workspaces = Workspaces()
         self._threads = max(1, usable_cpus() // plan.slots.count)  # once: it reads some files
         self._left = plan.settings.child_jobs
         self._pause = 0.0
@@ -178,6 +177,9 @@ class Child:
             self._is_settled = True
             return None
         self._pause = 0.0
+        if attempt is None and self._workspaces.is_keeping:  # the data set may have gone meanwhile
+            self._workspaces.close()
+            self._place.measure(anew=True)
         return attempt
 
     def _wait_for_redis(self) -> None:
@@ -205,13 +207,15 @@ class Child:
             produced, finish = self._run(process, attempt)
             self._slot.finishing()
             printed = self._place.end()
-            if self._place.has_grown:
-                self._close()  # before the next job can be claimed
+            if self._place.has_grown:  # what the next job may not find: it can be claimed when this one is finished
+                self._workspaces.close()
+                self._place.measure()
             if printed:
                 finish = replace(finish, log=printed)
         self._left -= 1
         following = self._finish(attempt, produced, finish)
-        self._close()
+        self._workspaces.tidy()  # now that the result is told
+        self._place.measure()
         seconds = time.monotonic() - began
         if finish.end is not None or seconds >= _WORTH_A_LINE_SECONDS:
             self._log.info(
@@ -225,13 +229,8 @@ class Child:
             )
         if following is None:
             self._slot.idle()
-            self._spare.renew()
+            self._workspaces.renew()
         return following
-
-    def _close(self) -> None:
-        """Close what the run has left open, and see what stays of it."""
-        self._open.close()
-        self._place.measure()
 
     def _run(self, process: ProcessDefinition, attempt: Attempt) -> tuple[list[ProducedOutput], Finish]:
         changed = attempt.interface != process.interface or attempt.release != self._plan.release
@@ -262,9 +261,8 @@ class Child:
             fetcher=self._fetcher,
             opener=partial(self._data.open, attempt.job_id, process.limits.seconds),
             threads=self._threads,
-            workspace=self._spare.take,
+            workspaces=self._workspaces,
             outputs=attempt.outputs,
-            closing=self._open,
         )
         self._context = context
         return context

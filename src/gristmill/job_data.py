@@ -3,18 +3,17 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from gristmill.datasets.cache import Cache
 from gristmill.datasets.files import TABLE, Files
-from gristmill.datasets.intake import facts_of
 from gristmill.datasets.store import Store
 from gristmill.errors import CacheBusyError, UnavailableError
 from gristmill.limits import MIB
 from gristmill.processes.references import Reference
-from gristmill.processes.run_data import OpenVersion
-from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspace import DataColumn, OpenVersion
 from gristmill.settings import Settings
 from gristmill.store import Client
 
@@ -34,9 +33,14 @@ class JobData:
         self._unlimited = unlimited
 
     def open(
-        self, job: str, seconds: float, reference: Reference, attach: Callable[[Path, str], list[DataColumn]]
+        self,
+        job: str,
+        seconds: float,
+        reference: Reference,
+        attach: Callable[[Path, str], list[DataColumn]],
+        kept: OpenVersion | None = None,
     ) -> OpenVersion:
-        """Open a version for a job that may run for so long.
+        """Open a version for a job that may run for so long. kept: it has been opened before, and is still open.
 
         Waits while Redis is away or the cache is full of what others use: the run's time limit ends it. Raises
         NoSuchDataSetError, NoSuchVersionError, CacheUnusableError, DamagedDataError.
@@ -45,6 +49,8 @@ class JobData:
         while True:
             try:
                 held = self._store.hold(reference.dataset, reference.version, job, until)
+                if kept is not None:
+                    return replace(kept, texts=held.description.columns)
                 version = self._store.version(reference.dataset, held.version)
                 with self._unlimited():
                     columns, file = self._files.attach(version, lambda path: attach(path, TABLE))
@@ -53,7 +59,7 @@ class JobData:
             else:
                 return OpenVersion(
                     columns,
-                    facts_of(version.facts).rows,
+                    version.edition.rows,
                     file,
                     held.description.columns,
                     damaged=partial(self._cache.damaged, held.version),

@@ -155,9 +155,12 @@ class Workplace:
         """Whether the child uses so much now that it would be worn out, should that stay."""
         return self._is_to_measure and self._memory.resident_bytes() - self._first_bytes > self._growth_bytes
 
-    def measure(self) -> None:
-        """After a run, and after what it had open is closed: see what stays of it. Sets ``is_worn``."""
-        if not self._is_to_measure:
+    def measure(self, *, anew: bool = False) -> None:
+        """After a run, and after what it had open is closed: see what stays of it. Sets ``is_worn``.
+
+        anew: also where nothing has run since it was measured.
+        """
+        if not (self._is_to_measure or anew):
             return
         self._is_to_measure = False
         self._base_bytes = self._memory.data_bytes()

@@ -1,11 +1,12 @@
 """A page has the same bytes whether it is read from lines or by DuckDB alone."""
 
 import copy
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import pytest
@@ -17,6 +18,7 @@ from gristmill.datasets import lines
 from gristmill.datasets.columns import Column
 from gristmill.datasets.facts import columns_of
 from gristmill.datasets.files import instance
+from gristmill.datasets.json_rows import Form, Rows, Shape
 from gristmill.datasets.lines import Lines
 from gristmill.datasets.options import ReadingLimits
 from gristmill.datasets.pages import read_page
@@ -59,23 +61,35 @@ def lines_of(connection: duckdb.DuckDBPyConnection, data: Table, folder: Path) -
         opened.close()
 
 
-def walk(connection: duckdb.DuckDBPyConnection, data: Table, made: Lines | None, query: dict[str, Any]) -> list[bytes]:
+def walk(
+    connection: duckdb.DuckDBPyConnection, data: Table, made: Lines | None, query: dict[str, Any], most_bytes: int
+) -> list[Rows]:
     """All pages from the first on, as JSON, as arrays and as NDJSON."""
-    found: list[bytes] = []
+    found: list[Rows] = []
     cursor: str | None = ""
     while cursor is not None:
         page = data.page(**query, cursor=cursor)
-        for shape, is_ndjson in (("objects", False), ("arrays", False), ("objects", True), ("arrays", True)):
-            part = read_page(connection, page, seconds=30, shape=shape, is_ndjson=is_ndjson, lines=made)  # type: ignore[arg-type]
-            found.append(part.text)
-        cursor = part.cursor
+        for shape, is_ndjson in itertools.product(get_args(Shape), (False, True)):
+            form = Form(shape, is_ndjson=is_ndjson, most_bytes=most_bytes)
+            found.append(read_page(connection, page, seconds=30, form=form, lines=made))
+        cursor = found[-1].cursor
     return found
 
 
 @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.lists(ROW, max_size=20), query=QUERIES, is_known=st.booleans())
+@given(
+    content=st.lists(ROW, max_size=20),
+    query=QUERIES,
+    is_known=st.booleans(),
+    most_bytes=st.sampled_from([1, 200, 700, 10_000]),
+)
 def test_pages_by_lines_are_those_of_duckdb_alone(
-    connection: duckdb.DuckDBPyConnection, tmp_path: Path, content: list[Any], query: dict[str, Any], is_known: bool
+    connection: duckdb.DuckDBPyConnection,
+    tmp_path: Path,
+    content: list[Any],
+    query: dict[str, Any],
+    is_known: bool,
+    most_bytes: int,
 ) -> None:
     table(connection, content)
     connection.execute("ALTER TABLE data DROP n")
@@ -83,7 +97,7 @@ def test_pages_by_lines_are_those_of_duckdb_alone(
     known = columns_of(tmp_path / "data.parquet", len(content), LIMITS, connection)
     data = Table("data", "v1", known if is_known else FLAT)
     with lines_of(connection, data, tmp_path) as made:
-        assert walk(connection, data, made, query) == walk(connection, data, None, query)
+        assert walk(connection, data, made, query, most_bytes) == walk(connection, data, None, query, most_bytes)
         assert made.is_good
 
 

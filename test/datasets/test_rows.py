@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from datetime import time as clock
 from decimal import Decimal
@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gristmill.datasets import rows
-from gristmill.datasets.json_rows import Rows
+from gristmill.datasets.json_rows import Form, Rows
 from gristmill.datasets.queries import Table
 from gristmill.datasets.statements import Statement
 from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
@@ -138,8 +138,8 @@ def test_json_and_ndjson_give_the_table_back_under_the_mapping(
 ) -> None:
     data = table(connection, content)
     expected = [[as_json(value) for value in row] for row in content]
-    arrays = rows.read(connection, data.page(limit=10).statement(), seconds=30, shape="arrays")
-    lines = rows.read(connection, data.page(limit=10).statement(), seconds=30, is_ndjson=True)
+    arrays = rows.read(connection, data.page(limit=10).statement(), seconds=30, form=Form("arrays"))
+    lines = rows.read(connection, data.page(limit=10).statement(), seconds=30, form=Form(is_ndjson=True))
     assert json.loads(arrays.text) == expected
     assert [json.loads(line) for line in lines.text.split(b"\n")[:-1]] == [
         dict(zip(NAMES, row, strict=True)) for row in expected
@@ -221,7 +221,7 @@ def test_a_page_knows_whether_there_is_another(connection: duckdb.DuckDBPyConnec
     assert (first.text, first.more) == (b'[{"i":3},{"i":2}]', True)
     assert first.cursor is not None
     rest = data.page(properties="i", limit=2, sortby="-i", cursor=first.cursor).statement()
-    second = rows.read(connection, rest, seconds=30, shape="arrays")
+    second = rows.read(connection, rest, seconds=30, form=Form("arrays"))
     assert second == Rows(b"[[1],[0]]", 2)
 
 
@@ -235,6 +235,42 @@ def test_a_page_is_the_same_however_few_values_are_taken_over_at_a_time(
     monkeypatch.setattr(rows, "_MOST_VALUES", 3 * (len(COLUMNS) + 1))
     assert rows.read(connection, page, seconds=30) == whole
     assert (whole.count, whole.more) == (min(limit, 7), limit < 7)
+
+
+@pytest.mark.parametrize("form", [Form("objects"), Form("arrays"), Form(is_ndjson=True)])
+@pytest.mark.parametrize("most", [1, 100, 4_000, 70_000])
+def test_pages_that_end_at_their_bytes_lead_to_every_row_once(
+    connection: duckdb.DuckDBPyConnection, form: Form, most: int
+) -> None:
+    """Both where a few large rows fill a page and where many small ones do."""
+    others: list[Any] = [None] * (len(COLUMNS) - 4)
+    texts = ["x" * (3_000 if number % 30 == 0 else 1) for number in range(90)]
+    data = table(connection, [(number, None, None, text, *others) for number, text in enumerate(texts)])
+    whole = lines_of(rows.read(connection, data.page(limit=1000).statement(), seconds=30, form=form), form)
+    found: list[Any] = []
+    cursor: str | None = ""
+    sizes = []
+    while cursor is not None:
+        page = data.page(limit=1000, cursor=cursor).statement()
+        part = rows.read(connection, page, seconds=30, form=replace(form, most_bytes=most))
+        assert part.count > 0
+        found += lines_of(part, form)
+        sizes.append(len(part.text))
+        cursor = part.cursor
+    assert found == whole
+    assert max(sizes) < most + 4_000
+
+
+def test_groups_end_at_their_bytes_too(connection: duckdb.DuckDBPyConnection) -> None:
+    blank: list[Any] = [None] * (len(COLUMNS) - 1)
+    groups = table(connection, [(number, *blank) for number in range(400)]).aggregate(groupby="i", limit=1000)
+    cut = rows.read(connection, groups, seconds=30, form=Form(most_bytes=200))
+    assert 1 < cut.count < 20
+    assert (cut.more, cut.cursor) == (True, None)
+
+
+def lines_of(found: Rows, form: Form) -> list[Any]:
+    return [json.loads(line) for line in found.text.splitlines()] if form.is_ndjson else json.loads(found.text)
 
 
 def test_a_sum_beyond_what_json_holds_is_written_as_text(connection: duckdb.DuckDBPyConnection) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from gristmill.datasets import line_files, lines, locks, rows, tables
 from gristmill.datasets.dataset import Version
+from gristmill.datasets.json_rows import Form
 from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.pages import read_page
 from gristmill.datasets.queries import Table
@@ -63,7 +64,7 @@ def put(shelf: Shelf, name: str = "numbers", content: bytes = CSV) -> Version:
 
 def numbers(shelf: Shelf, version: Version) -> list[list[int]]:
     with shelf.tables.use(version) as (connection, table):
-        found = rows.read(connection, table.page(limit=20_000).statement(), seconds=30, shape="arrays")
+        found = rows.read(connection, table.page(limit=20_000).statement(), seconds=30, form=Form("arrays"))
     return json.loads(found.text)  # type: ignore[no-any-return]
 
 
@@ -381,7 +382,8 @@ def test_a_version_that_was_detached_meanwhile_gets_its_lines_when_it_is_asked_f
 def test_a_version_that_needs_too_much_memory_for_the_cache_is_refused_with_the_setting(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version = put(shelf)
+    texts = b"t\n" + b"".join(b"%064x\n" % (number * 2**200 // 7919) for number in range(50_000))
+    version = put(shelf, content=texts)
     monkeypatch.setattr(shelf.tables._files, "_memory_bytes", 2**20)
     with pytest.raises(QueryLimitError, match=r"1 MiB .*GRISTMILL_DATASET_QUERY_MEMORY_MB"):
         numbers(shelf, version)

@@ -19,7 +19,7 @@ from gristmill.api.services import services
 from gristmill.datasets import rows
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.exports import Export, open_export
-from gristmill.datasets.json_rows import Rows, Shape
+from gristmill.datasets.json_rows import Form, Rows, Shape
 from gristmill.datasets.pages import read_page
 from gristmill.datasets.rows import FileFormat
 from gristmill.errors import Fault, InvalidRequestError
@@ -105,8 +105,7 @@ def _page(version: Version, sent: Representation, query: MultiDict[str, str]) ->
             connection,
             page,
             seconds=_seconds(),
-            shape=cast("Shape", shape),
-            is_ndjson=sent.format == "ndjson",
+            form=Form(cast("Shape", shape), is_ndjson=sent.format == "ndjson"),
             lines=tables.lines(version),
         )
     following = _following(sent, found.cursor) if found.cursor is not None else ""

@@ -13,7 +13,24 @@ import orjson
 from gristmill.datasets.mapping import EXACT_IN_JSON, LONG, PLAIN, json_of, json_text_of
 
 Shape = Literal["objects", "arrays"]
+# A page ends where it has as much, however many rows were asked for.
+PAGE_BYTES = 16 * 2**20
 _Write = Callable[[Sequence[Any]], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How rows are written: each as an object or an array; in one JSON array, or as a line of its own.
+
+    most_bytes: no row begins beyond them.
+    """
+
+    shape: Shape = "objects"
+    is_ndjson: bool = False
+    most_bytes: int = PAGE_BYTES
+
+
+AS_OBJECTS = Form()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +74,19 @@ def cell_of(sql: str, type_text: str, *, is_plain: bool = False) -> Cell:
 
 
 class Writer:
-    """Takes rows, some at a time, and writes each as an object or an array. is_ndjson: as a line of its own."""
+    """Takes rows, some at a time, and writes them.
 
-    def __init__(self, names: Sequence[str], shape: Shape, *, is_ndjson: bool = False) -> None:
+    count: how many it has written. size: in bytes, each row with what parts it from the next. is_full: whether it has
+    left a row out, because there are as many bytes as there may be; it takes no more then.
+    """
+
+    def __init__(self, names: Sequence[str], form: Form) -> None:
         self._names = names
-        self._shape = shape
-        self._is_ndjson = is_ndjson
+        self._form = form
         self._parts: list[bytes] = []
         self.count = 0
+        self.size = 0
+        self.is_full = False
 
     def fetched(self, found: Sequence[Sequence[Any]], cells: Sequence[Cell]) -> None:
         """Take rows as DuckDB hands them over, whose first columns are those of the cells."""
@@ -81,17 +103,27 @@ class Writer:
         rows: list[Any] = list(found)
         if not rows:
             return
-        self.count += len(rows)
-        if self._shape == "objects":
+        if self._form.shape == "objects":
             rows = [dict(zip(self._names, row, strict=True)) for row in rows]
-        if self._is_ndjson:
-            self._parts += [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows]
-        else:
-            self._parts.append(orjson.dumps(rows)[1:-1])  # all at once takes a third of the time
+        if not self._form.is_ndjson:
+            text = orjson.dumps(rows)[1:-1]  # all at once takes a third of the time
+            if self.size + len(text) < self._form.most_bytes:
+                self._take(text, len(rows))
+                return
+        for row in rows:
+            if self.size >= self._form.most_bytes:
+                self.is_full = True
+                return
+            self._take(orjson.dumps(row), 1)
+
+    def _take(self, text: bytes, count: int) -> None:
+        self._parts.append(text)
+        self.count += count
+        self.size += len(text) + 1
 
     def rows(self, *, more: bool = False, cursor: str | None = None) -> Rows:
         """All that it has taken."""
-        text = b"".join(self._parts) if self._is_ndjson else b"[" + b",".join(self._parts) + b"]"
+        text = b"\n".join([*self._parts, b""]) if self._form.is_ndjson else b"[" + b",".join(self._parts) + b"]"
         return Rows(text, self.count, more, cursor)
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from gristmill.datasets import cursors, rows
 from gristmill.datasets.cursors import Cursor
-from gristmill.datasets.json_rows import Rows, Shape, Writer
+from gristmill.datasets.json_rows import AS_OBJECTS, Form, Rows, Writer
 from gristmill.datasets.lines import DamagedLinesError, Lines
 from gristmill.datasets.statements import Page
 
@@ -25,19 +25,18 @@ def read_page(
     page: Page,
     *,
     seconds: float,
-    shape: Shape = "objects",
-    is_ndjson: bool = False,
+    form: Form = AS_OBJECTS,
     lines: Lines | None = None,
 ) -> Rows:
-    """The rows of a page. Raises QueryLimitError, QueryValueError."""
+    """The rows of a page; fewer where the form has room for no more. Raises QueryLimitError, QueryValueError."""
     if lines is not None and lines.is_good:
         try:
-            writer = Writer([column.name for column in page.asked], shape, is_ndjson=is_ndjson)
+            writer = Writer([column.name for column in page.asked], form)
             return _by_lines(connection, page, lines, seconds, writer)
         except (DamagedLinesError, OSError) as error:
             lines.is_good = False
             _log.warning("lines of a data set are damaged, and are made anew", reason=str(error))
-    return rows.read(connection, page.statement(), seconds=seconds, shape=shape, is_ndjson=is_ndjson)
+    return rows.read(connection, page.statement(), seconds=seconds, form=form)
 
 
 def _by_lines(connection: duckdb.DuckDBPyConnection, page: Page, lines: Lines, seconds: float, writer: Writer) -> Rows:
@@ -47,8 +46,8 @@ def _by_lines(connection: duckdb.DuckDBPyConnection, page: Page, lines: Lines, s
         numbers: Sequence[int] = [end[0] for end in ends]
     else:
         numbers = page.span[: max(0, lines.rows - page.span.start)]
-    kept = numbers[: page.limit]
-    _write(page, lines, kept, writer)
+    _write(page, lines, numbers[: page.limit], writer)
+    kept = numbers[: writer.count]
     if len(kept) == len(numbers):
         return writer.rows()
     values = ends[len(kept) - 1][1:] if ends else ()
@@ -61,7 +60,7 @@ def _write(page: Page, lines: Lines, numbers: Sequence[int], writer: Writer) -> 
     pick = _picking(order, len(page.columns))
     at_once = max(1, _MOST_BYTES_AT_ONCE // max(1, lines.bytes_of(1)))
     left = iter(numbers)
-    while some := list(islice(left, at_once)):
+    while not writer.is_full and (some := list(islice(left, at_once))):
         writer.values(map(pick, lines.values(some)))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from gristmill.datasets.json_rows import Rows, Shape, Writer, cell_of
+from gristmill.datasets.json_rows import AS_OBJECTS, Form, Rows, Writer, cell_of
 from gristmill.datasets.mapping import csv_of, quoted
 from gristmill.datasets.statements import Statement
 from gristmill.datasets.watchdog import Watchdog
@@ -21,8 +21,10 @@ from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
 FileFormat = Literal["csv", "parquet"]
 _OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRESSION zstd"}
 
-# In memory as Python objects at a time, which take many times as much of it as their text.
+# Made into Python objects at a time, which take many times as much memory as their text.
+_FIRST_ROWS = 64
 _MOST_VALUES = 50_000
+_MOST_BYTES_AT_ONCE = 2 * 2**20
 
 _QUERY_TOO_SLOW = (
     "The query took longer than {:g} s, the limit of a request, and was stopped (setting "
@@ -38,14 +40,9 @@ _WATCHDOG = Watchdog()
 
 
 def read(
-    connection: duckdb.DuckDBPyConnection,
-    statement: Statement,
-    *,
-    seconds: float,
-    shape: Shape = "objects",
-    is_ndjson: bool = False,
+    connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float, form: Form = AS_OBJECTS
 ) -> Rows:
-    """The rows of a statement. Raises QueryLimitError, QueryValueError."""
+    """The rows of a statement; fewer where the form has room for no more. Raises QueryLimitError, QueryValueError."""
     with limited(connection, seconds):
         names, inner = _inner(statement)
         plain = statement.plain or (False,) * len(statement.types)
@@ -57,15 +54,23 @@ def read(
         # Planning takes as long as running: nothing stands around a statement whose values are fetched as they are.
         sql = statement.sql if outer == names else f"SELECT {', '.join(outer)} FROM {inner}"
         result, limit = connection.execute(sql, statement.values), statement.limit
-        writer = Writer(statement.names, shape, is_ndjson=is_ndjson)
+        writer = Writer(statement.names, form)
         last: Sequence[Any] = ()
-        while batch := result.fetchmany(max(1, _MOST_VALUES // len(names))):
-            kept = batch if limit is None else batch[: limit - writer.count]
+        while batch := result.fetchmany(_at_once(writer, len(names))):
+            before = writer.count
+            kept = batch if limit is None else batch[: limit - before]
             writer.fetched(kept, cells)
-            last = kept[-1] if kept else last
-            if len(kept) < len(batch):
+            if writer.count > before:
+                last = kept[writer.count - before - 1]
+            if writer.count - before < len(batch):
                 return writer.rows(more=True, cursor=statement.cursor_after(last) if statement.hidden else None)
     return writer.rows()
+
+
+def _at_once(writer: Writer, width: int) -> int:
+    """How many rows to fetch next, of so many columns, as large as those before."""
+    fitting = _MOST_BYTES_AT_ONCE * writer.count // writer.size if writer.count else _FIRST_ROWS
+    return max(1, min(fitting, _MOST_VALUES // width))
 
 
 def fetched(connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float) -> list[tuple[Any, ...]]:

@@ -22,6 +22,7 @@ from gristmill.processes.dataset import DataSet
 from gristmill.processes.design import shift_and_size
 from gristmill.processes.table import Array, Column, Table
 from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted
 
 MOST_COLUMNS = 200
@@ -70,6 +71,7 @@ class CorrelationOutputs(TypedDict):
     plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
+@reuses_workspace
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def correlation(
     table: DataSet,

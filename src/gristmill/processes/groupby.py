@@ -15,6 +15,7 @@ from gristmill.processes.dataset import DataSet
 from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Column, Table
 from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted
 
 MOST_GROUPS = 100_000
@@ -66,6 +67,7 @@ class GroupOutputs(TypedDict):
     plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
+@reuses_workspace
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def groupby(
     table: DataSet,

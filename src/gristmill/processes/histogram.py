@@ -20,6 +20,7 @@ from gristmill.processes.counting import (
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Column, Kind, Table
 from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted
 
 LISTED_CATEGORIES = 10_000
@@ -71,6 +72,7 @@ class HistogramOutputs(TypedDict):
     plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
+@reuses_workspace
 @process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def histogram(
     table: DataSet,

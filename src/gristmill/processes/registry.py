@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ from gristmill.processes.docstring import parse_docstring
 from gristmill.processes.inputs import ChangeDataSet, declare_inputs
 from gristmill.processes.outputs import TRANSMISSIONS, ProducedOutput, declare_outputs
 from gristmill.processes.run_data import Opener, RunData, no_data_sets
-from gristmill.processes.workspace import Workspace
+from gristmill.processes.workspaces import REUSES, Workspaces
 
 EXECUTION_MODES = ("sync-execute", "async-execute")
 _HASH_LETTERS = 16
@@ -32,8 +31,8 @@ _DUCKDB_SHARE = 0.5
 class RunContext:
     """What a run may use: progress(percent, message), the scratch folder (made by the call), the fetcher, data sets.
 
-    threads: how many DuckDB may use. workspace: makes its instance, of so many bytes and threads.
-    outputs: those that are wanted; () for all. closing: takes what a run has open.
+    threads: how many DuckDB may use. workspaces: where its instance comes from; None: a new one, closed at the end.
+    outputs: those that are wanted; () for all.
     """
 
     progress: Callable[[int, str], None]
@@ -41,9 +40,8 @@ class RunContext:
     fetcher: Fetcher
     opener: Opener = no_data_sets
     threads: int = 1
-    workspace: Callable[[int, int], Workspace] = Workspace
+    workspaces: Workspaces | None = None
     outputs: Collection[str] = ()
-    closing: ExitStack | None = None
 
 
 class Process:
@@ -66,6 +64,7 @@ class Process:
         self.keywords = declaration.keywords
         self.limits: Limits = declaration.limits
         self.source_hash = source_hash
+        self._reuses_workspace = hasattr(function, REUSES)
         try:
             hints = get_type_hints(function, include_extras=True)
         except (NameError, AttributeError, TypeError) as error:
@@ -151,8 +150,8 @@ class Process:
             context.opener,
             memory_bytes=memory_bytes,
             threads=context.threads,
-            make=context.workspace,
-            closing=context.closing,
+            workspaces=context.workspaces,
+            reuses=self._reuses_workspace,
         ) as data:
             arguments = self._inputs.read(inputs, context.fetcher.get, data)
             data.lock()

@@ -14,6 +14,7 @@ from gristmill.processes.distributions import f_tail, t_bound, t_tails
 from gristmill.processes.least_squares import CollinearError, Fit, Floats, fit, predicted
 from gristmill.processes.table import Column, Table
 from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted
 
 _INTERCEPT = "(intercept)"
@@ -93,6 +94,7 @@ class RegressionOutputs(TypedDict):
     plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
+@reuses_workspace
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def regression(
     table: DataSet,

@@ -1,56 +1,45 @@
 """The data sets of one run: opened when an input asks for them, closed with the run."""
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from gristmill.datasets.damage import is_damage
-from gristmill.datasets.descriptions import ColumnText
 from gristmill.errors import DamagedDataError, NoSuchDataSetError
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.references import Reference
 from gristmill.processes.table import Table, TableError
-from gristmill.processes.workspace import DataColumn, Workspace
+from gristmill.processes.workspace import DataColumn, OpenVersion, Workspace
+from gristmill.processes.workspaces import Wanted, Workspaces
 
-
-@dataclass(frozen=True, slots=True)
-class OpenVersion:
-    """A version that is attached. file: closed when it is no longer needed. texts: what is said of its columns.
-
-    damaged: has the file made anew for the next run.
-    """
-
-    columns: list[DataColumn]
-    rows: int
-    file: ExitStack
-    texts: Mapping[str, ColumnText] = field(default_factory=dict)
-    damaged: Callable[[], object] = lambda: None
+Attach = Callable[[Path, str], list[DataColumn]]
 
 
 class Opener(Protocol):
     """Opens versions of data sets."""
 
-    def __call__(self, reference: Reference, attach: Callable[[Path, str], list[DataColumn]], /) -> OpenVersion:
+    def __call__(self, reference: Reference, attach: Attach, kept: OpenVersion | None, /) -> OpenVersion:
         """Call ``attach`` with the version's database file and the name of its table.
 
+        kept: what an earlier run has attached; what is said of its columns may be different now.
         Raises NoSuchDataSetError, NoSuchVersionError.
         """
         ...
 
 
-def no_data_sets(reference: Reference, _attach: Callable[[Path, str], list[DataColumn]]) -> OpenVersion:
+def no_data_sets(reference: Reference, _attach: Attach, _kept: OpenVersion | None) -> OpenVersion:
     """The opener where there are no data sets, as in a process's own tests."""
     raise NoSuchDataSetError(f"There are no data sets here, so there is none {reference.dataset!r}.")
 
 
 class RunData:
-    """Makes data sets for the inputs of one run; a context, at whose end they are closed.
+    """Makes data sets for the inputs of one run; a context, at whose end they are given back.
 
-    memory_bytes, threads: what DuckDB may use for all of them. make: makes the workspace. closing: takes over what is
-    open, to close it later, as that takes DuckDB some 10 ms; without it, all is closed at the end.
+    memory_bytes, threads: what DuckDB may use for all of them. workspaces: where the workspace comes from; without
+    them, a new one is made, and closed at the end. reuses: whether the run takes one that is kept, and leaves its own
+    for another run.
     """
 
     def __init__(
@@ -59,35 +48,34 @@ class RunData:
         *,
         memory_bytes: int = 0,
         threads: int = 1,
-        make: Callable[[int, int], Workspace] = Workspace,
-        closing: ExitStack | None = None,
+        workspaces: Workspaces | None = None,
+        reuses: bool = False,
     ) -> None:
         self._opener = opener
-        self._make = make
         self._memory_bytes = memory_bytes
         self._threads = threads
-        self._open = ExitStack()
-        self._files = ExitStack()
-        self._closing = closing
-        self._damaged: list[Callable[[], object]] = []
+        self._is_to_be_closed = workspaces is None
+        self._workspaces = workspaces or Workspaces()
+        self._reuses = reuses
         self._made: Workspace | None = None
+        self._wanted: Wanted | None = None
         self._names: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """Close everything, or hand it over.
+        """Give the workspace back.
 
         Raises DamagedDataError instead of what DuckDB says of a file that it cannot read.
         """
         is_damaged = error is not None and is_damage(error)
-        for damaged in self._damaged if is_damaged else ():
-            damaged()
-        if self._closing is None:
-            self._open.close()
-        else:
-            self._closing.push(self._open.pop_all())
+        if self._made is not None:
+            for opened in self._made.versions.values() if is_damaged else ():
+                opened.damaged()
+            self._workspaces.give_back(self._made, self._wanted if error is None else None)
+        if self._is_to_be_closed:
+            self._workspaces.close()
         if is_damaged:
             raise DamagedDataError(
                 "The worker's copy of a data set was damaged, and is made anew for the next job; send the job again."
@@ -98,10 +86,10 @@ class RunData:
 
         Raises NoSuchDataSetError, NoSuchVersionError, TableError.
         """
-        workspace = self._workspace(name)
-        opened = self._opener(reference, lambda file, table: workspace.attach(name, file, table))
-        self._files.push(opened.file)
-        self._damaged.append(opened.damaged)
+        workspace = self._workspace(name, reference.version)
+        kept = workspace.versions.get((name, reference.version))
+        opened = self._opener(reference, lambda file, table: workspace.attach(name, file, table), kept)
+        workspace.versions[name, reference.version] = opened
         columns = [_said(column, opened.texts.get(column.name)) for column in opened.columns]
         return DataSet(
             workspace.connection,
@@ -127,15 +115,19 @@ class RunData:
         if self._made is not None:
             self._made.lock()
 
-    def _workspace(self, name: str) -> Workspace:
+    def _workspace(self, name: str, version: str = "") -> Workspace:
         """Where a data set of this name can be made."""
         if name.casefold() in self._names:
             raise TableError(f"is the second data set called {name!r} in this run")
         self._names.add(name.casefold())
         if self._made is None:
-            self._made = self._make(self._memory_bytes, self._threads)
-            self._open.push(self._files)
-            self._open.callback(self._made.close)
+            if self._reuses and version:
+                self._wanted = (name, version, self._memory_bytes, self._threads)
+                self._made = self._workspaces.take_kept(self._wanted)
+            if self._made is None:
+                self._made = self._workspaces.take(self._memory_bytes, self._threads)
+        elif self._wanted is not None:
+            raise AssertionError("a run on several data sets cannot share its workspace")
         return self._made
 
 

@@ -12,6 +12,7 @@ from gristmill.processes.authoring import MediaType, OnDemand, Progress, process
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.table import Column, Table
 from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted
 
 MOST_POINTS = 3000
@@ -80,6 +81,7 @@ class Points:
     names: list[str]
 
 
+@reuses_workspace
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def scatter(
     table: DataSet,

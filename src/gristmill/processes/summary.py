@@ -19,6 +19,7 @@ from gristmill.processes.counting import (
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Column, Table
 from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspaces import reuses_workspace
 
 
 class Frequent(BaseModel):
@@ -72,6 +73,7 @@ class SummaryOutputs(TypedDict):
     plot_svg: Annotated[OnDemand[bytes], MediaType("image/svg+xml")]
 
 
+@reuses_workspace
 @process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def summary(
     table: DataSet,

@@ -11,6 +11,7 @@ from gristmill.processes.authoring import MediaType, OnDemand, Progress, process
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Array, Column, Table
 from gristmill.processes.workspace import DataColumn
+from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted
 
 Period = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]
@@ -107,6 +108,7 @@ class Lines:
     values: list[Array]
 
 
+@reuses_workspace
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def timeseries(
     table: DataSet,

@@ -1,11 +1,14 @@
 """The DuckDB instance of one run: its data sets are tables there, and its statements reach nothing else."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
 from gristmill.datasets.columns import Kind, kind_of
+from gristmill.datasets.descriptions import ColumnText
 from gristmill.datasets.inference import literal
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.nameless import nameless
@@ -56,14 +59,33 @@ class DataColumn:
         return self.kind in {"date", "timestamp", "timestamptz"}
 
 
+@dataclass(frozen=True, slots=True)
+class OpenVersion:
+    """A version that is attached. file: closed when it is no longer needed. texts: what is said of its columns.
+
+    damaged: has the file made anew for the next run.
+    """
+
+    columns: list[DataColumn]
+    rows: int
+    file: ExitStack
+    texts: Mapping[str, ColumnText] = field(default_factory=dict)
+    damaged: Callable[[], object] = lambda: None
+
+
 class Workspace:
-    """The DuckDB instance of one run. memory_bytes: what it may use, 0 for DuckDB's own choice."""
+    """A DuckDB instance for one run. memory_bytes: what it may use, 0 for DuckDB's own choice.
+
+    versions: what is attached, by its name here and the version's.
+    """
 
     def __init__(
         self, memory_bytes: int = 0, threads: int = 1, connection: duckdb.DuckDBPyConnection | None = None
     ) -> None:
-        self.connection = connection or _connected()
+        self.connection = connection or connected()
+        self.versions: dict[tuple[str, str], OpenVersion] = {}
         self._sources: dict[str, str] = {}
+        self._is_locked = False
         if memory_bytes:
             self.connection.execute(f"SET memory_limit = '{memory_bytes // MIB}MiB'")
         if threads > 1:
@@ -104,40 +126,32 @@ class Workspace:
 
     def lock(self) -> None:
         """Let statements reach nothing but the tables that are here now, and change no setting."""
+        if self._is_locked:
+            return
         self.connection.execute("SET enable_external_access = false")
         # Without it, an attached file may still be opened by its path, and its write-ahead log written.
         self.connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
         self.connection.execute("SET lock_configuration = true")
+        self._is_locked = True
+
+    def clear(self) -> None:
+        """Drop what a run has made beside the data sets."""
+        made = self.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+        for (name,) in made:
+            self.connection.execute(f"DROP TABLE {quoted(name)}")
 
     def close(self) -> None:
         """Let go of files and memory."""
         self.connection.close()
+        for opened in self.versions.values():
+            opened.file.close()
 
     def _described(self, name: str) -> list[DataColumn]:
         described = self.connection.execute(f"DESCRIBE {quoted(name)}").fetchall()
         return [DataColumn(column[0], column[1], kind_of(column[1]) or "nested") for column in described]
 
 
-class Spare:
-    """An instance that is made ahead, while there is nothing to do: making one takes some 10 ms."""
-
-    def __init__(self) -> None:
-        self._connection: duckdb.DuckDBPyConnection | None = None
-        self._is_of_use = False
-
-    def take(self, memory_bytes: int, threads: int) -> Workspace:
-        """A workspace that has not been used."""
-        connection, self._connection = self._connection, None
-        self._is_of_use = True
-        return Workspace(memory_bytes, threads, connection)
-
-    def renew(self) -> None:
-        """Make one ahead where one has been taken before."""
-        if self._is_of_use and self._connection is None:
-            self._connection = _connected()
-
-
-def _connected() -> duckdb.DuckDBPyConnection:
+def connected() -> duckdb.DuckDBPyConnection:
     """A new instance, which starts no thread before a statement asks for some."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": 1,

@@ -1,0 +1,86 @@
+"""The DuckDB instances of a child's runs: one made ahead, and the last one kept open for a run on the same data.
+
+To make an instance takes some 10 ms, and as much again to attach a file, to read its blocks, and to get memory for
+them. One that is kept has all that. Only runs whose statements are all ours share one: see ``reuses_workspace``.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import duckdb
+
+from gristmill.processes.workspace import Workspace, connected
+
+REUSES = "__gristmill_reuses_workspace__"
+
+F = TypeVar("F", bound=Callable[..., Any])
+Wanted = tuple[str, str, int, int]
+"""A data set's name in the run, its version, and the bytes of memory and threads that the run has."""
+
+
+def reuses_workspace(function: F) -> F:
+    """Mark a process of ours: it takes one data set, and no SQL of a user's; it makes nothing but temporary tables."""
+    setattr(function, REUSES, True)
+    return function
+
+
+class Workspaces:
+    """Of one child. Closing one takes some 10 ms, so nothing is closed before ``tidy``."""
+
+    def __init__(self) -> None:
+        self._spare: duckdb.DuckDBPyConnection | None = None
+        self._is_of_use = False
+        self._kept: tuple[Wanted, Workspace] | None = None
+        self._leaving: list[Workspace] = []
+
+    def take(self, memory_bytes: int, threads: int) -> Workspace:
+        """A workspace that has not been used."""
+        self._let_go()
+        connection, self._spare = self._spare, None
+        self._is_of_use = True
+        return Workspace(memory_bytes, threads, connection)
+
+    def take_kept(self, wanted: Wanted) -> Workspace | None:
+        """The one that is kept, when it is just as it is wanted."""
+        if self._kept is None or self._kept[0] != wanted:
+            return None
+        workspace, self._kept = self._kept[1], None
+        return workspace
+
+    def give_back(self, workspace: Workspace, reusable_for: Wanted | None = None) -> None:
+        """A run is over; its workspace may be kept for another one."""
+        self._let_go()
+        if reusable_for is None:
+            self._leaving.append(workspace)
+        else:
+            self._kept = (reusable_for, workspace)
+
+    def tidy(self) -> None:
+        """Close what is not kept, and take from the other what a run has left there."""
+        self._close_leaving()
+        if self._kept is not None:
+            self._kept[1].clear()
+
+    def close(self) -> None:
+        """Close all that runs have used."""
+        self._let_go()
+        self._close_leaving()
+
+    def renew(self) -> None:
+        """Make one ahead where one has been taken before."""
+        if self._is_of_use and self._spare is None:
+            self._spare = connected()
+
+    @property
+    def is_keeping(self) -> bool:
+        """Whether one is kept."""
+        return self._kept is not None
+
+    def _let_go(self) -> None:
+        if self._kept is not None:
+            self._leaving.append(self._kept[1])
+            self._kept = None
+
+    def _close_leaving(self) -> None:
+        while self._leaving:
+            self._leaving.pop().close()

@@ -1,0 +1,162 @@
+"""One DuckDB instance serves several runs on the same data, and nothing of one run reaches another."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from gristmill.datasets.descriptions import ColumnText
+from gristmill.processes.references import Reference
+from gristmill.processes.run_data import RunData
+from gristmill.processes.table import Table
+from gristmill.processes.workspace import OpenVersion
+from gristmill.processes.workspaces import Workspaces
+
+FIRST, SECOND = Reference("birds", "1" * 64), Reference("birds", "2" * 64)
+MIB = 2**20
+
+
+@dataclass
+class Files:
+    """Opens versions, and counts how often: ``attached``, and how many files are open."""
+
+    folder: Path
+    unit: str = "kg"
+    attached: int = 0
+    damaged: list[str] = field(default_factory=list)
+    opened: int = 0
+
+    def __call__(self, reference: Reference, attach: Any, kept: OpenVersion | None) -> OpenVersion:
+        texts = {"mass": ColumnText("", self.unit)}
+        if kept is not None:
+            return replace(kept, texts=texts)
+        file = self.folder / f"{reference.version}.db"
+        with duckdb.connect(str(file)) as made:
+            made.execute(f"CREATE OR REPLACE TABLE data AS SELECT {reference.version[0]} AS mass")
+        self.attached += 1
+        self.opened += 1
+        closing = ExitStack()
+        closing.callback(self._close)
+        return OpenVersion(
+            attach(file, "data"), 1, closing, texts, damaged=lambda: self.damaged.append(reference.version)
+        )
+
+    def _close(self) -> None:
+        self.opened -= 1
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+@pytest.fixture
+def workspaces() -> Iterator[Workspaces]:
+    made = Workspaces()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def mass(files: Files, workspaces: Workspaces) -> Callable[..., int]:
+    """Return a function that runs a statement on a version, as a job does, and returns its one value."""
+
+    def run(
+        reference: Reference, sql: str = "SELECT mass FROM birds", reuses: bool = True, name: str = "birds", **more: Any
+    ) -> int:
+        with RunData(
+            files, memory_bytes=more.get("memory_bytes", 64 * MIB), workspaces=workspaces, reuses=reuses
+        ) as data:
+            table = data.stored(name, reference)
+            data.lock()
+            found: int = table.query(sql).fetchall()[0][0]
+        workspaces.tidy()
+        return found
+
+    return run
+
+
+def test_a_run_on_the_same_data_finds_it_open(files: Files, mass: Callable[..., int]) -> None:
+    assert [mass(FIRST), mass(FIRST), mass(FIRST)] == [1, 1, 1]
+    assert (files.attached, files.opened) == (1, 1)
+
+
+@pytest.mark.parametrize("other", [{"reuses": False}, {"memory_bytes": 128 * MIB}])
+def test_a_run_that_wants_anything_else_has_its_own(
+    files: Files, mass: Callable[..., int], other: dict[str, Any]
+) -> None:
+    mass(FIRST)
+    assert mass(FIRST, **other) == 1
+    assert files.attached == 2
+    assert mass(SECOND) == 2
+    assert (files.attached, files.opened) == (3, 1)
+    assert mass(SECOND, 'SELECT mass FROM "table"', name="table") == 2
+    assert (files.attached, files.opened) == (4, 1)
+
+
+def test_only_a_run_that_reuses_leaves_its_workspace(files: Files, mass: Callable[..., int]) -> None:
+    mass(FIRST, reuses=False)
+    assert files.opened == 0
+    mass(FIRST)
+    assert files.attached == 2
+
+
+def test_nothing_that_a_run_has_made_is_there_for_the_next(files: Files, mass: Callable[..., int]) -> None:
+    mass(FIRST, "CREATE TEMP TABLE found AS SELECT 7")
+    with pytest.raises(duckdb.CatalogException):
+        mass(FIRST, "SELECT * FROM found")
+
+
+def test_what_is_said_of_columns_is_read_anew(files: Files, workspaces: Workspaces) -> None:
+    units = []
+    for unit in ("kg", "g"):
+        files.unit = unit
+        with RunData(files, workspaces=workspaces, reuses=True) as data:
+            units.append(data.stored("birds", FIRST).column("mass").unit)
+        workspaces.tidy()
+    assert units == ["kg", "g"]
+    assert files.attached == 1
+
+
+def test_a_kept_workspace_stays_locked(files: Files, mass: Callable[..., int]) -> None:
+    for statement in ("SET threads = 8", f"SELECT * FROM '{files.folder}/x.csv'"):
+        mass(FIRST)
+        with pytest.raises(duckdb.Error):
+            mass(FIRST, statement)
+
+
+def test_a_run_that_fails_leaves_nothing(files: Files, mass: Callable[..., int]) -> None:
+    mass(FIRST)
+    with pytest.raises(duckdb.Error):
+        mass(FIRST, "SELECT nothing")
+    assert mass(FIRST) == 1
+    assert files.attached == 2
+
+
+def test_a_table_of_the_request_is_never_kept(files: Files, workspaces: Workspaces) -> None:
+    for _ in range(2):
+        with RunData(files, workspaces=workspaces, reuses=True) as data:
+            data.given("birds", Table.from_columns({"mass": [1.0]}))
+        assert not workspaces.is_keeping
+
+
+def test_several_data_sets_cannot_share(files: Files, workspaces: Workspaces) -> None:
+    def both() -> None:
+        with RunData(files, workspaces=workspaces, reuses=True) as data:
+            data.stored("birds", FIRST)
+            data.stored("others", SECOND)
+
+    with pytest.raises(AssertionError):
+        both()
+    assert not workspaces.is_keeping
+
+
+def test_closing_lets_go_of_all(files: Files, mass: Callable[..., int], workspaces: Workspaces) -> None:
+    mass(FIRST)
+    workspaces.close()
+    assert files.opened == 0
+    assert mass(FIRST) == 1
