@@ -177,9 +177,9 @@ class Child:
             self._is_settled = True
             return None
         self._pause = 0.0
-        if attempt is None and self._workspaces.is_keeping:  # the data set may have gone meanwhile
-            self._workspaces.close()
-            self._place.measure(anew=True)
+        if attempt is None:
+            self._workspaces.close()  # the data set may have gone meanwhile
+            self._place.rest()
         return attempt
 
     def _wait_for_redis(self) -> None:

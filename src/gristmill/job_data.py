@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from gristmill.datasets.cache import Cache
+from gristmill.datasets.dataset import Version
 from gristmill.datasets.files import TABLE, Files
+from gristmill.datasets.intake import facts_of
 from gristmill.datasets.store import Store
 from gristmill.errors import CacheBusyError, UnavailableError
 from gristmill.limits import MIB
 from gristmill.processes.references import Reference
+from gristmill.processes.run_data import Attach
 from gristmill.processes.workspace import DataColumn, OpenVersion
 from gristmill.settings import Settings
 from gristmill.store import Client
@@ -37,7 +39,7 @@ class JobData:
         job: str,
         seconds: float,
         reference: Reference,
-        attach: Callable[[Path, str], list[DataColumn]],
+        attach: Attach,
         kept: OpenVersion | None = None,
     ) -> OpenVersion:
         """Open a version for a job that may run for so long. kept: it has been opened before, and is still open.
@@ -52,8 +54,7 @@ class JobData:
                 if kept is not None:
                     return replace(kept, texts=held.description.columns)
                 version = self._store.version(reference.dataset, held.version)
-                with self._unlimited():
-                    columns, file = self._files.attach(version, lambda path: attach(path, TABLE))
+                columns, file = self._attached(version, attach)
             except (UnavailableError, CacheBusyError):
                 time.sleep(_PAUSE_SECONDS)
             else:
@@ -64,3 +65,8 @@ class JobData:
                     held.description.columns,
                     damaged=partial(self._cache.damaged, held.version),
                 )
+
+    def _attached(self, version: Version, attach: Attach) -> tuple[list[DataColumn], ExitStack]:
+        known = [DataColumn(one.name, one.type, one.kind) for one in facts_of(version.facts).columns]
+        with self._unlimited():
+            return self._files.attach(version, lambda path: attach(path, TABLE, known))

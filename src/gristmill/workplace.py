@@ -25,6 +25,8 @@ from gristmill.limits import (
     OwnMemory,
     children_of,
     descendants_of,
+    give_freed_memory_back,
+    keep_freed_memory,
     limit_files,
     limit_memory,
     no_core_dumps,
@@ -77,11 +79,12 @@ class Workplace:
         self._first_bytes = self._idle_bytes = self._memory.resident_bytes()
         self._base_bytes = self._memory.data_bytes()
         self._limits = _NOT_SET
-        self._runs = 0
+        self._runs = self._rested_at = 0
         self._began = 0.0
         self._is_to_measure = False
         self.is_worn = False
         no_core_dumps()
+        keep_freed_memory()
 
     def keep_handlers(self) -> None:
         """Put the present handlers of SIGTERM and SIGINT back after each run."""
@@ -155,19 +158,26 @@ class Workplace:
         """Whether the child uses so much now that it would be worn out, should that stay."""
         return self._is_to_measure and self._memory.resident_bytes() - self._first_bytes > self._growth_bytes
 
-    def measure(self, *, anew: bool = False) -> None:
-        """After a run, and after what it had open is closed: see what stays of it. Sets ``is_worn``.
-
-        anew: also where nothing has run since it was measured.
-        """
-        if not (self._is_to_measure or anew):
+    def measure(self) -> None:
+        """After a run, and after what it had open is closed: see what stays of it. Sets ``is_worn``."""
+        if not self._is_to_measure:
             return
+        if self.has_grown:
+            give_freed_memory_back()
         self._is_to_measure = False
         self._base_bytes = self._memory.data_bytes()
         self._idle_bytes = self._memory.resident_bytes()
         self._limits = _NOT_SET  # the next run's are counted from the new base
         if self._idle_bytes - self._first_bytes > self._growth_bytes:
             self.is_worn = True
+
+    def rest(self) -> None:
+        """Where nothing is to be done for some time: give back the memory that runs have left free."""
+        if self._runs != self._rested_at:
+            self._rested_at = self._runs
+            give_freed_memory_back()
+            self._is_to_measure = True
+            self.measure()
 
     def _end_leftovers(self) -> bool:
         """Kill processes that the run has started and left behind; returns whether there were any.

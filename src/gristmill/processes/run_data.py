@@ -1,7 +1,7 @@
 """The data sets of one run: opened when an input asks for them, closed with the run."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -14,7 +14,13 @@ from gristmill.processes.table import Table, TableError
 from gristmill.processes.workspace import DataColumn, OpenVersion, Workspace
 from gristmill.processes.workspaces import Wanted, Workspaces
 
-Attach = Callable[[Path, str], list[DataColumn]]
+
+class Attach(Protocol):
+    """Attaches a table."""
+
+    def __call__(self, file: Path, table: str, columns: list[DataColumn] | None = None, /) -> list[DataColumn]:
+        """Attach the table of a database file, whose columns may be known; returns them."""
+        ...
 
 
 class Opener(Protocol):
@@ -88,7 +94,7 @@ class RunData:
         """
         workspace = self._workspace(name, reference.version)
         kept = workspace.versions.get((name, reference.version))
-        opened = self._opener(reference, lambda file, table: workspace.attach(name, file, table), kept)
+        opened = self._opener(reference, partial(workspace.attach, name), kept)
         workspace.versions[name, reference.version] = opened
         columns = [_said(column, opened.texts.get(column.name)) for column in opened.columns]
         return DataSet(

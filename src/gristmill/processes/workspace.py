@@ -82,7 +82,7 @@ class Workspace:
     def __init__(
         self, memory_bytes: int = 0, threads: int = 1, connection: duckdb.DuckDBPyConnection | None = None
     ) -> None:
-        self.connection = connection or connected()
+        self.connection = connection or _connected()
         self.versions: dict[tuple[str, str], OpenVersion] = {}
         self._sources: dict[str, str] = {}
         self._is_locked = False
@@ -91,14 +91,17 @@ class Workspace:
         if threads > 1:
             self.connection.execute(f"SET threads = {threads}")
 
-    def attach(self, name: str, file: Path, table: str) -> list[DataColumn]:
-        """Offer a table of a database file, read-only, under a name. Raises duckdb.Error."""
+    def attach(self, name: str, file: Path, table: str, columns: list[DataColumn] | None = None) -> list[DataColumn]:
+        """Offer a table of a database file, read-only, under a name; returns its columns. Raises duckdb.Error.
+
+        columns: where they are known, as DuckDB takes a millisecond to say them.
+        """
         database = quoted(f"file {name}")
         with nameless(file) as path:
             self.connection.execute(f"ATTACH {literal(str(path))} AS {database} (READ_ONLY)")
         self._sources[name] = f"{database}.{quoted(table)}"
         self.connection.execute(f"CREATE VIEW {quoted(name)} AS FROM {self._sources[name]}")
-        return self._described(name)
+        return self._described(name) if columns is None else columns
 
     def add(self, name: str, table: Table) -> list[DataColumn]:
         """Offer a table that is in memory under a name."""
@@ -128,10 +131,11 @@ class Workspace:
         """Let statements reach nothing but the tables that are here now, and change no setting."""
         if self._is_locked:
             return
-        self.connection.execute("SET enable_external_access = false")
-        # Without it, an attached file may still be opened by its path, and its write-ahead log written.
-        self.connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
-        self.connection.execute("SET lock_configuration = true")
+        # With file systems, an attached file may still be opened by its path, and its write-ahead log written.
+        self.connection.execute(
+            "SET enable_external_access = false; SET disabled_filesystems = 'LocalFileSystem'; "
+            "SET lock_configuration = true"
+        )
         self._is_locked = True
 
     def clear(self) -> None:
@@ -151,7 +155,7 @@ class Workspace:
         return [DataColumn(column[0], column[1], kind_of(column[1]) or "nested") for column in described]
 
 
-def connected() -> duckdb.DuckDBPyConnection:
+def _connected() -> duckdb.DuckDBPyConnection:
     """A new instance, which starts no thread before a statement asks for some."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": 1,

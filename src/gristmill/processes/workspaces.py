@@ -7,9 +7,7 @@ them. One that is kept has all that. Only runs whose statements are all ours sha
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import duckdb
-
-from gristmill.processes.workspace import Workspace, connected
+from gristmill.processes.workspace import Workspace
 
 REUSES = "__gristmill_reuses_workspace__"
 
@@ -28,17 +26,21 @@ class Workspaces:
     """Of one child. Closing one takes some 10 ms, so nothing is closed before ``tidy``."""
 
     def __init__(self) -> None:
-        self._spare: duckdb.DuckDBPyConnection | None = None
-        self._is_of_use = False
+        self._size: tuple[int, int] | None = None  # the bytes and threads that were wanted last
+        self._spare: Workspace | None = None
         self._kept: tuple[Wanted, Workspace] | None = None
         self._leaving: list[Workspace] = []
 
     def take(self, memory_bytes: int, threads: int) -> Workspace:
         """A workspace that has not been used."""
         self._let_go()
-        connection, self._spare = self._spare, None
-        self._is_of_use = True
-        return Workspace(memory_bytes, threads, connection)
+        spare, self._spare = self._spare, None
+        if spare is not None and self._size == (memory_bytes, threads):
+            return spare
+        if spare is not None:
+            self._leaving.append(spare)
+        self._size = memory_bytes, threads
+        return Workspace(memory_bytes, threads)
 
     def take_kept(self, wanted: Wanted) -> Workspace | None:
         """The one that is kept, when it is just as it is wanted."""
@@ -67,14 +69,9 @@ class Workspaces:
         self._close_leaving()
 
     def renew(self) -> None:
-        """Make one ahead where one has been taken before."""
-        if self._is_of_use and self._spare is None:
-            self._spare = connected()
-
-    @property
-    def is_keeping(self) -> bool:
-        """Whether one is kept."""
-        return self._kept is not None
+        """Make one ahead, of the size that was wanted last, where one has been wanted before."""
+        if self._size is not None and self._spare is None:
+            self._spare = Workspace(*self._size)
 
     def _let_go(self) -> None:
         if self._kept is not None:
