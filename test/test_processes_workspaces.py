@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import duckdb
 import pytest
 
 from gristmill.datasets.descriptions import ColumnText
+from gristmill.processes import DataSet, load_registry
 from gristmill.processes.references import Reference
 from gristmill.processes.run_data import RunData
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import OpenVersion
-from gristmill.processes.workspaces import Workspaces
+from gristmill.processes.workspaces import REUSES, Workspaces
 
 FIRST, SECOND = Reference("birds", "1" * 64), Reference("birds", "2" * 64)
 MIB = 2**20
@@ -138,10 +139,11 @@ def test_a_run_that_fails_leaves_nothing(files: Files, mass: Callable[..., int])
 
 
 def test_a_table_of_the_request_is_never_kept(files: Files, workspaces: Workspaces) -> None:
-    for _ in range(2):
-        with RunData(files, workspaces=workspaces, reuses=True) as data:
-            data.given("birds", Table.from_columns({"mass": [1.0]}))
-        assert not workspaces.is_keeping
+    with RunData(files, workspaces=workspaces, reuses=True) as data:
+        table = data.given("birds", Table.from_columns({"mass": [1.0]}))
+    workspaces.tidy()
+    with pytest.raises(duckdb.ConnectionException):
+        table.query("SELECT 1")
 
 
 def test_several_data_sets_cannot_share(files: Files, workspaces: Workspaces) -> None:
@@ -152,7 +154,18 @@ def test_several_data_sets_cannot_share(files: Files, workspaces: Workspaces) ->
 
     with pytest.raises(AssertionError):
         both()
-    assert not workspaces.is_keeping
+    workspaces.tidy()
+    assert files.opened == 0
+
+
+@pytest.mark.parametrize(("bytes_", "threads"), [(64 * MIB, 1), (64 * MIB, 2), (128 * MIB, 1)])
+def test_one_that_was_made_ahead_has_the_size_that_is_wanted(workspaces: Workspaces, bytes_: int, threads: int) -> None:
+    workspaces.give_back(workspaces.take(64 * MIB, 1))
+    workspaces.renew()
+    taken = workspaces.take(bytes_, threads)
+    found = taken.connection.execute("SELECT current_setting('memory_limit'), current_setting('threads')").fetchone()
+    assert found == (f"{bytes_ // MIB}.0 MiB", threads)
+    workspaces.give_back(taken)
 
 
 def test_closing_lets_go_of_all(files: Files, mass: Callable[..., int], workspaces: Workspaces) -> None:
@@ -160,3 +173,14 @@ def test_closing_lets_go_of_all(files: Files, mass: Callable[..., int], workspac
     workspaces.close()
     assert files.opened == 0
     assert mass(FIRST) == 1
+
+
+def test_processes_that_share_take_one_data_set_and_no_sql() -> None:
+    registry = load_registry(Path("absent"))
+    sharing = {one.id for one in registry.values() if hasattr(one.function, REUSES)}
+    assert sharing == {
+        "summary", "histogram", "scatter", "timeseries", "groupby", "correlation", "regression",
+    }  # fmt: skip
+    for name in sharing:
+        taken = [hint for hint in get_type_hints(registry[name].function).values() if "DataSet" in str(hint)]
+        assert taken == [DataSet]

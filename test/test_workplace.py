@@ -1,5 +1,6 @@
 """What surrounds a run: tried in forked processes, as a workplace takes over standard output and the folder."""
 
+import ctypes
 import itertools
 import mmap
 import os
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from gristmill import limits
-from gristmill.limits import MIB
+from gristmill.limits import MIB, OwnMemory, give_freed_memory_back
 from gristmill.template import adopt_orphans
 from gristmill.workplace import LOG_BYTES, Bounds, Workplace, log_tail, shorten
 
@@ -35,6 +36,7 @@ def in_workplace(tmp_path: Path) -> Callable[..., Any]:
         if pid == 0:
             try:
                 adopt_orphans()
+                give_freed_memory_back()  # what tests have left; a workplace gives it back too, and has not grown then
                 answer.write_bytes(pickle.dumps(function(Workplace(folder, tmp_path / "log", **options))))
             except BaseException as error:
                 answer.write_bytes(pickle.dumps(error))
@@ -129,6 +131,25 @@ def test_what_goes_before_it_is_measured_wears_no_child(in_workplace: Callable[.
         return has_grown, place.is_worn
 
     assert in_workplace(run, growth_bytes=10 * MIB) == (True, False)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library has no malloc_trim")
+def test_memory_that_a_run_has_freed_goes_back_when_the_child_rests(in_workplace: Callable[..., Any]) -> None:
+    def run(place: Workplace) -> tuple[int, int]:
+        memory = OwnMemory()
+        place.begin(Bounds())
+        before = memory.resident_bytes()
+        for _ in range(3):
+            held = bytearray(os.urandom(1)) * (20 * MIB)
+            del held
+        place.end()
+        kept = memory.resident_bytes() - before
+        place.rest()
+        return kept, memory.resident_bytes() - before
+
+    kept, rested = in_workplace(run)
+    assert kept > 15 * MIB
+    assert rested < 5 * MIB
 
 
 def test_a_child_that_has_grown_or_left_a_thread_is_worn(in_workplace: Callable[..., Any]) -> None:

@@ -154,10 +154,13 @@ def test_a_picture_is_drawn_only_where_it_is_wanted(api: httpx.Client) -> None:
 
 
 @pytest.mark.skipif(not IS_LINUX, reason="needs /proc")
-def test_a_child_lets_a_data_set_go_once_its_result_is_told(system: RunningSystem, api: httpx.Client) -> None:
+@pytest.mark.parametrize(("process", "more"), [("total", {"column": "x"}), ("groupby", {"by": ["x"]})])
+def test_a_child_lets_a_data_set_go_once_it_rests(
+    system: RunningSystem, api: httpx.Client, process: str, more: dict[str, Any]
+) -> None:
     (worker,) = (part for part in system.parts if part.name == "worker")
     version = upload(api, "closed", 1, 2)
-    assert run(api, "total", table={"dataset": "closed"}, column="x").json()["total"] == 3
+    assert run(api, process, table={"dataset": "closed"}, **more).status_code == 200
 
     def open_files() -> list[str]:
         found = []
