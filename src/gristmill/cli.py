@@ -71,6 +71,21 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Before any command."""
+
+
 @app.command()
 def up(
     demo: Annotated[bool, typer.Option("--demo", help="Run a sample job once everything is up.")] = False,
