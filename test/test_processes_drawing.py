@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import imread
 
-from gristmill.processes import pictures_heat
+from gristmill.processes import drawing, pictures_heat
 from gristmill.processes.drawing import all_short, picture, short
 from gristmill.processes.pictures_points import add_color_bar
 
@@ -82,3 +83,23 @@ def test_a_picture_is_drawn_once_and_only_when_it_is_asked_for() -> None:
     assert b">Heights<" in made.svg()
     assert made.png().startswith(b"\x89PNG")
     assert drawn == ["Heights in 7"]
+
+
+def test_a_letter_that_the_first_font_lacks_comes_from_another_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STIX, which comes with Matplotlib, stands for a font of Chinese."""
+    first, other = (set(get_font(findfont(name)).get_charmap()) for name in ("DejaVu Sans", "STIXGeneral"))
+    letter = chr(min(code for code in other - first if chr(code).isalpha()))
+
+    @picture()
+    def draw() -> Figure:
+        figure = Figure()
+        figure.suptitle(letter)
+        return figure
+
+    pictures = []
+    for names in (["DejaVu Sans"], ["DejaVu Sans", "No Such Font", "STIXGeneral"]):
+        monkeypatch.setattr(drawing, "_FONTS", names)
+        drawing.fonts.cache_clear()
+        pictures.append(draw().png())
+    drawing.fonts.cache_clear()
+    assert pictures[0] != pictures[1]

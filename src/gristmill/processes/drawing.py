@@ -8,15 +8,18 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import Formatter
+from matplotlib.ticker import Formatter, MaxNLocator
 
 P = ParamSpec("P")
 
@@ -28,8 +31,13 @@ _LARGEST_PLAIN = 1e16
 _MOST_DECIMALS = 4
 _SEPARATED = 10_000
 _DOTS_PER_INCH = 144
+# The first has Latin, Greek and Cyrillic letters and comes with Matplotlib. Those of them that there are have others.
+_FONTS = (
+    "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR",
+    "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -50,7 +58,7 @@ class Picture:
 
     def __init__(self, draw: Callable[[], Figure], rc: dict[Any, Any]) -> None:
         self._draw = draw
-        self._rc = _STYLE | rc
+        self._rc = _STYLE | {"font.family": fonts()} | rc
         self._figure: Figure | None = None
 
     def png(self) -> bytes:
@@ -63,9 +71,8 @@ class Picture:
 
     def _written(self, **how: Any) -> bytes:
         with mpl.rc_context(self._rc), warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="Glyph", category=UserWarning
-            )  # drawn as a box; SVG keeps the text
+            # Drawn as a box where no font has it; SVG keeps the text.
+            warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
             if self._figure is None:
                 self._figure = self._draw()
             file = io.BytesIO()
@@ -88,6 +95,13 @@ def picture(**rc: Any) -> Callable[[Callable[P, Figure]], Callable[P, Picture]]:
     return decorate
 
 
+@lru_cache(maxsize=1)
+def fonts() -> list[str]:
+    """The fonts of pictures that this computer has, the first choice first."""
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in _FONTS if name in known]
+
+
 class NumberFormatter(Formatter):
     """Writes ticks with as many digits as tell them apart, and never with an offset to add in one's head."""
 
@@ -108,6 +122,30 @@ class NumberFormatter(Formatter):
             return [f"{value:{separator}.{decimals}f}" for value in values]
         digits = max(1, math.floor(math.log10(largest)) - last_power)
         return [f"{value:.{digits}e}" for value in values]
+
+
+def number_ticks(axis: Axis, most: int, *, whole: bool = False) -> None:
+    """Tick an axis of numbers, with so many steps at the most."""
+    axis.set_major_locator(MaxNLocator(most, steps=STEPS, integer=whole))
+    axis.set_major_formatter(NumberFormatter())
+
+
+def time_ticks(axis: Axis, most: int | dict[int, int]) -> None:
+    """Tick an axis of times, with so many ticks at the most; a dict: of each frequency of Matplotlib's."""
+    locator = AutoDateLocator(minticks=3, maxticks=most)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def heading(figure: Figure, text: str) -> None:
+    """Write a title over the whole picture, at its left."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+
+
+def footnote(figure: Figure, text: str) -> None:
+    """Say under a picture what it does not show; nothing for ""."""
+    if text:
+        figure.supxlabel(text, x=0.99, ha="right", fontsize="small", color=GREY)
 
 
 def short(text: str, letters: int) -> str:

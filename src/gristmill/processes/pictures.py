@@ -6,11 +6,21 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import MONTHLY, AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import MONTHLY, date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import BLUE, GREY, STEPS, NumberFormatter, all_short, empty, picture, short
+from gristmill.processes.drawing import (
+    BLUE,
+    GREY,
+    NumberFormatter,
+    all_short,
+    empty,
+    footnote,
+    number_ticks,
+    picture,
+    short,
+    time_ticks,
+)
 from gristmill.words import counted
 
 SHOWN_CATEGORIES = 30
@@ -54,8 +64,7 @@ def draw(bars: Bars) -> Figure:
     _draw_bars(axes, bars, SHOWN_CATEGORIES, _LABEL_LETTERS)
     axes.set_xlabel(short(bars.name, 80) if bars.edges is not None else "rows")
     axes.set_ylabel("rows" if bars.edges is not None else "")
-    if bars.note:
-        figure.supxlabel(f"not shown: {bars.note}", x=0.99, ha="right", fontsize="small", color=GREY)
+    footnote(figure, bars.note and f"not shown: {bars.note}")
     return figure
 
 
@@ -97,15 +106,12 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
     if edges.dtype.kind == "M":
         places = np.minimum(date2num(edges), _LAST_DAY)
         # Half years are too many for 6 in three years, whole years too few for 3.
-        locator = AutoDateLocator(minticks=3, maxticks={**dict.fromkeys(range(7), 6), MONTHLY: 7})
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        time_ticks(axes.xaxis, {**dict.fromkeys(range(7), 6), MONTHLY: 7})
         axes.margins(x=0)
     else:
         places = edges
         is_wide = not 1e-3 <= np.abs(edges).max() < 1e7
-        axes.xaxis.set_major_locator(MaxNLocator(3 if is_wide else ticks, steps=STEPS, integer=whole))
-        axes.xaxis.set_major_formatter(NumberFormatter())
+        number_ticks(axes.xaxis, 3 if is_wide else ticks, whole=whole)
         if np.abs(edges).max() > _LARGEST_DRAWN:
             places = edges / 1e10
             axes.set_xticks([places[0], places[-1]], [f"{edges[0]:.3g}", f"{edges[-1]:.3g}"])
@@ -118,8 +124,7 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
     if ticks == _PANEL_TICKS and edges.dtype.kind != "M":
         _part_long_ticks(axes)
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=True))
-    axes.yaxis.set_major_formatter(NumberFormatter())
+    number_ticks(axes.yaxis, 5, whole=True)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
 
 
@@ -143,5 +148,4 @@ def _draw_categories(axes: Axes, counts: Sequence[int], names: Sequence[str]) ->
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=True))
-    axes.xaxis.set_major_formatter(NumberFormatter())
+    number_ticks(axes.xaxis, 5, whole=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, empty, picture, short
+from gristmill.processes.drawing import SERIES, all_short, empty, footnote, heading, number_ticks, picture, short
 from gristmill.processes.pictures_points import reduced
 from gristmill.words import counted
 
@@ -60,10 +59,8 @@ def draw(groups: Groups) -> Figure:
             inches = (width - _LABEL_INCHES) / len(shown)
             _bars(axes, panel, all_short(groups.labels, _LABEL_LETTERS), inches)
     title = f"{counted(groups.total, 'group')} by {groups.by}"
-    figure.suptitle(short(title, int(width * 9)), x=0.01, ha="left", fontsize=11)
-    if notes:
-        text = "not shown: " + ", ".join(notes)
-        figure.supxlabel(short(text, int(width * 16)), x=0.99, ha="right", fontsize="small", color=GREY)
+    heading(figure, short(title, int(width * 9)))
+    footnote(figure, short("not shown: " + ", ".join(notes), int(width * 16)) if notes else "")
     return figure
 
 
@@ -85,8 +82,7 @@ def _bars(axes: Axes, panel: Panel, labels: Sequence[str], inches: float) -> Non
     if low < 0:
         axes.axvline(0, color="black", linewidth=0.8)
         axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(_ticks(max(high, -low)), steps=STEPS, integer=panel.whole))
-    axes.xaxis.set_major_formatter(NumberFormatter())
+    number_ticks(axes.xaxis, _ticks(max(high, -low)), whole=panel.whole)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
 
 

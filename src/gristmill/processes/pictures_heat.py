@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from gristmill.processes.drawing import GREY, NumberFormatter, all_short, picture, short
+from gristmill.processes.drawing import NumberFormatter, all_short, footnote, heading, picture, short
 from gristmill.processes.pictures_points import Floats
 
 _WITH_NUMBERS = 25  # columns
@@ -26,8 +26,8 @@ def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> F
     side = cell * count
     margin = 0.35 + 0.085 * max(len(short(name, _LABEL_LETTERS)) for name in names) * min(1.0, cell / 0.2)
     width = max(_LEAST_WIDTH, side + margin + 1.2)
-    heading = wrap(title, int(width / _LETTER_INCHES))
-    height = side + margin + 0.75 + 0.2 * len(heading)
+    lines = wrap(title, int(width / _LETTER_INCHES))
+    height = side + margin + 0.75 + 0.2 * len(lines)
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.12))
     axes = figure.add_subplot()
     drawn = axes.imshow(np.ma.masked_invalid(r), cmap="RdBu_r", vmin=-1, vmax=1)
@@ -38,12 +38,11 @@ def draw(names: Sequence[str], r: Floats, title: str, notes: Sequence[str]) -> F
     bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, shrink=0.9, ticks=[-1, -0.5, 0, 0.5, 1])
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter(NumberFormatter())
-    figure.suptitle("\n".join(heading), x=0.01, ha="left", fontsize=11)
+    heading(figure, "\n".join(lines))
     shown = [f"not shown: {', '.join(notes)}"] if notes else []
     if np.isnan(r).any():
         shown.append("grey: not defined")
-    if shown:
-        figure.supxlabel("; ".join(shown), x=0.99, ha="right", fontsize="small", color=GREY)
+    footnote(figure, "; ".join(shown))
     return figure
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator
 
-from gristmill.processes.drawing import SERIES, STEPS, NumberFormatter
+from gristmill.processes.drawing import SERIES, number_ticks
 
 FEW = 3000  # points, which dots still show
 _LARGEST_DRAWN = 1e250  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
@@ -34,8 +34,7 @@ def draw_points(axes: Axes, x: Floats, y: Floats, hexagons: tuple[int, int] = (4
     Return what a colour bar of their number needs, or None where there are only dots.
     """
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5, steps=STEPS))
-        axis.set_major_formatter(NumberFormatter())
+        number_ticks(axis, 5)
     if len(x) <= FEW:
         alpha = 0.8 if len(x) < 300 else 0.5
         axes.plot(x, y, "o", markersize=3.5, color=SERIES[0], alpha=alpha, markeredgewidth=0, rasterized=len(x) > 1000)

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from gristmill.processes.charts import Chart
-from gristmill.processes.drawing import GREY, SERIES, STEPS, NumberFormatter, all_short, picture, short
+from gristmill.processes.drawing import GREY, SERIES, all_short, footnote, number_ticks, picture, short, time_ticks
 
 _LABEL_LETTERS = 28
 _AXIS_LETTERS = 40
@@ -20,8 +19,7 @@ _MARKED_POINTS = 60
 def draw(chart: Chart) -> Figure:
     """Return a chart."""
     figure = _bars(chart) if chart.axis.places is None else _lines(chart, chart.axis.places)
-    if chart.note:
-        figure.supxlabel(f"not shown: {short(chart.note, 110)}", x=0.99, ha="right", fontsize="small", color=GREY)
+    footnote(figure, chart.note and f"not shown: {short(chart.note, 110)}")
     return figure
 
 
@@ -38,8 +36,7 @@ def _bars(chart: Chart) -> Figure:
         axes.margins(x=0.2 if count > 1 else 0.12)
         if np.nanmin(values) < 0:
             axes.axvline(0, color=GREY, linewidth=0.8)
-        axes.xaxis.set_major_locator(MaxNLocator(4 if count > 1 else 5, steps=STEPS))
-        axes.xaxis.set_major_formatter(NumberFormatter())
+        number_ticks(axes.xaxis, 4 if count > 1 else 5)
         axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
         axes.tick_params(axis="y", length=0)
     first: Axes = every[0][0]
@@ -61,17 +58,13 @@ def _lines(chart: Chart, places: Any) -> Figure:
         axes.plot(places, values, color=SERIES[number], linewidth=1.4, marker=marker, markersize=3.5)
         axes.set_ylabel(short(name, _LABEL_LETTERS))
         axes.margins(x=0.01)
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-        axes.yaxis.set_major_formatter(NumberFormatter())
+        number_ticks(axes.yaxis, 5)
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     last: Axes = every[-1, 0]
     if is_time:
-        locator = AutoDateLocator(minticks=3, maxticks=8)
-        last.xaxis.set_major_locator(locator)
-        last.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        time_ticks(last.xaxis, 8)
     else:
-        last.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
-        last.xaxis.set_major_formatter(NumberFormatter())
+        number_ticks(last.xaxis, 6)
     last.set_xlabel(short(chart.axis.name, _AXIS_LETTERS))
     return figure
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gristmill.processes.drawing import GREY, SERIES, picture, short
+from gristmill.processes.drawing import SERIES, footnote, heading, picture, short
 from gristmill.processes.pictures_points import Floats, add_color_bar, draw_points, reduced
 
 _LABEL_LETTERS = 40
@@ -37,10 +37,8 @@ def draw(residuals: Residuals) -> Figure:
     if residuals.data is not None:
         _draw_line(figure, every[0], residuals, residuals.data)
     _draw_residuals(figure, every[-1], residuals)
-    figure.suptitle(short(residuals.title, int(width * 11)), x=0.01, ha="left", fontsize=11)
-    if residuals.notes:
-        note = "not shown: " + ", ".join(residuals.notes)
-        figure.supxlabel(note, x=0.99, ha="right", fontsize="small", color=GREY)
+    heading(figure, short(residuals.title, int(width * 11)))
+    footnote(figure, "not shown: " + ", ".join(residuals.notes) if residuals.notes else "")
     return figure
 
 

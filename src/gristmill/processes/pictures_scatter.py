@@ -5,20 +5,20 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from gristmill.processes.drawing import (
     GREY,
     SERIES,
-    STEPS,
-    NumberFormatter,
     all_short,
     empty,
+    footnote,
+    heading,
     legend,
+    number_ticks,
     picture,
     short,
+    time_ticks,
 )
 from gristmill.processes.pictures_points import add_color_bar, reduced
 from gristmill.processes.scatter import Grid, Points
@@ -35,9 +35,8 @@ def draw(points: Points, grid: Grid | None, labels: tuple[str, str, str], note: 
     figure = _density(points, grid, labels, is_time) if grid else _dots(points, labels, is_time)
     drawn = len(points.x)
     title = f"{labels[1]} against {labels[0]}{f', by {labels[2]}' if labels[2] else ''}: {counted(drawn, 'row')}"
-    figure.suptitle(short(title, 90), x=0.01, ha="left", fontsize=11)
-    if note:
-        figure.supxlabel(f"not shown: {note}", x=0.99, ha="right", fontsize="small", color=GREY)
+    heading(figure, short(title, 90))
+    footnote(figure, note and f"not shown: {note}")
     return figure
 
 
@@ -100,11 +99,7 @@ def _label(axes: Axes, x: str, y: str, is_time: bool) -> None:
     axes.set_xlabel(short(x, _LABEL_LETTERS) if x else "")
     axes.set_ylabel(short(y, _LABEL_LETTERS) if y else "")
     if is_time:
-        locator = AutoDateLocator(minticks=3, maxticks=7)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        time_ticks(axes.xaxis, 7)
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
-        axes.xaxis.set_major_formatter(NumberFormatter())
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
-    axes.yaxis.set_major_formatter(NumberFormatter())
+        number_ticks(axes.xaxis, 6)
+    number_ticks(axes.yaxis, 6)

@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from gristmill.processes.drawing import (
     GREY,
     SERIES,
-    STEPS,
-    NumberFormatter,
     all_short,
     empty,
+    footnote,
+    heading,
     legend,
+    number_ticks,
     picture,
     short,
+    time_ticks,
 )
 from gristmill.processes.pictures_points import reduced
 from gristmill.processes.table import Array
@@ -53,9 +54,7 @@ def draw(series: Series) -> Figure:
         _draw_line(axes, places, line, series.groups)
     last = every[-1, 0]
     if len(places):
-        locator = AutoDateLocator(minticks=3, maxticks=8)
-        last.xaxis.set_major_locator(locator)
-        last.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        time_ticks(last.xaxis, 8)
     else:
         for axes in every[:, 0]:
             empty(axes, "no rows")
@@ -63,9 +62,8 @@ def draw(series: Series) -> Figure:
     if series.groups:
         handles = every[0, 0].get_lines()[: len(series.groups)]
         legend(figure, handles, all_short(series.groups, _NAME_LETTERS), short(series.by, _NAME_LETTERS))
-    figure.suptitle(short(series.title, 90), x=0.01, ha="left", fontsize=11)
-    if series.note:
-        figure.supxlabel(f"not shown: {series.note}", x=0.99, ha="right", fontsize="small", color=GREY)
+    heading(figure, short(series.title, 90))
+    footnote(figure, series.note and f"not shown: {series.note}")
     return figure
 
 
@@ -77,8 +75,7 @@ def _draw_line(axes: Any, places: Array, line: Lines, groups: Sequence[str]) -> 
         axes.plot(places, one, color=color, linewidth=1.3, marker="o", markersize=3.2, markevery=_alone(one))
     axes.set_ylabel(short(line.label, _LABEL_LETTERS) + divided)
     axes.margins(x=0.01)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    axes.yaxis.set_major_formatter(NumberFormatter())
+    number_ticks(axes.yaxis, 5)
     axes.grid(axis="y", color="#E0E0E0", linewidth=0.6)
 
 
