@@ -6,7 +6,7 @@ from math import isfinite
 
 from werkzeug.datastructures import MultiDict
 
-from gristmill.api import paging
+from gristmill.api import parameters
 from gristmill.errors import Fault, InvalidRequestError
 from gristmill.job import JobFilter, Status
 
@@ -45,7 +45,7 @@ def read_filter(query: MultiDict[str, str], owner: str) -> JobFilter | None:
 
 def read_limit(query: MultiDict[str, str]) -> int:
     """Most jobs in one page. InvalidRequestError."""
-    return paging.read_limit(query, default=DEFAULT_JOBS, most=MOST_JOBS)
+    return parameters.read_limit(query, default=DEFAULT_JOBS, most=MOST_JOBS)
 
 
 def next_query(query: MultiDict[str, str], cursor: str) -> list[tuple[str, str]]:

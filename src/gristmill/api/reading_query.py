@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from werkzeug.datastructures import MultiDict
 
+from gristmill.api.parameters import wrong_parameter
 from gristmill.datasets.options import FORMATS, Format, ReadingOptions
 from gristmill.errors import Fault, InvalidRequestError, UnsupportedFormatError
 
@@ -69,7 +70,7 @@ def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
         )
     options: dict[str, Any] = dict(asked.texts)
     if asked.header not in _TRUTHS:
-        raise _wrong("header", "must be true or false")
+        raise wrong_parameter("header", "must be true or false")
     options["header"] = _TRUTHS[asked.header]
     if asked.nulls is not None:
         options["nulls"] = asked.nulls
@@ -77,10 +78,6 @@ def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
     for text in asked.types:
         column, colon, type_ = text.rpartition(":")
         if not (column and colon and type_):
-            raise _wrong("type", f"must be COLUMN:TYPE, such as age:BIGINT; got {text[:100]!r}")
+            raise wrong_parameter("type", f"must be COLUMN:TYPE, such as age:BIGINT; got {text[:100]!r}")
         types[column] = type_
     return ReadingOptions(cast("Format", form), types=types, **options)
-
-
-def _wrong(parameter: str, detail: str) -> InvalidRequestError:
-    return InvalidRequestError(f"The parameter {parameter} {detail}.", faults=[Fault(parameter, detail)])

@@ -11,9 +11,10 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import parse_range_header
 from werkzeug.wsgi import FileWrapper
 
-from gristmill.api import access, confirmed, links, negotiation, paging
+from gristmill.api import access, confirmed, links, negotiation
 from gristmill.api.dataset_documents import data_set_url
 from gristmill.api.datasets import existing_name
+from gristmill.api.parameters import read_limit, wrong_parameter
 from gristmill.api.representations import SERIALISER, Representation
 from gristmill.api.services import services
 from gristmill.datasets import rows
@@ -96,8 +97,8 @@ def _answered(asked: Representation, answer: Callable[[Version, Representation],
 def _page(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
     shape = query.get("shape", "objects")
     if shape not in get_args(Shape):
-        raise _wrong("shape", "must be objects or arrays")
-    limit, selecting = paging.read_limit(query, default=DEFAULT_ROWS, most=MOST_ROWS), _selecting(query)
+        raise wrong_parameter("shape", "must be objects or arrays")
+    limit, selecting = read_limit(query, default=DEFAULT_ROWS, most=MOST_ROWS), _selecting(query)
     tables = services().datasets.tables
     with tables.use(version) as (connection, table):
         page = table.page(**selecting, limit=limit, cursor=query.get("cursor", ""))
@@ -124,7 +125,7 @@ def _following(sent: Representation, cursor: str) -> str:
 
 
 def _metrics(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
-    limit = paging.read_limit(query, default=DEFAULT_ROWS, most=MOST_ROWS)
+    limit = read_limit(query, default=DEFAULT_ROWS, most=MOST_ROWS)
     with services().datasets.tables.use(version) as (connection, table):
         statement = table.aggregate(
             groupby=query.get("groupby", ""),
@@ -138,8 +139,8 @@ def _metrics(version: Version, sent: Representation, query: MultiDict[str, str])
 
 def _whole(version: Version, sent: Representation, query: MultiDict[str, str]) -> Response:
     """All rows as one file, with its length, and in parts where the client asks for some."""
-    if paging := sorted(query.keys() & {"limit", "cursor", "shape"}):
-        raise _wrong(paging[0], f"does not go with f={sent.format}, which gives all rows as one file")
+    if of_pages := sorted(query.keys() & {"limit", "cursor", "shape"}):
+        raise wrong_parameter(of_pages[0], f"does not go with f={sent.format}, which gives all rows as one file")
     datasets, seconds = services().datasets, services().settings.dataset_reading_seconds
     with datasets.tables.use(version) as (connection, table):
         statement = table.export(**_selecting(query))
@@ -203,7 +204,3 @@ def _known(query: MultiDict[str, str], known: tuple[str, ...]) -> MultiDict[str,
             faults=[Fault(name, f"is none of {', '.join(known)}") for name in unknown],
         )
     return query
-
-
-def _wrong(parameter: str, detail: str) -> InvalidRequestError:
-    return InvalidRequestError(f"The parameter {parameter} {detail}.", faults=[Fault(parameter, detail)])

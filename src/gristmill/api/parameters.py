@@ -1,4 +1,4 @@
-"""The parameter ``limit`` of every list that comes in pages."""
+"""What several requests ask of their query parameters: the ``limit`` of a page, and how a wrong one is told."""
 
 from werkzeug.datastructures import MultiDict
 
@@ -14,3 +14,8 @@ def read_limit(query: MultiDict[str, str], *, default: int, most: int) -> int:
         return int(text)
     wanted = f"must be a whole number from 1 to {most}"
     raise InvalidRequestError(f"limit {wanted}, not {text[:50]!r}.", faults=[Fault("limit", wanted)])
+
+
+def wrong_parameter(name: str, detail: str) -> InvalidRequestError:
+    """The error for a parameter. detail: goes on from its name, such as "must be objects or arrays"."""
+    return InvalidRequestError(f"The parameter {name} {detail}.", faults=[Fault(name, detail)])
