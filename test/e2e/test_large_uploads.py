@@ -14,6 +14,7 @@ from e2e.traffic.doors import Door
 
 AT_ONCE = 5
 MEGABYTES = 200
+FIT_TOGETHER = 2  # in the 512 MiB of GRISTMILL_DATASET_UPLOADS_BYTES
 _LINES = b"".join(b"%d,north,12.5\n" % (number % 1000) for number in range(2**16))
 
 
@@ -27,7 +28,9 @@ def environment(
     return made
 
 
-def test_uploads_that_do_not_fit_together_are_refused_and_the_pod_lives(environment: Environment, seen: Notes) -> None:
+def test_of_uploads_that_do_not_fit_together_as_many_arrive_as_do_and_the_pod_lives(
+    environment: Environment, seen: Notes
+) -> None:
     before = containers(environment, "flask")
     door, *_ = doors_of(environment)
     with ThreadPoolExecutor(AT_ONCE) as pool, seen.timed(f"{AT_ONCE} uploads of {MEGABYTES} MB at once") as sight:
@@ -35,7 +38,7 @@ def test_uploads_that_do_not_fit_together_are_refused_and_the_pod_lives(environm
     taken = [one for one in answers if one.status_code == 201]
     refused = [one for one in answers if one.status_code == 503]
     assert len(taken) + len(refused) == AT_ONCE, [one.text for one in answers]
-    assert taken
+    assert len(taken) >= FIT_TOGETHER
     assert all("Retry-After" in one.headers for one in refused)
     assert containers(environment, "flask") == before
     sight.seen = f"{len(taken)} taken, {len(refused)} told to come again; the pod lived"

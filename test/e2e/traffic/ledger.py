@@ -26,7 +26,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._start = time.monotonic()
+        self._start = self._last = time.monotonic()
         self.began = datetime.now(UTC)
         self.answered: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
@@ -37,12 +37,13 @@ class Ledger:
 
     @property
     def per_second(self) -> float:
-        """Requests a second, on average since the beginning."""
-        return self.answered.total() / (time.monotonic() - self._start)
+        """Requests a second, on average from the beginning to the last answer."""
+        return self.answered.total() / max(1e-9, self._last - self._start)
 
     def answer(self, what: str, seconds: float) -> None:
         """A request was answered as it should be."""
         with self._lock:
+            self._last = time.monotonic()
             self.answered[what] += 1
             self.slowest[what] = max(seconds, self.slowest.get(what, 0.0))
 
