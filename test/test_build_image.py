@@ -4,6 +4,8 @@ The builds themselves are tried with the real engine in test_image.py, which has
 """
 
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,20 +36,46 @@ esac
 def test_what_an_image_is_made_of_is_written_beside_it_where_the_builder_can_and_else_said_to_be_skipped(
     tmp_path: Path, has_buildx: bool, status: str, settings: dict[str, str], is_attested: bool, told: str
 ) -> None:
+    settings |= {"BUILDX": str(int(not has_buildx)), "STATUS": status}
+    asked, printed = built(REPOSITORY, tmp_path, settings)
+    assert ({"--sbom=true", "--provenance=mode=max"} <= set(asked)) is is_attested
+    assert f"SBOM and provenance: {told}" in printed
+
+
+@pytest.mark.parametrize("change", ["nothing", "a file that git knows", "a new file"])
+def test_the_revision_says_whether_all_of_it_is_committed(tmp_path: Path, change: str) -> None:
+    folder = tmp_path / "clone"
+    (folder / "tools").mkdir(parents=True)
+    for name in ("tools/build-image", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "All of it"]):
+        subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@b.example", *words], cwd=folder, check=True)
+    if change != "nothing":
+        name = "pyproject.toml" if change == "a file that git knows" else "processes.py"
+        with (folder / name).open("a") as file:
+            file.write("# changed\n")
+
+    asked, _ = built(folder, tmp_path, {"BUILDX": "1"})
+
+    (revision,) = [word.removeprefix("REVISION=") for word in asked if word.startswith("REVISION=")]
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?", revision)
+    assert revision.endswith("-dirty") is (change != "nothing")
+
+
+def built(folder: Path, tmp_path: Path, settings: dict[str, str]) -> tuple[list[str], str]:
+    """What the builder was asked, and what was printed."""
     client = tmp_path / "client"
     client.write_text(CLIENT)
     client.chmod(0o755)
-    known = {name: value for name, value in os.environ.items() if name not in {"DOCKER_BUILDKIT", "ATTEST"}}
-    known |= {"DOCKER": str(client), "BUILDX": str(int(not has_buildx)), "STATUS": status} | settings
+    own = {"DOCKER_BUILDKIT", "ATTEST", "REVISION", "CREATED", "SOURCE"}
+    known = {name: value for name, value in os.environ.items() if name not in own}
+    known |= {"DOCKER": str(client), "TOLD": str(tmp_path / "told")} | settings
     done = subprocess.run(
-        [REPOSITORY / "tools" / "build-image", "some/name:1.0.0"],
-        env=known | {"TOLD": str(tmp_path / "told")},
+        [folder / "tools" / "build-image", "some/name:1.0.0"],
+        env=known,
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-
-    asked = (tmp_path / "told").read_text().split()
-    assert ({"--sbom=true", "--provenance=mode=max"} <= set(asked)) is is_attested
-    assert f"SBOM and provenance: {told}" in done.stdout
+    return (tmp_path / "told").read_text().split(), done.stdout

@@ -37,7 +37,7 @@ class Limits:
 
     seconds: float = 30
     memory_mb: int = 1024
-    disk_mb: int = 1024
+    disk_mb: int = 100
     retries: int = 0
     concurrent: int = 0
     queue_seconds: int = 0
@@ -137,7 +137,7 @@ def process(
     version: str = "1",
     seconds: float = 30,
     memory_mb: int = 1024,
-    disk_mb: int = 1024,
+    disk_mb: int = 100,
     retries: int = 0,
     concurrent: int = 0,
     queue_seconds: int = 0,
@@ -154,7 +154,7 @@ def process(
     version: str = "1",
     seconds: float = 30,
     memory_mb: int = 1024,
-    disk_mb: int = 1024,
+    disk_mb: int = 100,
     retries: int = 0,
     concurrent: int = 0,
     queue_seconds: int = 0,
