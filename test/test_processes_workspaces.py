@@ -30,6 +30,7 @@ class Files:
     attached: int = 0
     damaged: list[str] = field(default_factory=list)
     opened: int = 0
+    is_unwanted: bool = False
 
     def __call__(self, reference: Reference, attach: Any, kept: OpenVersion | None) -> OpenVersion:
         texts = {"mass": ColumnText("", self.unit)}
@@ -43,7 +44,12 @@ class Files:
         closing = ExitStack()
         closing.callback(self._close)
         return OpenVersion(
-            attach(file, "data"), 1, closing, texts, damaged=lambda: self.damaged.append(reference.version)
+            attach(file, "data"),
+            1,
+            closing,
+            texts,
+            damaged=lambda: self.damaged.append(reference.version),
+            is_unwanted=lambda: self.is_unwanted,
         )
 
     def _close(self) -> None:
@@ -173,6 +179,24 @@ def test_closing_lets_go_of_all(files: Files, mass: Callable[..., int], workspac
     workspaces.close()
     assert files.opened == 0
     assert mass(FIRST) == 1
+
+
+def test_what_a_run_has_not_used_is_not_kept_beyond_it(
+    files: Files, mass: Callable[..., int], workspaces: Workspaces
+) -> None:
+    mass(FIRST)
+    assert files.opened == 1
+    with RunData(files, workspaces=workspaces, reuses=False):
+        pass  # of a process that takes no data set
+    workspaces.tidy()
+    assert files.opened == 0
+
+
+def test_what_the_cache_wants_back_is_not_kept(files: Files, mass: Callable[..., int]) -> None:
+    mass(FIRST)
+    files.is_unwanted = True
+    assert mass(FIRST) == 1
+    assert (files.attached, files.opened) == (1, 0)
 
 
 def test_processes_that_share_take_one_data_set_and_no_sql() -> None:

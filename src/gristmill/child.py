@@ -50,6 +50,7 @@ DETAIL_LETTERS = 500
 _LONGEST_PAUSE_SECONDS = 1.0
 _WORTH_A_LINE_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
+_LONG_SECONDS = 60  # a run that may take longer finds nothing open
 
 log = structlog.get_logger()
 
@@ -196,6 +197,8 @@ class Child:
         else:
             limits = process.limits
             bounds = Bounds(limits.memory_mb * MIB, limits.disk_mb * MIB or 1)
+            if limits.seconds > _LONG_SECONDS:
+                self._workspaces.close()  # the data set may go meanwhile
             memory_bytes = self._place.begin(bounds)
             self._slot.running(
                 attempt.job_id,

@@ -64,6 +64,7 @@ class JobData:
                     file,
                     held.description.columns,
                     damaged=partial(self._cache.damaged, held.version),
+                    is_unwanted=partial(self._cache.is_unwanted, held.version),
                 )
 
     def _attached(self, version: Version, attach: Attach) -> tuple[list[DataColumn], ExitStack]:

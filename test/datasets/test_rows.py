@@ -6,6 +6,7 @@ import json
 import math
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -259,6 +260,23 @@ def test_pages_that_end_at_their_bytes_lead_to_every_row_once(
         cursor = part.cursor
     assert found == whole
     assert max(sizes) < most + 4_000
+
+
+def test_a_page_takes_little_memory_though_its_rows_become_long(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        "CREATE TABLE t AS SELECT CASE WHEN range < 1000 THEN 'x' ELSE repeat('y', 20_000) END AS a FROM range(4000)"
+    )
+    statement = Statement("FROM t", (), ("a",), ("VARCHAR",), limit=4000)
+
+    tracemalloc.start()
+    try:
+        page = rows.read(connection, statement, seconds=30, form=Form(most_bytes=2**20))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert 1000 < page.count < 1100
+    assert peak < 20 * 2**20  # of 60 MB
 
 
 def test_groups_end_at_their_bytes_too(connection: duckdb.DuckDBPyConnection) -> None:

@@ -235,7 +235,7 @@ def test_an_upload_waits_for_some_time_only_and_not_for_itself() -> None:
         with pytest.raises(BusyError):
             oldest(200)
         other(100)  # the oldest waits no more
-    with Allowance(1000, wait_seconds=60).share() as alone, pytest.raises(BusyError):
+    with Allowance(1000, wait_seconds=60).share() as alone, pytest.raises(TooLargeError, match="UPLOADS_BYTES"):
         alone(2000)
 
 

@@ -46,6 +46,10 @@ _READ_TOO_MUCH = (
     "The upload holds more than {:,} bytes when it is decompressed, the most that is read (setting "
     "GRISTMILL_DATASET_READ_BYTES). Upload fewer rows or columns."
 )
+_HOLDS_TOO_MUCH = (
+    "The upload holds more than {:,} bytes when it is decompressed, which all uploads together may have on the disk "
+    "(setting GRISTMILL_DATASET_UPLOADS_BYTES). Upload fewer rows or columns."
+)
 _COMPRESSED_MEDIA_TYPES = {
     "application/gzip": "gzip",
     "application/x-gzip": "gzip",
@@ -100,7 +104,7 @@ class Allowance:
     def share(self) -> Iterator[Callable[[int], None]]:
         """The share of one upload: to be told of so many bytes before they are written; given back at the end.
 
-        Telling raises BusyError when the uploads together would pass the limit.
+        Telling raises BusyError when the uploads together would pass the limit, TooLargeError when this one does alone.
         """
         mine = _Share()
 
@@ -108,6 +112,8 @@ class Allowance:
             if not self._most_bytes:
                 return
             with self._changed:
+                if mine.held_bytes + count > self._most_bytes:  # whatever the others give back
+                    raise TooLargeError(_HOLDS_TOO_MUCH.format(self._most_bytes))
                 if not self._may_have(mine, count):
                     self._wait(mine, count)
                 self.used_bytes += count
@@ -127,9 +133,7 @@ class Allowance:
         older = self._shares[: self._shares.index(mine)]
         return self.used_bytes + sum(share.wanted_bytes for share in older) + count <= self._most_bytes
 
-    def _must_give_way(self, mine: _Share, count: int) -> bool:
-        if mine.held_bytes + count > self._most_bytes:
-            return True  # whatever the others give back
+    def _must_give_way(self, mine: _Share) -> bool:
         having = [share for share in self._shares if share.held_bytes]
         return bool(having) and having[-1] is mine
 
@@ -138,7 +142,7 @@ class Allowance:
         mine.wanted_bytes = count
         try:
             while not self._may_have(mine, count):
-                if self._must_give_way(mine, count) or not self._changed.wait(deadline - time.monotonic()):
+                if self._must_give_way(mine) or not self._changed.wait(deadline - time.monotonic()):
                     raise BusyError(
                         f"The uploads on their way have the {self._most_bytes:,} bytes on the disk that they may have "
                         "together (setting GRISTMILL_DATASET_UPLOADS_BYTES). Send the upload again later.",

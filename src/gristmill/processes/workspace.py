@@ -63,7 +63,7 @@ class DataColumn:
 class OpenVersion:
     """A version that is attached. file: closed when it is no longer needed. texts: what is said of its columns.
 
-    damaged: has the file made anew for the next run.
+    damaged: has the file made anew for the next run. is_unwanted: whether the cache would have the file back.
     """
 
     columns: list[DataColumn]
@@ -71,6 +71,7 @@ class OpenVersion:
     file: ExitStack
     texts: Mapping[str, ColumnText] = field(default_factory=dict)
     damaged: Callable[[], object] = lambda: None
+    is_unwanted: Callable[[], bool] = lambda: False
 
 
 class Workspace:
@@ -137,6 +138,11 @@ class Workspace:
             "SET lock_configuration = true"
         )
         self._is_locked = True
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether a data set of it should be let go as soon as no run has it."""
+        return any(opened.is_unwanted() for opened in self.versions.values())
 
     def clear(self) -> None:
         """Drop what a run has made beside the data sets."""

@@ -29,6 +29,7 @@ class Workspaces:
         self._size: tuple[int, int] | None = None  # the bytes and threads that were wanted last
         self._spare: Workspace | None = None
         self._kept: tuple[Wanted, Workspace] | None = None
+        self._is_of_last_run = False
         self._leaving: list[Workspace] = []
 
     def take(self, memory_bytes: int, threads: int) -> Workspace:
@@ -56,9 +57,17 @@ class Workspaces:
             self._leaving.append(workspace)
         else:
             self._kept = (reusable_for, workspace)
+            self._is_of_last_run = True
 
     def tidy(self) -> None:
-        """Close what is not kept, and take from the other what a run has left there."""
+        """After each run: close what is not kept, and take from the other what the run has left there.
+
+        One that the run has not used is not kept any longer, and none whose file the cache wants back: jobs that
+        follow one another without a pause would hold a data set that is deleted, or the room that another needs.
+        """
+        if self._kept is not None and (not self._is_of_last_run or self._kept[1].is_unwanted):
+            self._let_go()
+        self._is_of_last_run = False
         self._close_leaving()
         if self._kept is not None:
             self._kept[1].clear()
