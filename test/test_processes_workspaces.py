@@ -1,5 +1,6 @@
 """One DuckDB instance serves several runs on the same data, and nothing of one run reaches another."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from gristmill.processes.references import Reference
 from gristmill.processes.run_data import RunData
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import OpenVersion
-from gristmill.processes.workspaces import REUSES, Workspaces
+from gristmill.processes.workspaces import Workspaces, is_reusing
 
 FIRST, SECOND = Reference("birds", "1" * 64), Reference("birds", "2" * 64)
 MIB = 2**20
@@ -201,10 +202,11 @@ def test_what_the_cache_wants_back_is_not_kept(files: Files, mass: Callable[...,
 
 def test_processes_that_share_take_one_data_set_and_no_sql() -> None:
     registry = load_registry(Path("absent"))
-    sharing = {one.id for one in registry.values() if hasattr(one.function, REUSES)}
+    sharing = {one.id for one in registry.values() if is_reusing(one.function)}
     assert sharing == {
         "summary", "histogram", "scatter", "timeseries", "groupby", "correlation", "regression",
     }  # fmt: skip
+    assert not is_reusing(functools.wraps(registry["groupby"].function)(lambda: None))
     for name in sharing:
         taken = [hint for hint in get_type_hints(registry[name].function).values() if "DataSet" in str(hint)]
         assert taken == [DataSet]

@@ -19,7 +19,7 @@ from gristmill.processes.docstring import parse_docstring
 from gristmill.processes.inputs import ChangeDataSet, declare_inputs
 from gristmill.processes.outputs import TRANSMISSIONS, ProducedOutput, declare_outputs
 from gristmill.processes.run_data import Opener, RunData, no_data_sets
-from gristmill.processes.workspaces import REUSES, Workspaces
+from gristmill.processes.workspaces import Workspaces, is_reusing
 
 EXECUTION_MODES = ("sync-execute", "async-execute")
 _HASH_LETTERS = 16
@@ -64,7 +64,7 @@ class Process:
         self.keywords = declaration.keywords
         self.limits: Limits = declaration.limits
         self.source_hash = source_hash
-        self._reuses_workspace = hasattr(function, REUSES)
+        self._reuses_workspace = is_reusing(function)
         try:
             hints = get_type_hints(function, include_extras=True)
         except (NameError, AttributeError, TypeError) as error:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from gristmill.processes.workspace import Workspace
 
-REUSES = "__gristmill_reuses_workspace__"
+_REUSES = "__gristmill_reuses_workspace__"
 
 F = TypeVar("F", bound=Callable[..., Any])
 Wanted = tuple[str, str, int, int]
@@ -18,8 +18,13 @@ Wanted = tuple[str, str, int, int]
 
 def reuses_workspace(function: F) -> F:
     """Mark a process of ours: it takes one data set, and no SQL of a user's; it makes nothing but temporary tables."""
-    setattr(function, REUSES, True)
+    setattr(function, _REUSES, function)
     return function
+
+
+def is_reusing(function: Callable[..., Any]) -> bool:
+    """Whether a process is marked. One that wraps another (``functools.wraps``) has its mark, but is not it."""
+    return getattr(function, _REUSES, None) is function
 
 
 class Workspaces:
