@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -33,7 +33,8 @@ def run_verify(target: Target, options: Options, *, junit: Path | None, json: Pa
         terminal.begin(target, has_token=bool(options.token))
         with _asked_to_stop():
             report = verify(target, options, terminal)
-        terminal.finish(report)
+        with suppress(OSError, SystemExit):  # nobody reads it any more; rich makes a SystemExit of a broken pipe
+            terminal.finish(report)
         for file, form in files:
             file.write(form(report))
     return report.exit_code
