@@ -25,8 +25,8 @@ def run_verify(target: Target, options: Options, *, junit: Path | None, json: Pa
 
     A report on standard output has it for itself: then everything else goes to standard error.
     """
-    if junit == json == STDOUT:
-        raise UsageError("Only one of --junit and --json can go to standard output.")
+    if junit and junit == json:
+        raise UsageError(f"--junit and --json cannot both go to {'standard output' if junit == STDOUT else junit}.")
     with ExitStack() as stack:
         files = [(_opened(stack, path), form) for path, form in ((junit, as_junit), (json, as_json)) if path]
         terminal = Terminal(_console(sys.stderr if STDOUT in {junit, json} else sys.stdout), quiet=quiet)
