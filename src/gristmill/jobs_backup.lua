@@ -53,26 +53,39 @@ end)
 
 -- Restoring
 
--- backup, how: "look", "empty" (begin where nothing is, or where this backup has been begun) or "any" (begin anyway);
--- answers jobs, data sets, and of the backup that was restored here last its name and end, "" while it has none
+-- The restore that began last is the only one that goes on: two at once would mix what they restore.
+local function is_overtaken(run)
+  return redis.call('HGET', P .. ':restored', 'run') ~= run
+end
+
+local OVERTAKEN = 'OVERTAKEN another restore has begun'
+
+-- backup, how: "look", "take" (before "clear_jobs"), "taken" (begin after it), "empty" (begin where nothing is, or where
+-- this backup has been begun) or "any" (begin anyway), run; answers jobs, data sets, and of the backup that was restored here last its name and end, "" while it has none
 entry('restore_begin', {}, function(a)
   local key = P .. ':restored'
   local last = redis.call('HMGET', key, 'backup', 'ended')
   local jobs, sets = redis.call('ZCARD', P .. ':all'), redis.call('ZCARD', P .. ':ds:all')
-  if a[2] == 'any' or a[2] == 'empty' and (jobs + sets == 0 or last[1] == a[1] and not last[2]) then
+  if a[2] == 'taken' and is_overtaken(a[3]) then return redis.error_reply(OVERTAKEN) end
+  if a[2] == 'take' then
+    redis.call('HSET', key, 'run', a[3])
+  elseif a[2] == 'any' or a[2] == 'taken' or a[2] == 'empty' and (jobs + sets == 0 or last[1] == a[1] and not last[2]) then
     redis.call('DEL', key)
-    redis.call('HSET', key, 'backup', a[1], 'begun', text_of(clock()))
+    redis.call('HSET', key, 'backup', a[1], 'begun', text_of(clock()), 'run', a[3])
   end
   return {jobs, sets, last[1] or '', last[2] or ''}
 end)
 
-entry('restore_end', {'allow-oom'}, function()
+-- run
+entry('restore_end', {'allow-oom'}, function(a)
+  if is_overtaken(a[1]) then return redis.error_reply(OVERTAKEN) end
   redis.call('HSET', P .. ':restored', 'ended', text_of(clock()))
   return 1
 end)
 
--- latest creation; dismisses and deletes some of the jobs until then, and answers how many
+-- latest creation, run; dismisses and deletes some of the jobs until then, and answers how many
 entry('clear_jobs', {'allow-oom'}, function(a)
+  if is_overtaken(a[2]) then return redis.error_reply(OVERTAKEN) end
   local now = clock()
   local ids = redis.call('ZRANGEBYSCORE', P .. ':all', '-inf', a[1], 'LIMIT', 0, 100)
   for _, id in ipairs(ids) do
@@ -166,8 +179,10 @@ local function restore_job(id, packed, log, due, blobs, now, kept_us, tells)
   return ran and 'again' or 'restored'
 end
 
--- packed {{id, record, log, due, blobs}, ...}, kept us, "1" when subscribers are to be told; answers what became of each
+-- packed {{id, record, log, due, blobs}, ...}, kept us, "1" when subscribers are to be told, run; answers what became of
+-- each
 entry('restore_jobs', {}, function(a)
+  if is_overtaken(a[4]) then return redis.error_reply(OVERTAKEN) end
   local now, answers = clock(), {}
   for i, it in ipairs(cmsgpack.unpack(a[1])) do
     answers[i] = restore_job(it[1], it[2], it[3], it[4], it[5], now, tonumber(a[2]), a[3] == '1')

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import msgpack
@@ -21,10 +22,12 @@ from support.lab import Lab, child_of
 from support.odd_system import DELETED_KEY, KEY, LIMITED, LONG, OFFERS, A, OddSystem, make
 from support.shelf import Shelf, version_of
 
-from gristmill.backup.format import Writer
-from gristmill.errors import ConflictError, LostAttemptError
+from gristmill.backup.format import Reader, Writer
+from gristmill.backup.restoring import BYTES, Restorer
+from gristmill.errors import BackupError, ConflictError, LostAttemptError
 from gristmill.job import Job, Status
 from gristmill.settings import Settings
+from gristmill.store import connect
 
 
 @pytest.fixture(scope="module")
@@ -345,3 +348,37 @@ def _written(them: list[tuple[str, dict[str, Any]]]) -> bytes:
 def _changed(record: bytes, change: Callable[[dict[bytes, Any]], dict[bytes, Any]]) -> bytes:
     packed: bytes = msgpack.packb(change(msgpack.unpackb(record, raw=True)), use_bin_type=False)
     return packed
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_of_two_restores_at_once_only_the_one_that_began_last_goes_on(
+    system: OddSystem, data: bytes, target: Settings, replaces: bool
+) -> None:
+    def staged(restorer: Restorer) -> None:
+        for kind, fields in Reader(io.BytesIO(data)):
+            if kind in BYTES:
+                restorer.stage(kind, fields)
+
+    with (
+        connect(target) as client,
+        closing(Restorer(client, target, replaces=replaces)) as first,
+        closing(Restorer(client, target, replaces=replaces)) as second,
+    ):
+        staged(first)
+        if replaces:
+            first.clear()
+        assert first.begin("first", anyway=True)
+        first.apply(entry for entry in Reader(io.BytesIO(data)) if entry[0] in {"version", "data-set"})
+        staged(second)
+        if replaces:
+            second.clear()
+        assert second.begin("second", anyway=True)
+        for step in (lambda: first.apply(Reader(io.BytesIO(data))), first.end):
+            with pytest.raises(BackupError, match="Another restore"):
+                step()
+        first.discard()
+        second.apply(Reader(io.BytesIO(data)))
+        second.end()
+        second.discard()
+    assert seen_jobs(Lab(target).jobs) == seen_jobs(system.lab.jobs, after_restore=True)
+    assert seen_data_sets(Shelf(target).store) == seen_data_sets(system.shelf.store)

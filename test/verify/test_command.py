@@ -127,6 +127,7 @@ def test_an_environment_that_is_not_known_here_says_where_to_run_it(verify: Veri
         ((), "TARGET"),
         (("localhost:8000",), "http://localhost:8000"),
         (("http://127.0.0.1:1", "--junit", "-", "--json", "-"), "standard output"),
+        (("http://127.0.0.1:1", "--junit", "report", "--json", "report"), "both"),
         (("http://127.0.0.1:1", "--junit", "missing/report.xml"), "missing/report.xml"),
         (("http://127.0.0.1:1", "--token-file", "missing"), "missing"),
         (("http://127.0.0.1:1", "--ca", "missing"), "missing"),

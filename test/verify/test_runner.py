@@ -10,7 +10,7 @@ from support.servers import free_port
 
 from gristmill.verify import session
 from gristmill.verify.catalogue import CHECKS
-from gristmill.verify.check import Check, Outcome
+from gristmill.verify.check import Check, Outcome, Result
 from gristmill.verify.options import Options
 from gristmill.verify.run import Run
 from gristmill.verify.runner import Stopped, verify
@@ -159,6 +159,21 @@ def test_a_run_that_is_stopped_cleans_up_and_says_what_was_not_run(apis: Apis, e
     assert set(named(report, Outcome.NOT_RUN)) == {"data.uploaded", "limits.depth"}
     assert "1 jobs, 1 data sets" in named(report, Outcome.PASSED)["end.cleaned"]
     assert report.left == ()
+    assert api.left() == []
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, SystemExit])
+@pytest.mark.parametrize("end", ["data.uploaded", "end.cleaned"])
+def test_when_whoever_reads_the_output_goes_away_it_cleans_up_all_the_same(apis: Apis, error, end: str) -> None:
+    class Gone(Listening):
+        def ends(self, result: Result) -> None:
+            if result.check.name == end:
+                raise error
+
+    api = apis()
+    report = verify(Target(api.url), Options(), Gone(), needed_for("jobs.accepted", "data.uploaded", "limits.depth"))
+    assert report.exit_code == (141 if end == "data.uploaded" else 0)
+    assert "1 jobs, 1 data sets" in named(report, Outcome.PASSED)["end.cleaned"]
     assert api.left() == []
 
 

@@ -180,7 +180,7 @@ def test_no_answer_is_asked_for_twice_but_one_that_says_429() -> None:
     assert heard.slowed == 1
 
 
-@pytest.mark.parametrize("pause", ["3600", "soon", ""])
+@pytest.mark.parametrize("pause", ["3600", "soon", "", "9" * 5000])
 def test_a_429_that_names_no_short_pause_is_an_answer_like_others(pause: str) -> None:
     def ask(asked: Asked) -> Reply:
         reply = Reply(429)
@@ -189,6 +189,31 @@ def test_a_429_that_names_no_short_pause_is_an_answer_like_others(pause: str) ->
 
     with Meddler(ask=ask) as slow, asking(slow.url) as session:
         assert session.get("/").status == 429
+
+
+@pytest.mark.parametrize("coding", ["zstd", "br", "gzip, gzip"])
+def test_an_answer_in_a_coding_that_may_grow_without_bounds_is_given_up(coding: str) -> None:
+    def ask(asked: Asked) -> Reply:
+        reply = Reply(200, body=b"anything")
+        reply.set("Content-Encoding", coding)
+        return reply
+
+    with Meddler(ask=ask) as odd, asking(odd.url) as session, pytest.raises(NoAnswerError, match="not asked for"):
+        session.get("/")
+
+
+def test_an_answer_that_tells_the_token_is_heard_without_it() -> None:
+    token = "gm_told_by_the_server"
+
+    def ask(asked: Asked) -> Reply:
+        reply = Reply(500, body=b"." * 285 + asked.headers["Authorization"].encode())
+        reply.set("Gristmill-Version", asked.headers["Authorization"])
+        return reply
+
+    with Meddler(ask=ask) as telling, asking(telling.url, token=token) as session:
+        answer = session.get("/")
+    assert "gm_t" not in answer.told
+    assert answer.header("Gristmill-Version") == "Bearer ***"
 
 
 def test_events_are_read_as_they_come_with_what_several_lines_say() -> None:

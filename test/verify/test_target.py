@@ -33,6 +33,9 @@ def test_an_environment_is_its_service_in_the_cluster(name: str) -> None:
         ("http://host/?f=json", "begins with ?"),
         ("http://host/#top", "begins with #"),
         ("", "a URL"),
+        ("http://a..b/mill", "a URL"),
+        (f"http://{'a' * 64}.example.org", "a URL"),
+        ("http://xn--0.com", "a URL"),
     ],
 )
 def test_what_is_neither_is_refused_with_what_would_be_right(text: str, word: str) -> None:
@@ -40,9 +43,10 @@ def test_what_is_neither_is_refused_with_what_would_be_right(text: str, word: st
         read_target(text)
 
 
-def test_a_password_in_a_url_is_not_repeated() -> None:
+@pytest.mark.parametrize("text", ["http://ada:secret@host", "http://ada:secret@host:99999", "ftp://ada:secret@host"])
+def test_a_password_in_a_url_is_not_repeated(text: str) -> None:
     with pytest.raises(UsageError) as refused:
-        read_target("http://ada:secret@host")
+        read_target(text)
     assert "secret" not in str(refused.value)
 
 

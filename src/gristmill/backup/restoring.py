@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from gristmill.backup.format import Entry
 from gristmill.datasets.blobs import LIBRARY
 from gristmill.datasets.store import Store
 from gristmill.errors import BackupError, NoSuchDataSetError
+from gristmill.job import new_id
 from gristmill.library import Library
 from gristmill.records import pack
 from gristmill.settings import Settings
@@ -63,7 +66,9 @@ class Restorer:
         self._datasets = Library(client, self._prefix, LIBRARY)
         self._store = Store(client, settings)
         self._is_empty = False
+        self._has_taken = self._is_overtaken = False
         self._stored = (b"", False)
+        self._run = new_id()
         self._versions: dict[bytes, dict[str, Any]] = {}
         self._batch: list[dict[str, Any]] = []
         self._kind = ""
@@ -95,21 +100,34 @@ class Restorer:
 
     def begin(self, backup: str, *, anyway: bool) -> bool:
         """Note that this backup is being restored; False when something else is there, unless ``anyway``."""
-        found = self._begin(backup, "any" if anyway else "empty")
+        found = self._begin(backup, "taken" if self._has_taken else "any" if anyway else "empty")
         self._kept_until = time.time_ns() // 1000 + KEPT_SECONDS * 1_000_000
         return anyway or not found.jobs + found.data_sets or (found.last == backup and not found.ended)
 
+    def _call(self, library: Library, name: str, *args: Any) -> Any:
+        """Call a function that only the restore that began last may. Raises BackupError for all others."""
+        try:
+            return library.call(name, *args)
+        except ResponseError as error:
+            if not str(error).startswith("OVERTAKEN"):
+                raise
+            self._is_overtaken = True
+            raise BackupError("Another restore into the same system has begun meanwhile, and goes on.") from error
+
     def _begin(self, backup: str, how: str) -> Found:
-        jobs, data_sets, last, ended = self._jobs.call("restore_begin", backup, how)
+        jobs, data_sets, last, ended = self._call(self._jobs, "restore_begin", backup, how, self._run)
         return Found(jobs, data_sets, last.decode(), int(ended or 0))
 
     def clear(self) -> None:
         """Dismiss and delete all jobs, and delete all data sets."""
+        self._begin("", "take")
+        self._has_taken = True
         seconds, microseconds = self._jobs.command("TIME")
-        while self._jobs.call("clear_jobs", int(seconds) * 1_000_000 + int(microseconds)):
+        while self._call(self._jobs, "clear_jobs", int(seconds) * 1_000_000 + int(microseconds), self._run):
             pass
         while page := self._store.list().data_sets:
             for data_set in page:
+                self._call(self._jobs, "clear_jobs", 0, self._run)  # deletes none, and says whether to go on
                 try:
                     self._store.delete(data_set.name)
                 except NoSuchDataSetError:
@@ -137,7 +155,9 @@ class Restorer:
         return self._stored[1]
 
     def discard(self) -> None:
-        """Delete the bytes that nothing has taken."""
+        """Delete the bytes that nothing has taken, unless they may be those of another restore that goes on."""
+        if self._is_overtaken:
+            return
         for keys in self._jobs.keys("r:"):
             self._jobs.command("UNLINK", *keys)
 
@@ -160,7 +180,7 @@ class Restorer:
         """Everything has been restored."""
         while self._datasets.call("end_restoring", self._kept_until, self._settings.dataset_versions):
             pass
-        self._jobs.call("restore_end")
+        self._call(self._jobs, "restore_end", self._run)
 
     def _flush(self) -> None:
         if self._batch:
@@ -190,16 +210,18 @@ class Restorer:
 
     def _data_sets(self, batch: list[dict[str, Any]]) -> None:
         for it in batch:
-            answer = self._datasets.call(
-                "restore_data_set", it["name"], it["record"], pack(it["texts"]), pack(self._versions), self._kept_until
-            ).decode()
+            answer = self._call(
+                self._datasets, "restore_data_set", it["name"], it["record"], pack(it["texts"]), pack(self._versions),
+                self._kept_until, self._run,
+            ).decode()  # fmt: skip
             self._versions.clear()
             self._count(self.restored.data_sets, answer, f"data set {it['name'].decode()}")
 
     def _restore_jobs(self, batch: list[dict[str, Any]]) -> None:
-        answers = self._jobs.call(
-            "restore_jobs", pack([[it["job"], it["record"], it["log"], it["retry"], it["blobs"]] for it in batch]),
-            self._settings.retention_seconds * 1_000_000, "1" if self.tells_subscribers else "",
+        answers = self._call(
+            self._jobs, "restore_jobs",
+            pack([[it["job"], it["record"], it["log"], it["retry"], it["blobs"]] for it in batch]),
+            self._settings.retention_seconds * 1_000_000, "1" if self.tells_subscribers else "", self._run,
         )  # fmt: skip
         for it, answer in zip(batch, answers, strict=True):
             self._count(self.restored.jobs, answer.decode(), f"job {it['job'].decode()}")

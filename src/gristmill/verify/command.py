@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -25,15 +25,16 @@ def run_verify(target: Target, options: Options, *, junit: Path | None, json: Pa
 
     A report on standard output has it for itself: then everything else goes to standard error.
     """
-    if junit == json == STDOUT:
-        raise UsageError("Only one of --junit and --json can go to standard output.")
+    if junit and junit == json:
+        raise UsageError(f"--junit and --json cannot both go to {'standard output' if junit == STDOUT else junit}.")
     with ExitStack() as stack:
         files = [(_opened(stack, path), form) for path, form in ((junit, as_junit), (json, as_json)) if path]
         terminal = Terminal(_console(sys.stderr if STDOUT in {junit, json} else sys.stdout), quiet=quiet)
         terminal.begin(target, has_token=bool(options.token))
         with _asked_to_stop():
             report = verify(target, options, terminal)
-        terminal.finish(report)
+        with suppress(OSError, SystemExit):  # nobody reads it any more; rich makes a SystemExit of a broken pipe
+            terminal.finish(report)
         for file, form in files:
             file.write(form(report))
     return report.exit_code

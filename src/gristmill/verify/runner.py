@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -39,6 +40,16 @@ class Listener(Protocol):
         """A check is over, or is not run."""
 
 
+class _Nobody:
+    """A listener after the one that has gone."""
+
+    def starts(self, check: Check) -> None:
+        """Say nothing."""
+
+    def ends(self, result: Result) -> None:
+        """Say nothing."""
+
+
 def verify(target: Target, options: Options, listener: Listener, checks: Sequence[Check] = CHECKS) -> Report:
     """Run the checks that there are for this target; never raises for anything that the target does."""
     return _Runner(Run.begin(target, options), listener, _for_target(checks, target)).go()
@@ -58,6 +69,7 @@ class _Runner:
         self._passed: set[str] = set()
         self._silent = 0
         self._stop = ""
+        self._is_ending = False
 
     def go(self) -> Report:
         run, started, stopped, unreached = self._run, datetime.now(UTC), 0, ""
@@ -68,7 +80,7 @@ class _Runner:
                 self._add(self._not_run(check) if self._stop else self._one(check))
         except KeyboardInterrupt as error:
             stopped = getattr(error, "number", signal.SIGINT)
-            self._stop = "the run was stopped"
+            self._stop, self._is_ending = "the run was stopped", True
             for check in self._checks[len(self._results) :]:
                 self._add(self._not_run(check))
         stopped = (0 if unreached else self._clean_up()) or stopped
@@ -94,7 +106,7 @@ class _Runner:
 
     def _clean_up(self) -> int:
         """Remove what was made; returns the number of a signal that came meanwhile."""
-        run = self._run
+        run, self._is_ending = self._run, True
         run.clock.clean_up()
         run.me.renew()
         try:
@@ -118,7 +130,18 @@ class _Runner:
         if result.outcome in {Outcome.PASSED, Outcome.WARNED}:
             self._passed.add(result.check.name)
         self._results.append(result)
-        self._listener.ends(result)
+        with self._told():
+            self._listener.ends(result)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """When whoever reads what is printed goes away (`| head`), the run is over, and still has to clean up."""
+        try:
+            yield
+        except (OSError, SystemExit) as error:  # rich makes a SystemExit of a broken pipe
+            self._listener = _Nobody()
+            if not self._is_ending:
+                raise Stopped(signal.SIGPIPE) from error
 
     def _not_run(self, check: Check) -> Result:
         return Result(check, Outcome.NOT_RUN, detail=self._stop)
@@ -127,7 +150,8 @@ class _Runner:
         """Run one check, whatever it meets."""
         if reason := self._why_skipped(check):
             return Result(check, Outcome.SKIPPED, detail=reason)
-        self._listener.starts(check)
+        with self._told():
+            self._listener.starts(check)
         start = time.monotonic()
         result, is_silent = self._judged(check)
         self._silent = self._silent + 1 if is_silent else 0

@@ -30,6 +30,8 @@ LONGEST_RETRY_SECONDS = 10
 T = TypeVar("T")
 Content = bytes | Iterator[bytes] | None
 _UNTOLD = {"content-type"}
+# None is asked for; these some proxies send all the same. Others make gigabytes of a few bytes at once.
+_CODINGS = {"", "identity", "gzip", "deflate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +127,14 @@ class Session:
                 received = _whole(response, asked)
             finally:
                 response.close()
-            return Answer(asked, response.status_code, response.headers, received, time.monotonic() - start)
+            return self._heard_from(response, asked, received, start)
 
         while True:
             answer = self._in_time(work, seconds or REQUEST_SECONDS, asked)
             self._heard.hear(answer)
             again = answer.header("Retry-After")
-            patient = answer.status == 429 and again.isdecimal() and int(again) <= LONGEST_RETRY_SECONDS
+            is_short = again.isdecimal() and len(again) < 4 and int(again) <= LONGEST_RETRY_SECONDS
+            patient = answer.status == 429 and is_short
             if not patient or isinstance(content, Iterator):
                 return answer
             self._heard.slowed += 1
@@ -156,7 +159,7 @@ class Session:
                     _read_events(response.iter_lines(), events)
                 else:
                     received = _whole(response, asked)
-            return Answer(asked, response.status_code, response.headers, received, time.monotonic() - start)
+            return self._heard_from(response, asked, received, start)
 
         try:
             answer = self._in_time(work, seconds, asked)
@@ -207,6 +210,14 @@ class Session:
             raise error
         return answer  # type: ignore[return-value]  # without an error there is an answer
 
+    def _heard_from(self, response: httpx.Response, asked: str, body: bytes, start: float) -> Answer:
+        """The answer. A server that tells the request's headers tells the token too, and reports are for everybody."""
+        headers = response.headers
+        if self._token:
+            body = body.replace(self._token.encode(), b"***")
+            headers = httpx.Headers([(name, it.replace(self._token, "***")) for name, it in headers.multi_items()])
+        return Answer(asked, response.status_code, headers, body, time.monotonic() - start)
+
     def _new_client(self) -> httpx.Client:
         headers = {"User-Agent": f"gristmill-verify/{__version__}", "Accept-Encoding": "identity"}
         if self._token:
@@ -229,6 +240,8 @@ class Session:
 
 
 def _whole(response: httpx.Response, asked: str) -> bytes:
+    if (coding := response.headers.get("Content-Encoding", "").lower()) not in _CODINGS:
+        raise NoAnswerError(asked, f"its answer is compressed ({shown(coding)}), which was not asked for")
     pieces, size = [], 0
     for piece in response.iter_bytes():
         size += len(piece)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import httpx
+
 ENVIRONMENTS = ("test", "prod")
 
 # Names that only a cluster's own DNS knows; a name without a dot is one too.
@@ -70,17 +72,18 @@ def read_target(text: str) -> Target:
     """Read TARGET as it was typed. UsageError says what would be right."""
     if text in ENVIRONMENTS:
         return Target(f"http://app-{text}-service-flask", text)
+    if "@" in text.partition("://")[2].partition("/")[0]:  # first of all, since the others repeat what was typed
+        raise UsageError("The URL holds a user or password, which the API does not know; give a token by --token-file.")
     wanted = f"a URL, such as https://data.example.org/mill, or {' or '.join(ENVIRONMENTS)}"
     try:
         parts = urlsplit(text)
         port_is_right = parts.port is None or parts.port > 0
-    except ValueError as error:
+        httpx.URL(text).host.encode("idna")  # as the name server is asked; refuses labels that cannot be
+    except (ValueError, httpx.InvalidURL) as error:
         raise UsageError(f"{text!r} is not {wanted}: {error}.") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_right:
         meant = f" Did you mean http://{text}?" if "://" not in text and ("." in text or ":" in text) else ""
         raise UsageError(f"{text!r} is not {wanted}.{meant}")
-    if "@" in parts.netloc:
-        raise UsageError("The URL holds a user or password, which the API does not know; give a token by --token-file.")
     if parts.query or parts.fragment:
         raise UsageError(f"{text!r} is not {wanted}: leave out what begins with {'?' if parts.query else '#'}.")
     return Target(text.rstrip("/"))
