@@ -95,7 +95,7 @@ def test_tokens_that_are_kept_go_on_beside_new_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("prod", "--token", "alice"), "the role ''"),
+        (("prod", "--token", "alice"), "NAME:ROLE"),
         (("prod", "--token", "alice:boss"), "the role 'boss'"),
         (("prod", "--token", "alice:run", "--token", "alice:read"), "'alice' is there twice"),
         (("prod", "--host", "*.example.org"), "neither the name of a host"),

@@ -87,6 +87,14 @@ def test_a_server_that_accepts_and_says_nothing_is_an_error_within_seconds(
         assert time.monotonic() - started < 15
 
 
+def test_a_database_that_the_server_does_not_have_is_said(
+    start_server: Callable[..., RedisServer], make_settings: Callable[..., Settings]
+) -> None:
+    settings = make_settings(f"redis://127.0.0.1:{start_server('redis').port}/99")
+    with pytest.raises(UnavailableError, match="no database of the number"):
+        Jobs(connect(settings), settings).get("x")
+
+
 def test_a_wrong_password_is_unavailable_and_is_not_told(
     start_server: Callable[..., RedisServer], make_settings: Callable[..., Settings]
 ) -> None:

@@ -331,7 +331,7 @@ def secret(
     hosts: Annotated[
         list[str] | None, typer.Option("--host", help="A further name of the Redis server; again for more.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="How long the certificate is good.")] = 3650,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="How long the certificate is good.")] = 3650,
     no_tls: Annotated[bool, typer.Option("--no-tls", help="A password, but no TLS.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Also onto a terminal.")] = False,
 ) -> None:

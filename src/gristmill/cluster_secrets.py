@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 
 from gristmill.certificates import make_certificates
+from gristmill.errors import InvalidRequestError
 from gristmill.tokens import made_token, read_tokens
 
 USER, PROBE_USER = "gristmill", "probe"
@@ -70,7 +71,9 @@ def tokens_secret(environment: str, kept: str, wanted: Sequence[str]) -> tuple[s
     made: dict[str, str] = {}
     lines = kept if not kept or kept.endswith("\n") else f"{kept}\n"
     for word in wanted:
-        name, _, role = word.partition(":")
+        name, colon, role = word.partition(":")
+        if not colon:
+            raise InvalidRequestError(f"A token is wanted as NAME:ROLE, such as alice:run, and not as {word!r}.")
         made[name], line = made_token(name, role)
         lines += line
     read_tokens(lines, "the Secret")

@@ -41,6 +41,7 @@ RETRY_AFTER_SECONDS = 2
 RETRY_SECONDS = 2.5
 # Everybody may read this; what is wrong exactly is for the log.
 _NOT_LET_IN = "Redis does not let this system in; those who run it see why in its log. Try again later."
+_NO_SUCH_DATABASE = "Redis has no database of the number that REDIS_URL ends with; servers have 16, from 0, by default."
 
 # Made once: redis-py would read its own version from a file for every connection.
 _DRIVER = DriverInfo(lib_version=redis.__version__).add_upstream_driver("gristmill", __version__)
@@ -128,6 +129,8 @@ def translated(error: RedisError) -> Exception:
         return StorageFullError("Redis has no memory left; delete finished jobs, or try again when some have expired.")
     if isinstance(error, RefusedError | AuthenticationError | NoPermissionError) or _is_forbidden_in_script(error):
         return UnavailableError(_NOT_LET_IN, retry_after_seconds=RETRY_AFTER_SECONDS)
+    if isinstance(error, ResponseError) and "DB index is out of range" in str(error):
+        return UnavailableError(_NO_SUCH_DATABASE, retry_after_seconds=RETRY_AFTER_SECONDS)
     if isinstance(error, RedisConnectionError | RedisTimeoutError | BusyLoadingError | ReadOnlyError):
         return UnavailableError("Redis does not answer; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
     if isinstance(error, ResponseError) and str(error).startswith(

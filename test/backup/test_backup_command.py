@@ -155,6 +155,13 @@ def test_keep_without_a_folder_is_refused(some: Settings, run: Run, target: str)
     assert b"--keep" in result.stderr
 
 
+def test_an_empty_name_as_of_an_unset_variable_is_refused(some: Settings, run: Run, tmp_path: Path) -> None:
+    result = run(some, "backup", "")
+    assert result.returncode == 1
+    assert b"empty" in result.stderr
+    assert names(tmp_path) == []
+
+
 def test_a_folder_that_is_not_there_is_refused_and_not_made(some: Settings, run: Run, tmp_path: Path) -> None:
     result = run(some, "backup", "nowhere/")
     assert result.returncode == 1

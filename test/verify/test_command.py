@@ -121,6 +121,14 @@ def test_an_environment_that_is_not_known_here_says_where_to_run_it(verify: Veri
     assert "kubectl exec app-test-pod-debug -- gristmill verify test" in result.stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_report_that_cannot_be_written_is_told_after_all_that_was_found(verify: Verify) -> None:
+    result = verify("http://127.0.0.1:1", "--json", "/dev/full")
+    assert result.returncode == 3
+    assert "the report /dev/full could not be written" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

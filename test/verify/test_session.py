@@ -180,6 +180,22 @@ def test_no_answer_is_asked_for_twice_but_one_that_says_429() -> None:
     assert heard.slowed == 1
 
 
+def test_what_may_still_make_something_is_waited_for_before_it_is_cleaned_away() -> None:
+    done: list[str] = []
+
+    def ask(asked: Asked) -> Reply:
+        time.sleep(1)
+        done.append(asked.method)
+        return Reply(201)
+
+    with Meddler(ask=ask) as slow, asking(slow.url) as session:
+        with pytest.raises(NoAnswerError):
+            session.ask("PUT", "/datasets/late", content=b"x", seconds=0.1)
+        assert done == []
+        session.settle()
+        assert done == ["PUT"]
+
+
 @pytest.mark.parametrize("pause", ["3600", "soon", "", "9" * 5000])
 def test_a_429_that_names_no_short_pause_is_an_answer_like_others(pause: str) -> None:
     def ask(asked: Asked) -> Reply:

@@ -21,6 +21,8 @@ def back_up(settings: Settings, target: str, keep: int | None) -> None:
 
     Raises BackupError: it could not be written; or it was, but of some things parts are missing in Redis.
     """
+    if not target:
+        raise BackupError("The name is empty. Name a file, a folder, or - for standard output.")
     if target == STREAM:
         _keep_needs_a_folder(keep)
         with standard_output() as sink:

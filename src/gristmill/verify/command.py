@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -28,16 +28,26 @@ def run_verify(target: Target, options: Options, *, junit: Path | None, json: Pa
     if junit and junit == json:
         raise UsageError(f"--junit and --json cannot both go to {'standard output' if junit == STDOUT else junit}.")
     with ExitStack() as stack:
-        files = [(_opened(stack, path), form) for path, form in ((junit, as_junit), (json, as_json)) if path]
+        files = [(path, _opened(stack, path), form) for path, form in ((junit, as_junit), (json, as_json)) if path]
         terminal = Terminal(_console(sys.stderr if STDOUT in {junit, json} else sys.stdout), quiet=quiet)
         terminal.begin(target, has_token=bool(options.token))
         with _asked_to_stop():
             report = verify(target, options, terminal)
         with suppress(OSError, SystemExit):  # nobody reads it any more; rich makes a SystemExit of a broken pipe
             terminal.finish(report)
-        for file, form in files:
-            file.write(form(report))
-    return report.exit_code
+        unwritten = [path for path, file, form in files if not _is_written(path, file, form(report))]
+    return report.exit_code or (1 if unwritten else 0)
+
+
+def _is_written(path: Path, file: TextIO, text: str) -> bool:
+    try:
+        with file if path != STDOUT else nullcontext():
+            file.write(text)
+            file.flush()
+    except OSError as error:
+        sys.stderr.write(f"gristmill: the report {path} could not be written: {error}\n")
+        return False
+    return True
 
 
 def _opened(stack: ExitStack, path: Path) -> TextIO:

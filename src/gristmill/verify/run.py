@@ -65,6 +65,11 @@ class Run:
             me = Session(target.url, clock, heard, token=options.token, tls=options.tls)
         return cls(target, options, clock, me, stranger, heard, f"verify-{secrets.token_hex(5)}")
 
+    def settle(self) -> None:
+        """Wait for requests that were left to themselves."""
+        self.me.settle()
+        self.stranger.settle()
+
     def close(self) -> None:
         """Close all connections."""
         self.me.close()

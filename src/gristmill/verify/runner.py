@@ -110,6 +110,7 @@ class _Runner:
         run.clock.clean_up()
         run.me.renew()
         try:
+            run.settle()
             for check in self._cleaning:
                 self._add(self._one(check))
         except KeyboardInterrupt as error:

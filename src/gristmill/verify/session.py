@@ -23,9 +23,11 @@ REQUEST_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
 # Above every other time: it ends the threads that were given up.
 SILENT_SECONDS = 90.0
+SETTLE_SECONDS = 5.0
 LARGEST_BODY = 64 * 2**20
 # A rate limit that asks for a longer pause fails the check.
 LONGEST_RETRY_SECONDS = 10
+_CHANGING = {"POST", "PUT"}
 
 T = TypeVar("T")
 Content = bytes | Iterator[bytes] | None
@@ -82,6 +84,7 @@ class Session:
         self._url, self._clock, self._heard = url, clock, heard
         self._token, self._tls, self._suffix = token, tls, suffix
         self._client, self._is_under_way = self._new_client(), False
+        self._changing: list[threading.Thread] = []
 
     def get(self, path: str, **options: Any) -> Answer:
         """``ask("GET", ...)``."""
@@ -130,7 +133,7 @@ class Session:
             return self._heard_from(response, asked, received, start)
 
         while True:
-            answer = self._in_time(work, seconds or REQUEST_SECONDS, asked)
+            answer = self._in_time(work, seconds or REQUEST_SECONDS, asked, changes=method in _CHANGING)
             self._heard.hear(answer)
             again = answer.header("Retry-After")
             is_short = again.isdecimal() and len(again) < 4 and int(again) <= LONGEST_RETRY_SECONDS
@@ -174,12 +177,20 @@ class Session:
         self.close()
         self._client, self._is_under_way = self._new_client(), False
 
+    def settle(self) -> None:
+        """Wait, within limits, for what was left to itself and may still make something, as when the run was stopped.
+
+        Before that is over, what it makes cannot be removed.
+        """
+        for thread in self._changing:
+            thread.join(max(0.0, min(SETTLE_SECONDS, self._clock.left() / 2)))
+
     def close(self) -> None:
         """Close the connections; a request that is still under way closes its own when it ends."""
         if not self._is_under_way:
             self._client.close()
 
-    def _in_time(self, work: Callable[[httpx.Client], T], seconds: float, asked: str) -> T:
+    def _in_time(self, work: Callable[[httpx.Client], T], seconds: float, asked: str, *, changes: bool = False) -> T:
         left = self._clock.left()
         if left <= 0:
             raise TimeUpError(asked)
@@ -195,7 +206,9 @@ class Session:
                 client.close()
 
         self._is_under_way = True
-        threading.Thread(target=run, daemon=True, name="verify-request").start()
+        thread = threading.Thread(target=run, daemon=True, name="verify-request")
+        self._changing = [one for one in self._changing if one.is_alive()] + ([thread] if changes else [])
+        thread.start()
         try:
             answer, error = box.get(timeout=min(seconds, left))
         except queue.Empty:
