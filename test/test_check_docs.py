@@ -90,12 +90,12 @@ def test_the_page_of_settings_has_a_line_for_each() -> None:
     assert all(f"| `{row.variable}` |" in page for row in rows())
 
 
-def test_the_latest_bench_stands_between_the_marks_of_the_readme(tmp_path: Path) -> None:
+def test_the_latest_bench_stands_between_the_marks_of_the_page(tmp_path: Path) -> None:
     page = f"before\n{write_docs.BENCH_BEGIN}\nold\n{write_docs.BENCH_END}\nafter\n"
     (tmp_path / "latest.md").write_text("| new |\n")
-    once = write_docs.readme(page, tmp_path / "latest.md")
+    once = write_docs.speed_page(page, tmp_path / "latest.md")
     assert once == f"before\n{write_docs.BENCH_BEGIN}\n| new |\n{write_docs.BENCH_END}\nafter\n"
-    assert write_docs.readme(once, tmp_path / "latest.md") == once
+    assert write_docs.speed_page(once, tmp_path / "latest.md") == once
 
 
 def test_a_module_that_the_architecture_does_not_place_is_named(tmp_path):

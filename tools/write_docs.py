@@ -1,5 +1,5 @@
 """Write the generated parts of the documentation: docs/settings.md, the modules in docs/architecture.md, the checks in
-docs/verify.md, and the bench table in README.md.
+docs/verify.md, and the tables of the bench in docs/speed.md.
 
 ``make docs`` runs it; tools/check_docs.py fails when its output is not what stands in the repository.
 """
@@ -13,7 +13,7 @@ from gristmill.verify.catalogue import as_markdown
 REPOSITORY = Path(__file__).parents[1]
 BENCH_BEGIN = "<!-- bench: written by `make docs` from bench/results/latest.md -->"
 BENCH_END = "<!-- bench end -->"
-NO_BENCH = "Not measured yet: `make bench` measures here, and `make docs` puts the table in this place."
+NO_BENCH = "Not measured yet: `make bench` measures here, and `make docs` puts the tables in this place."
 
 MODULES_BEGIN = "<!-- modules: written by `make docs` from their docstrings -->"
 MODULES_END = "<!-- modules end -->"
@@ -57,8 +57,8 @@ def settings_page() -> str:
     return SETTINGS_HEAD + "".join(_line(row) for row in rows())
 
 
-def readme(current: str, results: Path = REPOSITORY / "bench" / "results" / "latest.md") -> str:
-    """README.md with the latest bench table between its two marks."""
+def speed_page(current: str, results: Path = REPOSITORY / "bench" / "results" / "latest.md") -> str:
+    """docs/speed.md with the latest tables of the bench between its two marks."""
     before, _, rest = current.partition(BENCH_BEGIN)
     _, _, after = rest.partition(BENCH_END)
     table = results.read_text(encoding="utf-8").strip() if results.exists() else NO_BENCH
@@ -96,14 +96,14 @@ def unplaced(package: Path = REPOSITORY / "src" / "gristmill") -> list[str]:
 
 def pages() -> dict[Path, str]:
     """What each generated file must hold."""
-    front = REPOSITORY / "README.md"
+    speed = REPOSITORY / "docs" / "speed.md"
     modules = REPOSITORY / "docs" / "architecture.md"
     checks = REPOSITORY / "docs" / "verify.md"
     return {
         REPOSITORY / "docs" / "settings.md": settings_page(),
         modules: architecture(modules.read_text(encoding="utf-8")),
         checks: verify_page(checks.read_text(encoding="utf-8")),
-        front: readme(front.read_text(encoding="utf-8")),
+        speed: speed_page(speed.read_text(encoding="utf-8")),
     }
 
 
