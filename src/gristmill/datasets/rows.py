@@ -22,7 +22,6 @@ FileFormat = Literal["csv", "parquet"]
 _OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRESSION zstd"}
 
 # Made into Python objects at a time, which take many times as much memory as their text.
-_FIRST_ROWS = 64
 _MOST_ROWS = 128  # however short those before were: the next may be texts of a megabyte each
 _MOST_VALUES = 50_000
 _MOST_BYTES_AT_ONCE = 2 * 2**20
@@ -70,7 +69,7 @@ def read(
 
 def _at_once(writer: Writer, width: int) -> int:
     """How many rows to fetch next, of so many columns, as large as those before."""
-    fitting = _MOST_BYTES_AT_ONCE * writer.count // writer.size if writer.count else _FIRST_ROWS
+    fitting = _MOST_BYTES_AT_ONCE * writer.count // writer.size if writer.count else _MOST_ROWS
     return max(1, min(fitting, _MOST_ROWS, _MOST_VALUES // width))
 
 
