@@ -162,6 +162,24 @@ def test_a_run_that_is_stopped_cleans_up_and_says_what_was_not_run(apis: Apis, e
     assert api.left() == []
 
 
+def test_a_signal_whose_exception_is_lost_stops_the_run_too(apis: Apis) -> None:
+    """As where a finalizer runs at that moment: Python ignores what is raised there."""
+    signals: list[int] = []
+
+    class Losing(Listening):
+        def ends(self, result: Result) -> None:
+            if result.check.name == "data.uploaded":
+                signals.append(2)
+            super().ends(result)
+
+    api = apis()
+    checks = needed_for("jobs.accepted", "data.uploaded", "limits.depth")
+    report = verify(Target(api.url), Options(), Losing(), checks, signals)
+    assert report.exit_code == 130
+    assert set(named(report, Outcome.NOT_RUN)) == {"limits.depth"}
+    assert api.left() == []
+
+
 @pytest.mark.parametrize("error", [BrokenPipeError, SystemExit])
 @pytest.mark.parametrize("end", ["data.uploaded", "end.cleaned"])
 def test_when_whoever_reads_the_output_goes_away_it_cleans_up_all_the_same(apis: Apis, error, end: str) -> None:

@@ -31,8 +31,8 @@ def run_verify(target: Target, options: Options, *, junit: Path | None, json: Pa
         files = [(path, _opened(stack, path), form) for path, form in ((junit, as_junit), (json, as_json)) if path]
         terminal = Terminal(_console(sys.stderr if STDOUT in {junit, json} else sys.stdout), quiet=quiet)
         terminal.begin(target, has_token=bool(options.token))
-        with _asked_to_stop():
-            report = verify(target, options, terminal)
+        with _asked_to_stop() as signals:
+            report = verify(target, options, terminal, signals=signals)
         with suppress(OSError, SystemExit):  # nobody reads it any more; rich makes a SystemExit of a broken pipe
             terminal.finish(report)
         unwritten = [path for path, file, form in files if not _is_written(path, file, form(report))]
@@ -64,15 +64,18 @@ def _console(file: TextIO) -> Console:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[None]:
-    """SIGTERM asks to stop as Ctrl-C does, so that a pod that is deleted cleans up too."""
+def _asked_to_stop() -> Iterator[list[int]]:
+    """SIGTERM asks to stop as Ctrl-C does, so that a pod that is deleted cleans up too. Gives the signals that came."""
+    signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
+        signals.append(number)
         raise Stopped(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield signals
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -50,9 +50,18 @@ class _Nobody:
         """Say nothing."""
 
 
-def verify(target: Target, options: Options, listener: Listener, checks: Sequence[Check] = CHECKS) -> Report:
-    """Run the checks that there are for this target; never raises for anything that the target does."""
-    return _Runner(Run.begin(target, options), listener, _for_target(checks, target)).go()
+def verify(
+    target: Target,
+    options: Options,
+    listener: Listener,
+    checks: Sequence[Check] = CHECKS,
+    signals: Sequence[int] = (),
+) -> Report:
+    """Run the checks that there are for this target; never raises for anything that the target does.
+
+    signals: gets those that ask to stop. What their handlers raise is lost where a finalizer runs at that moment.
+    """
+    return _Runner(Run.begin(target, options), listener, _for_target(checks, target), signals).go()
 
 
 def _for_target(checks: Sequence[Check], target: Target) -> tuple[Check, ...]:
@@ -61,8 +70,8 @@ def _for_target(checks: Sequence[Check], target: Target) -> tuple[Check, ...]:
 
 
 class _Runner:
-    def __init__(self, run: Run, listener: Listener, checks: Sequence[Check]) -> None:
-        self._run, self._listener = run, listener
+    def __init__(self, run: Run, listener: Listener, checks: Sequence[Check], signals: Sequence[int]) -> None:
+        self._run, self._listener, self._signals = run, listener, signals
         self._checks = [check for check in checks if check.name != CLEANED]
         self._cleaning = [check for check in checks if check.name == CLEANED]
         self._results: list[Result] = []
@@ -77,6 +86,8 @@ class _Runner:
             unreached = self._why_unreached()
             self._stop = "nothing answers at the target" if unreached else ""
             for check in self._checks + (self._cleaning if unreached else []):
+                if self._signals:
+                    raise Stopped(self._signals[0])
                 self._add(self._not_run(check) if self._stop else self._one(check))
         except KeyboardInterrupt as error:
             stopped = getattr(error, "number", signal.SIGINT)
