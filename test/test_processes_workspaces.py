@@ -15,7 +15,7 @@ from gristmill.processes import DataSet, load_registry
 from gristmill.processes.references import Reference
 from gristmill.processes.run_data import RunData
 from gristmill.processes.table import Table
-from gristmill.processes.workspace import OpenVersion
+from gristmill.processes.workspace import OpenVersion, Workspace
 from gristmill.processes.workspaces import Workspaces, is_reusing
 
 FIRST, SECOND = Reference("birds", "1" * 64), Reference("birds", "2" * 64)
@@ -173,6 +173,18 @@ def test_one_that_was_made_ahead_has_the_size_that_is_wanted(workspaces: Workspa
     found = taken.connection.execute("SELECT current_setting('memory_limit'), current_setting('threads')").fetchone()
     assert found == (f"{bytes_ // MIB}.0 MiB", threads)
     workspaces.give_back(taken)
+
+
+@pytest.mark.parametrize("error", [duckdb.OutOfMemoryException, MemoryError])
+def test_one_that_cannot_be_cleared_is_not_kept(
+    files: Files, mass: Callable[..., int], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(_: Workspace) -> None:
+        raise error("no memory")
+
+    monkeypatch.setattr(Workspace, "clear", fail)
+    assert [mass(FIRST), mass(FIRST)] == [1, 1]
+    assert (files.attached, files.opened) == (2, 0)
 
 
 def test_closing_lets_go_of_all(files: Files, mass: Callable[..., int], workspaces: Workspaces) -> None:

@@ -61,7 +61,8 @@ end
 local OVERTAKEN = 'OVERTAKEN another restore has begun'
 
 -- backup, how: "look", "take" (before "clear_jobs"), "taken" (begin after it), "empty" (begin where nothing is, or where
--- this backup has been begun) or "any" (begin anyway), run; answers jobs, data sets, and of the backup that was restored here last its name and end, "" while it has none
+-- this backup has been begun) or "any" (begin anyway), run; answers jobs, data sets, and of the backup that was restored
+-- here last its name and end, "" while it has none
 entry('restore_begin', {}, function(a)
   local key = P .. ':restored'
   local last = redis.call('HMGET', key, 'backup', 'ended')

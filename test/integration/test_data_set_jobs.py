@@ -24,6 +24,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
         "PROCESSES": str(PROCESSES),
         "DATASET_FREE_BYTES": "0",
         "DATASET_VERSIONS": "1",
+        "CHILDREN": "2",
         "DATA_FOLDER": "data",  # relative, as by default: a child runs in another folder
     }
     with RunningSystem(tmp_path_factory.mktemp("system"), settings=settings) as running:
@@ -158,18 +159,35 @@ def test_a_picture_is_drawn_only_where_it_is_wanted(api: httpx.Client) -> None:
 def test_a_child_lets_a_data_set_go_once_it_rests(
     system: RunningSystem, api: httpx.Client, process: str, more: dict[str, Any]
 ) -> None:
-    (worker,) = (part for part in system.parts if part.name == "worker")
     version = upload(api, "closed", 1, 2)
     assert run(api, process, table={"dataset": "closed"}, **more).status_code == 200
 
-    def open_files() -> list[str]:
-        found = []
-        for pid in descendants_of(worker.process.pid):
-            with suppress(OSError):  # it may have ended meanwhile
-                found += [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()]
-        return found
+    wait_until(lambda: not is_open(system, version), 10, "no child has the version open")
 
-    wait_until(lambda: not any(version in one for one in open_files()), 10, "no child has the version open")
+
+@pytest.mark.skipif(not IS_LINUX, reason="needs /proc")
+def test_no_child_keeps_a_data_set_open_through_a_run_that_may_take_long(
+    system: RunningSystem, api: httpx.Client
+) -> None:
+    version = upload(api, "let-go-early", 481, 482)
+    assert run(api, "groupby", table={"dataset": "let-go-early"}, by=["x"]).status_code == 200
+
+    long_ones = [submit(api, "patient", seconds=8) for _ in range(2)]  # one for each child
+
+    wait_until(lambda: not is_open(system, version), 5, "no child has the version open")
+    assert {api.get(f"/jobs/{job}").json()["status"] for job in long_ones} == {"running"}
+    for job in long_ones:
+        api.delete(f"/jobs/{job}")
+
+
+def is_open(system: RunningSystem, version: str) -> bool:
+    """Whether a child of the worker has a version's file open."""
+    (worker,) = (part for part in system.parts if part.name == "worker")
+    found = []
+    for pid in descendants_of(worker.process.pid):
+        with suppress(OSError):  # it may have ended meanwhile
+            found += [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()]
+    return any(version in one for one in found)
 
 
 def test_a_request_that_is_repeated_is_answered_though_its_data_set_has_gone(api: httpx.Client) -> None:

@@ -15,6 +15,7 @@ from support.meddler import Asked, Meddler, Reply
 from support.servers import free_port
 from support.waiting import wait_until
 
+from gristmill.verify import command as command_module
 from gristmill.verify.catalogue import CHECKS
 
 Apis = Callable[..., Api]
@@ -155,6 +156,16 @@ def test_help_says_why_no_option_takes_the_token(verify: Verify) -> None:
     assert "GRISTMILL_TOKEN" in told
     assert "`ps`" in told
     assert "Exit code 0" in told
+
+
+def test_ctrl_c_stays_ignored_where_a_shell_has_put_it_into_the_background() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with command_module._asked_to_stop() as signals:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert (signals, signal.getsignal(signal.SIGINT)) == ([], signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

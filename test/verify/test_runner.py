@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from support.acceptance import Api, Listening, named, needed_for, result_of, run
@@ -9,6 +10,7 @@ from support.meddler import Asked, Meddler, Reply
 from support.servers import free_port
 
 from gristmill.verify import session
+from gristmill.verify.answers import NoAnswerError
 from gristmill.verify.catalogue import CHECKS
 from gristmill.verify.check import Check, Outcome, Result
 from gristmill.verify.options import Options
@@ -159,6 +161,31 @@ def test_a_run_that_is_stopped_cleans_up_and_says_what_was_not_run(apis: Apis, e
     assert set(named(report, Outcome.NOT_RUN)) == {"data.uploaded", "limits.depth"}
     assert "1 jobs, 1 data sets" in named(report, Outcome.PASSED)["end.cleaned"]
     assert report.left == ()
+    assert api.left() == []
+
+
+def test_what_was_under_way_when_the_run_was_stopped_is_cleaned_up_too(apis: Apis) -> None:
+    def ask(asked: Asked) -> None:
+        if asked.method == "PUT":
+            time.sleep(2)  # the API has it later than the request to delete it, unless that is waited for
+
+    def stopped(mine: Run) -> None:
+        mine.made.data_sets[mine.mark] = None
+        with suppress(NoAnswerError):
+            mine.me.ask(
+                "PUT", f"/datasets/{mine.mark}", content=b"a\n1\n", headers={"Content-Type": "text/csv"}, seconds=0.1
+            )
+        raise Stopped(2)
+
+    api = apis()
+    checks = [
+        Check(one.name, one.claim, one.needs, one.after, one.when, stopped) if one.name == "data.uploaded" else one
+        for one in needed_for("data.uploaded")
+    ]
+    with Meddler(api.url, ask=ask) as slow:
+        report = verify(Target(slow.url), Options(), Listening(), checks)
+        time.sleep(3)
+    assert "end.cleaned" in named(report, Outcome.PASSED)
     assert api.left() == []
 
 

@@ -33,7 +33,8 @@ local function restore_version(name, rec, it, new)
 end
 
 -- name, packed record, packed texts, packed {version -> {b blob, n, s, h of it, f facts, o reading options}}, until when
--- its versions are kept at least, run of the restore (see jobs_backup.lua); answers "restored", or nothing was done because it is "there" or a part is "missing"
+-- its versions are kept at least, run of the restore (see jobs_backup.lua); answers "restored", or nothing was done
+-- because it is "there" or a part is "missing"
 entry('restore_data_set', {}, function(a)
   local name, rec, new = a[1], cmsgpack.unpack(a[2]), cmsgpack.unpack(a[4])
   if redis.call('HGET', P .. ':restored', 'run') ~= a[6] then return redis.error_reply('OVERTAKEN another restore has begun') end

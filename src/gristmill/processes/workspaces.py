@@ -7,6 +7,8 @@ them. One that is kept has all that. Only runs whose statements are all ours sha
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import duckdb
+
 from gristmill.processes.workspace import Workspace
 
 _REUSES = "__gristmill_reuses_workspace__"
@@ -75,7 +77,10 @@ class Workspaces:
         self._is_of_last_run = False
         self._close_leaving()
         if self._kept is not None:
-            self._kept[1].clear()
+            try:
+                self._kept[1].clear()
+            except (duckdb.Error, MemoryError):  # as where the run has left no memory
+                self.close()
 
     def close(self) -> None:
         """Close all that runs have used."""

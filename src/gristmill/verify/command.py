@@ -65,7 +65,7 @@ def _console(file: TextIO) -> Console:
 
 @contextmanager
 def _asked_to_stop() -> Iterator[list[int]]:
-    """SIGTERM asks to stop as Ctrl-C does, so that a pod that is deleted cleans up too. Gives the signals that came."""
+    """SIGTERM asks to stop as Ctrl-C does, so that a pod that is deleted cleans up too. Gives the signals that come."""
     signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -73,7 +73,9 @@ def _asked_to_stop() -> Iterator[list[int]]:
         signals.append(number)
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Ctrl-C is ignored where a shell has put the command into the background, and stays so.
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield signals
     finally:

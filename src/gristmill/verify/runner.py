@@ -59,7 +59,8 @@ def verify(
 ) -> Report:
     """Run the checks that there are for this target; never raises for anything that the target does.
 
-    signals: gets those that ask to stop. What their handlers raise is lost where a finalizer runs at that moment.
+    signals: those that have asked to stop, added to meanwhile by handlers which raise Stopped too: that alone would
+    be lost where a finalizer runs at that moment.
     """
     return _Runner(Run.begin(target, options), listener, _for_target(checks, target), signals).go()
 

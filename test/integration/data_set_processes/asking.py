@@ -1,4 +1,6 @@
-"""Processes that take data sets in each of the ways that there are."""
+"""Processes that take data sets in each of the ways that there are, and one that takes its time."""
+
+import time
 
 from gristmill import DataSet, Table, process
 
@@ -23,3 +25,10 @@ def rows_of_each(tables: dict[str, DataSet]) -> dict[str, int]:
     first = next(iter(tables.values()))
     counts = ", ".join(f"(SELECT count(*) FROM {one.sql})" for one in tables.values())
     return dict(zip(tables, first.query(f"SELECT {counts}").fetchall()[0], strict=True))
+
+
+@process(seconds=120, disk_mb=1)
+def patient(seconds: float) -> float:
+    """Sleep for some seconds."""
+    time.sleep(seconds)
+    return seconds
