@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -373,7 +374,12 @@ def test_of_two_restores_at_once_only_the_one_that_began_last_goes_on(
         if replaces:
             second.clear()
         assert second.begin("second", anyway=True)
-        for step in (lambda: first.apply(Reader(io.BytesIO(data))), first.end):
+        # What it would go on with, were it in the middle of clearing.
+        clearing = [
+            partial(first._call, first._jobs, "clear_jobs", 2**52, first._run),
+            partial(first._call, first._datasets, "clear_data_sets", first._run),
+        ]
+        for step in (*clearing, lambda: first.apply(Reader(io.BytesIO(data))), first.end):
             with pytest.raises(BackupError, match="Another restore"):
                 step()
         first.discard()

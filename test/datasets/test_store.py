@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ from support.backups import copied, restored
 from support.proxy import LossyProxy
 from support.shelf import Shelf, revision, version_of
 
+from gristmill.backup.restoring import Restorer
 from gristmill.datasets.blobs import LIBRARY
 from gristmill.datasets.dataset import Conditions
 from gristmill.datasets.forgetter import Forgetter
@@ -542,6 +544,11 @@ def test_a_call_whose_reply_is_lost_may_be_sent_again(
         assert shelf.store.get("flights") == before
         shelf.store.delete("flights", revision(told))
         assert shelf.store.missing([version_of(A).id]) == {version_of(A).id}
+        shelf.put("flights", A)
+        with closing(Restorer(shelf.client, shelf.settings)) as restorer:
+            restorer.clear()
+        assert shelf.store.list().data_sets == ()
+        shelf.check()
         assert proxy.lost == [words], "nothing here calls it"
         assert shelf.stored() == {"epoch"}
 

@@ -13,8 +13,7 @@ from redis.exceptions import ResponseError
 
 from gristmill.backup.format import Entry
 from gristmill.datasets.blobs import LIBRARY
-from gristmill.datasets.store import Store
-from gristmill.errors import BackupError, NoSuchDataSetError
+from gristmill.errors import BackupError
 from gristmill.job import new_id
 from gristmill.library import Library
 from gristmill.records import pack
@@ -64,7 +63,6 @@ class Restorer:
         self._settings = settings
         self._jobs = Library(client, self._prefix)
         self._datasets = Library(client, self._prefix, LIBRARY)
-        self._store = Store(client, settings)
         self._is_empty = False
         self._has_taken = self._is_overtaken = False
         self._stored = (b"", False)
@@ -90,7 +88,6 @@ class Restorer:
         """Close the connections."""
         self._jobs.close()
         self._datasets.close()
-        self._store.close()
 
     def look(self) -> Found:
         """What is there now."""
@@ -125,13 +122,8 @@ class Restorer:
         seconds, microseconds = self._jobs.command("TIME")
         while self._call(self._jobs, "clear_jobs", int(seconds) * 1_000_000 + int(microseconds), self._run):
             pass
-        while page := self._store.list().data_sets:
-            for data_set in page:
-                self._call(self._jobs, "clear_jobs", 0, self._run)  # deletes none, and says whether to go on
-                try:
-                    self._store.delete(data_set.name)
-                except NoSuchDataSetError:
-                    continue
+        while self._call(self._datasets, "clear_data_sets", self._run):
+            pass
 
     # Bytes
 

@@ -303,6 +303,13 @@ change('describe', {}, function(a)
   return {save('d', name, rec)}
 end)
 
+local function drop(name, rec)
+  for _, it in ipairs(rec.V) do forget_version(name, rec, it) end
+  redis.call('DEL', P .. ':ds:d:' .. name, P .. ':ds:t:' .. name)
+  redis.call('ZREM', P .. ':ds:all', name)
+  redis.call('ZREM', P .. ':ds:o:' .. rec.o, name)
+end
+
 -- change, name, conditions
 change('delete', {'allow-oom'}, function(a)
   local name = a[2]
@@ -310,10 +317,7 @@ change('delete', {'allow-oom'}, function(a)
   if not rec then return redis.error_reply('ABSENT ' .. name) end
   local refused = refusal(rec, a[3])
   if refused then return refused end
-  for _, it in ipairs(rec.V) do forget_version(name, rec, it) end
-  redis.call('DEL', P .. ':ds:d:' .. name, P .. ':ds:t:' .. name)
-  redis.call('ZREM', P .. ':ds:all', name)
-  redis.call('ZREM', P .. ':ds:o:' .. rec.o, name)
+  drop(name, rec)
   return {'deleted'}
 end)
 

@@ -3,6 +3,13 @@
 
 local RESTORING = 'restore'   -- stands for the jobs that will use a version, until those have been restored
 
+-- As in jobs_backup.lua: only the restore that began last goes on.
+local function is_overtaken(run)
+  return redis.call('HGET', P .. ':restored', 'run') ~= run
+end
+
+local OVERTAKEN = 'OVERTAKEN another restore has begun'
+
 local function staged(blob, i)
   return P .. ':r:ds:c:' .. blob .. ':' .. i
 end
@@ -32,12 +39,20 @@ local function restore_version(name, rec, it, new)
   charge('o ' .. rec.o, it.s)
 end
 
+-- run of the restore; deletes some of the data sets, and answers how many
+entry('clear_data_sets', {'allow-oom'}, function(a)
+  if is_overtaken(a[1]) then return redis.error_reply(OVERTAKEN) end
+  local names = redis.call('ZRANGE', P .. ':ds:all', 0, 9)
+  for _, name in ipairs(names) do drop(name, load('d', name)) end
+  return #names
+end)
+
 -- name, packed record, packed texts, packed {version -> {b blob, n, s, h of it, f facts, o reading options}}, until when
--- its versions are kept at least, run of the restore (see jobs_backup.lua); answers "restored", or nothing was done
+-- its versions are kept at least, run of the restore; answers "restored", or nothing was done
 -- because it is "there" or a part is "missing"
 entry('restore_data_set', {}, function(a)
   local name, rec, new = a[1], cmsgpack.unpack(a[2]), cmsgpack.unpack(a[4])
-  if redis.call('HGET', P .. ':restored', 'run') ~= a[6] then return redis.error_reply('OVERTAKEN another restore has begun') end
+  if is_overtaken(a[6]) then return redis.error_reply(OVERTAKEN) end
   if load('d', name) then return 'there' end
   for _, it in ipairs(rec.V) do
     if redis.call('EXISTS', P .. ':ds:v:' .. it.i) == 0 and not (new[it.i] and is_staged(new[it.i])) then return 'missing' end
