@@ -14,9 +14,10 @@ from scipy import stats
 from gristmill.errors import InvalidInputsError
 from gristmill.processes import DataSet, Progress
 from gristmill.processes import correlation as module
+from gristmill.processes.column import Column
 from gristmill.processes.correlation import CorrelationMatrix, CorrelationOutputs, correlation
 from gristmill.processes.correlations import pearson_of_pair, ranks
-from gristmill.processes.table import Column, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import Workspace
 
 

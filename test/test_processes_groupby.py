@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from gristmill.errors import InvalidInputsError
 from gristmill.processes import DataSet, Progress
+from gristmill.processes.column import Column, Kind
 from gristmill.processes.groupby import MOST_GROUPS, GroupOutputs, groupby
-from gristmill.processes.table import Column, Kind, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import Workspace
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.processes import Column, Table
-from gristmill.processes.table import TableError
+from gristmill.processes.column import TableError
 from gristmill.samples import penguins
 
 FORMS: list[Any] = [

@@ -12,8 +12,9 @@ TYPE_CHECKING = False  # known to type checkers by its name; importing it would 
 if TYPE_CHECKING:
     from gristmill.errors import InvalidInputsError
     from gristmill.processes.authoring import MediaType, OnDemand, Output, Progress, process, wrong_input
+    from gristmill.processes.column import Column
     from gristmill.processes.dataset import DataSet
-    from gristmill.processes.table import Column, Table
+    from gristmill.processes.table import Table
     from gristmill.processes.types import BoundingBox
     from gristmill.processes.workspace import DataColumn
 
@@ -37,7 +38,7 @@ __all__ = [
 
 _HOMES = {
     "BoundingBox": "gristmill.processes.types",
-    "Column": "gristmill.processes.table",
+    "Column": "gristmill.processes.column",
     "DataColumn": "gristmill.processes.workspace",
     "DataSet": "gristmill.processes.dataset",
     "InvalidInputsError": "gristmill.errors",

@@ -25,6 +25,11 @@ class Fault:
     detail: str
 
 
+def pointer_part(name: str) -> str:
+    """A name as a part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
 class GristmillError(Exception):
     """What went wrong, why, and what to do now, in one message."""
 

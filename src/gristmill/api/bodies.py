@@ -11,7 +11,7 @@ from flask import request
 from pydantic import ValidationError
 from werkzeug.exceptions import ClientDisconnected, UnsupportedMediaType
 
-from gristmill.errors import Fault, InvalidRequestError
+from gristmill.errors import Fault, InvalidRequestError, pointer_part
 from gristmill.settings import Settings
 
 # A body of so many bytes is read straight from the server: Werkzeug's counting stream costs more than the parsing.
@@ -100,7 +100,7 @@ def faults_of(error: ValidationError) -> list[Fault]:
 
 def pointer(path: Sequence[int | str]) -> str:
     """A JSON pointer (RFC 6901) from the steps of a path."""
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+    return "".join(f"/{pointer_part(str(step))}" for step in path)
 
 
 def _too_deep(max_depth: int) -> InvalidRequestError:

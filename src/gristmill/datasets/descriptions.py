@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gristmill.errors import Fault, InvalidRequestError
+from gristmill.errors import Fault, InvalidRequestError, pointer_part
 
 # Longest texts, in characters.
 TEXTS = {"title": 200, "description": 10_000, "licence": 500, "source": 2_000}
@@ -54,7 +54,7 @@ def changes_of(patch: object, columns: Collection[str]) -> Changes:
         if member == "columns":
             faults += _add_columns(changes, value, columns)
         elif member in TEXTS:
-            faults += _add(changes, member, value, TEXTS[member], f"/{_escaped(member)}")
+            faults += _add(changes, member, value, TEXTS[member], f"/{pointer_part(member)}")
         else:
             faults.append(_unknown(member, "", [*TEXTS, "columns"]))
     if faults:
@@ -88,7 +88,7 @@ def _add_columns(changes: Changes, patch: Any, columns: Collection[str]) -> list
         ]
     faults = []
     for column, texts in patch.items():
-        pointer = f"/columns/{_escaped(column)}"
+        pointer = f"/columns/{pointer_part(column)}"
         if texts is None:
             changes.drop += [mark + column for mark in _MARKS.values()]
         elif column not in columns:
@@ -99,7 +99,11 @@ def _add_columns(changes: Changes, patch: Any, columns: Collection[str]) -> list
             for member, value in texts.items():
                 if member in COLUMN_TEXTS:
                     faults += _add(
-                        changes, _MARKS[member] + column, value, COLUMN_TEXTS[member], f"{pointer}/{_escaped(member)}"
+                        changes,
+                        _MARKS[member] + column,
+                        value,
+                        COLUMN_TEXTS[member],
+                        f"{pointer}/{pointer_part(member)}",
                     )
                 else:
                     faults.append(_unknown(member, pointer, COLUMN_TEXTS))
@@ -123,8 +127,4 @@ def _add(changes: Changes, key: str, value: Any, longest: int, pointer: str) -> 
 def _unknown(member: str, pointer: str, known: Collection[str]) -> Fault:
     close = difflib.get_close_matches(member, known, 1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return Fault(f"{pointer}/{_escaped(member)}", f"there is no {member[:100]!r} here{hint}")
-
-
-def _escaped(member: str) -> str:
-    return member.replace("~", "~0").replace("/", "~1")
+    return Fault(f"{pointer}/{pointer_part(member)}", f"there is no {member[:100]!r} here{hint}")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from gristmill.datasets.mapping import EXACT_IN_JSON, LONG, PLAIN, json_of, json_text_of
+from gristmill.words import not_finite
 
 Shape = Literal["objects", "arrays"]
 # A page ends where it has as much, however many rows were asked for.
@@ -132,11 +133,7 @@ def _long(values: Sequence[int | None]) -> Sequence[int | str | None]:
 
 
 def _double(values: Sequence[float | None]) -> Sequence[float | str | None]:
-    return [value if value is None or math.isfinite(value) else _named(value) for value in values]
-
-
-def _named(value: float) -> str:
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return [value if value is None or math.isfinite(value) else not_finite(value) for value in values]
 
 
 def _fragments(texts: Sequence[str | None]) -> Sequence[orjson.Fragment | None]:

@@ -5,11 +5,12 @@ Reading a request and writing a result do no I/O but fetching inputs given by re
 """
 
 from gristmill.processes.authoring import Limits, MediaType, OnDemand, Output, Progress, process, wrong_input
+from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.loading import load_registry, preload
 from gristmill.processes.outputs import ProducedOutput
 from gristmill.processes.registry import Process, Registry, RunContext
-from gristmill.processes.table import Column, Table
+from gristmill.processes.table import Table
 from gristmill.processes.types import BoundingBox
 from gristmill.processes.workspace import DataColumn
 

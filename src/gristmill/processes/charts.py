@@ -7,8 +7,8 @@ import numpy as np
 
 from gristmill.datasets.columns import Kind, kind_of
 from gristmill.datasets.mapping import quoted
+from gristmill.processes.column import Array
 from gristmill.processes.selects import Result
-from gristmill.processes.table import Array
 from gristmill.words import counted
 
 MOST_BARS = 30

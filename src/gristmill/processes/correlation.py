@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
+from gristmill.processes.column import Array, Column
 from gristmill.processes.correlations import (
     Bools,
     Correlations,
@@ -20,7 +21,7 @@ from gristmill.processes.correlations import (
 )
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.design import shift_and_size
-from gristmill.processes.table import Array, Column, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet, as_table_has_it
-from gristmill.processes.table import Column
 from gristmill.processes.workspace import DataColumn
 from gristmill.words import counted
 

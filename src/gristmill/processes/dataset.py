@@ -9,8 +9,9 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from gristmill.datasets.mapping import quoted
-from gristmill.processes.table import Array, Column, Table, read_table, table_schema
-from gristmill.processes.table import Kind as TableKind
+from gristmill.processes.column import Array, Column
+from gristmill.processes.column import Kind as TableKind
+from gristmill.processes.table import Table, read_table, table_schema
 from gristmill.processes.workspace import DataColumn, Workspace
 
 # Dates reach further than timestamps.

@@ -7,8 +7,9 @@ from typing import Any
 
 import pydantic_core
 
+from gristmill.processes.column import column_of_values
 from gristmill.processes.schema import BASE64, Schema
-from gristmill.processes.table import ROWS_SCHEMA, Table, column_of_values
+from gristmill.processes.table import ROWS_SCHEMA, Table
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from gristmill.datasets.columns import kind_of
+from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet, as_table_has_it
-from gristmill.processes.table import Column, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 
 _WIDE = frozenset(["HUGEINT", "UHUGEINT", "UBIGINT"])

@@ -11,9 +11,10 @@ from gristmill.datasets.queries import Metric
 from gristmill.datasets.queries import Table as Grouped
 from gristmill.errors import InvalidRequestError
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
+from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.fetched import fetched
-from gristmill.processes.table import Column, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
+from gristmill.processes.column import Column, Kind
 from gristmill.processes.counting import (
     BINS,
     Frequencies,
@@ -18,7 +19,7 @@ from gristmill.processes.counting import (
     own_bins,
 )
 from gristmill.processes.dataset import DataSet
-from gristmill.processes.table import Column, Kind, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted

@@ -23,15 +23,23 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
-from gristmill.errors import ConfigurationError, Fault, InvalidInputsError, NoSuchDataSetError, NoSuchVersionError
+from gristmill.errors import (
+    ConfigurationError,
+    Fault,
+    InvalidInputsError,
+    NoSuchDataSetError,
+    NoSuchVersionError,
+    pointer_part,
+)
 from gristmill.fetch import Fetched, FetchError, check_url
 from gristmill.processes.authoring import Progress
+from gristmill.processes.column import TableError
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.docstring import Docstring
 from gristmill.processes.references import SCHEMA, is_data_set, reference_of
 from gristmill.processes.run_data import RunData
 from gristmill.processes.schema import Schema, openapi_schema
-from gristmill.processes.table import Table, TableError
+from gristmill.processes.table import Table
 
 _JSON = ConfigDict(val_json_bytes="base64", ser_json_bytes="base64", arbitrary_types_allowed=False)
 _QUALIFIED = {"value", "mediaType", "encoding", "schema"}
@@ -102,7 +110,7 @@ class Input:
         """
         if fetch is None and is_large(raw):
             return None
-        at = "/inputs/" + _escape(self.name)
+        at = "/inputs/" + pointer_part(self.name)
         if self.form == "data sets":
             return self._read_data_sets(raw, at, fetch, data)
         if self.takes_data_sets:
@@ -111,9 +119,9 @@ class Input:
 
     def with_data_sets(self, raw: object, change: ChangeDataSet) -> object:
         """Return a given value with what may be a reference to a data set changed."""
-        at = "/inputs/" + _escape(self.name)
+        at = "/inputs/" + pointer_part(self.name)
         if self.form == "data sets" and isinstance(raw, dict):
-            return {name: change(f"{at}/{_escape(name)}", value) for name, value in raw.items()}
+            return {name: change(f"{at}/{pointer_part(name)}", value) for name, value in raw.items()}
         return change(at, raw) if self.takes_data_sets else raw
 
     def _read_data_sets(self, raw: object, at: str, fetch: Fetch | None, data: RunData | None) -> dict[str, Any]:
@@ -123,7 +131,8 @@ class Input:
         if twice := [name for name in raw if names.count(name.casefold()) > 1]:
             raise _invalid(at, f"has the names {twice[0]!r} and {twice[1]!r}, which SQL does not tell apart")
         return {
-            name: self._read_data_set(name, value, f"{at}/{_escape(name)}", fetch, data) for name, value in raw.items()
+            name: self._read_data_set(name, value, f"{at}/{pointer_part(name)}", fetch, data)
+            for name, value in raw.items()
         }
 
     def _read_data_set(self, name: str, raw: object, at: str, fetch: Fetch | None, data: RunData | None) -> Any:
@@ -161,7 +170,9 @@ class Input:
 
     def _read_reference(self, link: dict[str, Any], at: str, fetch: Fetch | None) -> Any:
         if extra := sorted(link.keys() - _LINK):
-            raise _invalid(f"{at}/{_escape(extra[0])}", f"is not part of a link; a link has {', '.join(sorted(_LINK))}")
+            raise _invalid(
+                f"{at}/{pointer_part(extra[0])}", f"is not part of a link; a link has {', '.join(sorted(_LINK))}"
+            )
         href, media_type = link["href"], link.get("type", "")
         if not isinstance(href, str):
             raise _invalid(f"{at}/href", "must be a URL, as a string")
@@ -264,14 +275,16 @@ class Inputs:
             if one is None:
                 known = ", ".join(self._by_name) or "none"
                 faults.append(
-                    Fault(f"/inputs/{_escape(name)}", f"is not an input of this process; its inputs are: {known}")
+                    Fault(f"/inputs/{pointer_part(name)}", f"is not an input of this process; its inputs are: {known}")
                 )
                 continue
             try:
                 values[name] = one.read(raw, fetch, data)
             except InvalidInputsError as error:
                 faults.extend(error.faults)
-        faults += [Fault(f"/inputs/{_escape(name)}", "is required") for name in self._required if name not in given]
+        faults += [
+            Fault(f"/inputs/{pointer_part(name)}", "is required") for name in self._required if name not in given
+        ]
         if faults:
             raise InvalidInputsError(_sentence(faults), faults=faults)
         return values
@@ -506,12 +519,8 @@ def _pointer(location: tuple[int | str, ...], value: Any, *, missing: bool) -> s
         if is_there:
             value = value[part]
         if is_there or (missing and index == len(location) - 1):
-            pointer += "/" + _escape(str(part))
+            pointer += "/" + pointer_part(str(part))
     return pointer
-
-
-def _escape(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")
 
 
 def _sentence(faults: list[Fault]) -> str:

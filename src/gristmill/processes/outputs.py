@@ -12,7 +12,7 @@ from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gristmill.errors import ConfigurationError, Fault
+from gristmill.errors import ConfigurationError, Fault, pointer_part
 from gristmill.processes.authoring import MediaType, Output
 from gristmill.processes.docstring import Docstring, parse_docstring
 from gristmill.processes.inputs import hint_notes, readable
@@ -71,7 +71,7 @@ class Outputs:
         faults = []
         by_name = {one.name: one for one in self.all}
         for name, wish in requested.items():
-            at = "/outputs/" + name.replace("~", "~0").replace("/", "~1")
+            at = "/outputs/" + pointer_part(name)
             if name not in by_name:
                 faults.append(Fault(at, f"is not an output of this process; its outputs are: {', '.join(by_name)}"))
             elif not isinstance(wish, dict):

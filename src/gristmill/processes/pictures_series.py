@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
+from gristmill.processes.column import Array
 from gristmill.processes.drawing import (
     GREY,
     SERIES,
@@ -22,7 +23,6 @@ from gristmill.processes.drawing import (
     time_ticks,
 )
 from gristmill.processes.pictures_points import reduced
-from gristmill.processes.table import Array
 from gristmill.processes.timeseries import Lines
 
 _LABEL_LETTERS = 34

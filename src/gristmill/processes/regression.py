@@ -8,11 +8,12 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
+from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.design import Design
 from gristmill.processes.distributions import f_tail, t_bound, t_tails
 from gristmill.processes.least_squares import CollinearError, Fit, Floats, fit, predicted
-from gristmill.processes.table import Column, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted

@@ -8,9 +8,10 @@ from typing import Any, Protocol, Self
 
 from gristmill.datasets.damage import is_damage
 from gristmill.errors import DamagedDataError, NoSuchDataSetError
+from gristmill.processes.column import TableError
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.references import Reference
-from gristmill.processes.table import Table, TableError
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn, OpenVersion, Workspace
 from gristmill.processes.workspaces import Wanted, Workspaces
 

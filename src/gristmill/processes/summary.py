@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process
+from gristmill.processes.column import Column
 from gristmill.processes.counting import (
     Frequencies,
     RangeError,
@@ -17,7 +18,7 @@ from gristmill.processes.counting import (
     own_bins,
 )
 from gristmill.processes.dataset import DataSet
-from gristmill.processes.table import Column, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 

@@ -9,12 +9,9 @@ where the rest of the column is numbers. Strings are times where all of the colu
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,95 +19,10 @@ import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-Kind = Literal["boolean", "integer", "number", "datetime", "string"]
-Array = npt.NDArray[Any]
+from gristmill.errors import pointer_part
+from gristmill.processes.column import KINDS, Array, Column, Kind, TableError, column_of_texts, column_of_values
 
-KINDS: tuple[Kind, ...] = ("boolean", "integer", "number", "datetime", "string")
-_DTYPES: dict[Kind, str] = {"boolean": "?", "integer": "i8", "number": "f8", "datetime": "M8[us]", "string": "O"}
-_FILLERS: dict[Kind, object] = {
-    "boolean": False,
-    "integer": 0,
-    "number": math.nan,
-    "datetime": np.datetime64("NaT", "us"),
-    "string": "",
-}
-_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?")
 _SEVERAL = re.compile(r"[\r\n,]")  # columns or lines
-_ISO_UTC = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?")
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
-_NULL_TEXTS = {"", "NA", "N/A", "null", "NULL", "None"}
-_LARGEST_INTEGER = 2**63
-
-
-class TableError(ValueError):
-    """The data is no table; ``pointer`` is where, as the end of a JSON pointer."""
-
-    def __init__(self, detail: str, pointer: str = "") -> None:
-        super().__init__(detail)
-        self.pointer = pointer
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column.
-
-    values: array of dtype bool, int64, float64, datetime64[us] (UTC) or object (str).
-    valid: False where null; there, ``values`` holds False, 0, NaN, NaT or "".
-    """
-
-    name: str
-    kind: Kind
-    values: Array
-    valid: npt.NDArray[np.bool_]
-
-    @property
-    def present(self) -> Array:
-        """The values that are not null."""
-        return self.values if self.valid.all() else self.values[self.valid]
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether the column is integer or number."""
-        return self.kind in {"integer", "number"}
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def cells(self) -> list[object]:
-        """Return the values as JSON has them: null, ISO 8601 for times, a string for NaN and the infinities."""
-        if self.kind == "datetime":
-            shown: list[object] = [f"{one}Z" for one in np.datetime_as_string(self.values)]
-        elif self.kind == "number":
-            shown = [one if math.isfinite(one) else _special_name(one) for one in self.values.tolist()]
-        else:
-            shown = self.values.tolist()
-        if self.valid.all():
-            return shown
-        return [one if valid else None for one, valid in zip(shown, self.valid.tolist(), strict=True)]
-
-    @classmethod
-    def of(cls, name: str, cells: Sequence[Any], kind: Kind | None = None) -> Self:
-        """Make a column of JSON values; without ``kind`` it is found out. Raises TableError where they do not agree."""
-        valid = np.fromiter((one is not None for one in cells), "?", len(cells))
-        present = [one for one in cells if one is not None]
-        found = kind or _kind_of(name, cells, present)
-        convert = {"datetime": _datetimes, "number": _numbers}.get(found)
-        values = np.full(len(cells), _FILLERS[found], _DTYPES[found])
-        try:
-            values[valid] = convert(present) if convert else _checked(present, found)
-        except (ValueError, TypeError, OverflowError) as error:
-            if kind is None and found == "datetime":
-                return cls.of(name, cells, "string")
-            raise TableError(f"column {name!r} does not hold values of type {found}: {error}") from error
-        return cls(name, found, values, valid)
-
-    @classmethod
-    def of_arrays(cls, name: str, kind: Kind, values: Array, valid: npt.NDArray[np.bool_]) -> Self:
-        """Make a column of values of about the right dtype, whatever they are where null."""
-        filled = np.full(len(values), _FILLERS[kind], _DTYPES[kind])
-        filled[valid] = values[valid]
-        return cls(name, kind, filled, valid)
 
 
 class _Loaded(Mapping[str, Column]):
@@ -236,7 +148,7 @@ class Table(Mapping[str, Array]):
         ):
             return cls._from_rows(_as_list(value["columns"], "/columns"), value["rows"])
         return cls(
-            Column.of(_name(name, ""), _scalars(_as_list(cells, f"/{_escape(name)}"), f"/{_escape(name)}/"))
+            Column.of(_name(name, ""), _scalars(_as_list(cells, f"/{pointer_part(name)}"), f"/{pointer_part(name)}/"))
             for name, cells in value.items()
         )
 
@@ -259,7 +171,7 @@ class Table(Mapping[str, Array]):
                 raise TableError("must be an object with a value for each column", f"/{index}")
             names.update(dict.fromkeys(row))
         return cls(
-            Column.of(_name(name, ""), _scalars([row.get(name) for row in rows], "/", f"/{_escape(name)}"))
+            Column.of(_name(name, ""), _scalars([row.get(name) for row in rows], "/", f"/{pointer_part(name)}"))
             for name in names
         )
 
@@ -277,7 +189,7 @@ class Table(Mapping[str, Array]):
             if len(row) != len(heads):
                 raise TableError(f"row {index} has {len(row)} values, where there are {len(heads)} columns")
         cells = zip(*lines[1:], strict=True) if len(lines) > 1 else [()] * len(heads)
-        return cls(_column_of_texts(head, texts) for head, texts in zip(heads, cells, strict=True))
+        return cls(column_of_texts(head, texts) for head, texts in zip(heads, cells, strict=True))
 
     @classmethod
     def from_bytes(cls, content: bytes, media_type: str, *, charset: str = "", name: str = "") -> Self:
@@ -396,10 +308,6 @@ def _format(media_type: str, name: str) -> str:
     return by_type or _ENDINGS.get(urlsplit(name).path.rpartition(".")[2].lower(), "csv")
 
 
-def _special_name(value: float) -> str:
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 def _as_list(value: object, at: str) -> list[Any]:
     if not isinstance(value, list):
         raise TableError("must be an array", at)
@@ -432,127 +340,3 @@ def _scalars(cells: list[Any], before: str, after: str = "") -> list[Any]:
         if isinstance(cell, dict | list):
             raise TableError("a cell must be a number, string, boolean or null", f"{before}{index}{after}")
     return cells
-
-
-def _escape(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")
-
-
-def _kind_of(name: str, cells: Sequence[Any], present: list[Any]) -> Kind:
-    types = {type(one) for one in present}
-    if types <= {bool}:
-        return "boolean" if types else "string"
-    if types == {int}:
-        return "integer" if all(-_LARGEST_INTEGER <= one < _LARGEST_INTEGER for one in present) else "number"
-    if types <= {int, float}:
-        return "number"
-    if types == {str}:
-        return "datetime" if all(_ISO.fullmatch(one) for one in present) else "string"
-    if types <= {int, float, str} and all(one in _SPECIAL for one in present if isinstance(one, str)):
-        return "number"
-    first = _word(present[0])
-    row = next(index for index, one in enumerate(cells) if one is not None and _word(one) != first)
-    raise TableError(f"column {name!r} mixes {first} with {_word(cells[row])}, first in row {row + 1}")
-
-
-def _word(value: object) -> str:
-    return {bool: "booleans", int: "numbers", float: "numbers", str: "strings"}.get(type(value), type(value).__name__)
-
-
-def _checked(values: list[Any], kind: Kind) -> list[Any]:
-    wanted = {"boolean": bool, "integer": int, "string": str}[kind]
-    if kind == "string":
-        "".join(map(str, values)).encode()  # a lone surrogate could never be written again
-    for one in values:
-        if type(one) is not wanted:
-            raise ValueError(f"{one!r} is none")
-    return values
-
-
-def _numbers(values: list[Any]) -> list[float]:
-    for one in values:
-        if isinstance(one, bool) or (isinstance(one, str) and one not in _SPECIAL):
-            raise ValueError(f"{one!r} is none")
-    return [_SPECIAL[one] if isinstance(one, str) else float(one) for one in values]
-
-
-def _datetimes(values: list[Any]) -> Sequence[np.datetime64] | Array:
-    try:
-        if all(type(one) is str and _ISO_UTC.fullmatch(one) for one in values):
-            return np.array([one.removesuffix("Z") for one in values], "M8[us]")  # many times faster
-    except ValueError:
-        pass
-    return [_datetime(one) for one in values]
-
-
-def _datetime(value: Any) -> np.datetime64:
-    if isinstance(value, str):
-        if not _ISO.fullmatch(value):
-            raise ValueError(f"{value!r} is no ISO 8601 date or time")
-        value = datetime.fromisoformat(value)
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(value, "us")
-
-
-def _column_of_texts(name: str, texts: Sequence[str]) -> Column:
-    """Make a column of what CSV held, of the narrowest type that fits all of it."""
-    stripped = [text.strip() for text in texts]
-    valid = np.fromiter((text not in _NULL_TEXTS for text in stripped), "?", len(stripped))
-    present = [text for text in stripped if text not in _NULL_TEXTS]
-    lowered = {text.lower() for text in present}
-    kind: Kind = "string"
-    converted: Sequence[Any] | Array = present
-    if present and lowered <= {"true", "false"}:
-        kind, converted = "boolean", [text.lower() == "true" for text in present]
-    elif present and all(map(_INTEGER.fullmatch, present)):
-        kind, converted = "integer", [int(text) for text in present]
-    elif present and all(map(_ISO.fullmatch, present)):
-        try:
-            kind, converted = "datetime", _datetimes(present)
-        except (ValueError, OverflowError):
-            converted = present
-    elif present and not any("_" in text for text in present):  # float() takes 1_000 for a number
-        try:
-            kind, converted = "number", [float(text) for text in present]
-        except ValueError:
-            converted = present
-    if kind == "string":
-        converted = [text for text, is_valid in zip(texts, valid.tolist(), strict=True) if is_valid]
-    values = np.full(len(texts), _FILLERS[kind], _DTYPES[kind])
-    values[valid] = converted
-    return Column(name, kind, values, valid)
-
-
-def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
-    """Make a column of an array or list of Python values."""
-    if not isinstance(values, np.ndarray):
-        return Column.of(name, [_plain(one) for one in values])
-    if values.ndim != 1:
-        raise TableError(f"column {name!r} has {values.ndim} dimensions, where it must have one")
-    everywhere = np.ones(len(values), "?")
-    match values.dtype.kind:
-        case "b":
-            return Column(name, "boolean", values, everywhere)
-        case "i":
-            return Column(name, "integer", values.astype("i8"), everywhere)
-        case "f":
-            return Column(name, "number", values.astype("f8"), everywhere)
-        case "M":
-            return Column(name, "datetime", values.astype("M8[us]"), ~np.isnat(values))
-        case _:
-            return Column.of(name, [_plain(one) for one in values.tolist()])
-
-
-def _plain(value: Any) -> Any:
-    """Turn NumPy scalars, dates and decimals into what JSON has."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if hasattr(value, "isoformat"):
-        return None if value != value else value.isoformat()  # noqa: PLR0124  NaT is not equal to itself
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return str(value)

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
+from gristmill.processes.column import Array, Column
 from gristmill.processes.dataset import DataSet
-from gristmill.processes.table import Array, Column, Table
+from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted

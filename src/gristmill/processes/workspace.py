@@ -13,7 +13,8 @@ from gristmill.datasets.inference import literal
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.nameless import nameless
 from gristmill.limits import MIB
-from gristmill.processes.table import Array, Table
+from gristmill.processes.column import Array
+from gristmill.processes.table import Table
 
 _DUCKDB_TYPES = {
     "boolean": "BOOLEAN",
