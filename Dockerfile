@@ -2,6 +2,7 @@
 # docs/image.md says how it is built, run and tested. Docker's legacy builder, BuildKit and others know all that stands here.
 ARG PYTHON_VERSION=3.13
 ARG BASE_IMAGE=python:${PYTHON_VERSION}-slim-bookworm
+ARG BASE_NAME=docker.io/library/${BASE_IMAGE}
 
 # What a release depends on, below /dependencies as it is to stand below /: it changes with requirements.txt alone.
 # Bytecode is made here, because nothing can be written at run time. It holds no time of day, and neither do the files:
@@ -71,7 +72,7 @@ CMD ["test/integration", "-m", "not slow"]
 
 # The last stage is what is built by default: `runtime`, and what changes with each build.
 FROM runtime AS release
-ARG BASE_IMAGE
+ARG BASE_NAME
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
@@ -83,4 +84,4 @@ LABEL org.opencontainers.image.title="Gristmill" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.source="${SOURCE}" \
-      org.opencontainers.image.base.name="docker.io/library/${BASE_IMAGE}"
+      org.opencontainers.image.base.name="${BASE_NAME}"

@@ -62,12 +62,27 @@ def test_the_revision_says_whether_all_of_it_is_committed(tmp_path: Path, change
     assert revision.endswith("-dirty") is (change != "nothing")
 
 
+@pytest.mark.parametrize(
+    ("base", "whole"),
+    [
+        ("python:3.13-slim", "docker.io/library/python:3.13-slim"),
+        ("team/python:3.13", "docker.io/team/python:3.13"),
+        ("registry.example.org/python:3.13", "registry.example.org/python:3.13"),
+        ("localhost:5000/team/python:3.13", "localhost:5000/team/python:3.13"),
+        ("localhost/python:3.13", "localhost/python:3.13"),
+    ],
+)
+def test_the_label_of_another_base_names_its_registry(tmp_path: Path, base: str, whole: str) -> None:
+    asked, _ = built(REPOSITORY, tmp_path, {"BUILDX": "1", "BASE_IMAGE": base})
+    assert {f"BASE_IMAGE={base}", f"BASE_NAME={whole}"} <= set(asked)
+
+
 def built(folder: Path, tmp_path: Path, settings: dict[str, str]) -> tuple[list[str], str]:
     """What the builder was asked, and what was printed."""
     client = tmp_path / "client"
     client.write_text(CLIENT)
     client.chmod(0o755)
-    own = {"DOCKER_BUILDKIT", "ATTEST", "REVISION", "CREATED", "SOURCE"}
+    own = {"DOCKER_BUILDKIT", "ATTEST", "REVISION", "CREATED", "SOURCE", "BASE_IMAGE", "PYTHON_VERSION"}
     known = {name: value for name, value in os.environ.items() if name not in own}
     known |= {"DOCKER": str(client), "TOLD": str(tmp_path / "told")} | settings
     done = subprocess.run(

@@ -246,6 +246,30 @@ def test_events_are_read_as_they_come_with_what_several_lines_say() -> None:
     assert answer.body == b""
 
 
+def test_the_ends_of_a_stream_s_lines_may_come_in_pieces() -> None:
+    def talk(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(OK + b"Content-Type: text/event-stream\r\n\r\n")
+        for piece in (b"id: 1\rdata: \xc3", b"\xa9\r", b"\n\r", b"\n", b"data: la", b"st\n\n"):
+            connection.sendall(piece)
+            over.wait(0.05)
+
+    with server(talk) as url, asking(url) as session:
+        _, events = session.events("/jobs/1/events", seconds=20)
+    assert [(event.id, event.data) for event in events] == [("1", "é"), ("", "last")]
+
+
+@pytest.mark.parametrize("piece", [pytest.param(b"data:\n\n", id="events"), pytest.param(b"data: ", id="one line")])
+def test_a_stream_of_events_that_never_ends_takes_little_memory(piece: bytes) -> None:
+    def talk(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(OK + b"Content-Type: text/event-stream\r\n\r\n")
+        with suppress(OSError):
+            while not over.is_set():
+                connection.sendall(piece * 10_000)
+
+    with server(talk) as url, asking(url) as session, pytest.raises(NoAnswerError, match="longer than 4 MB"):
+        session.events("/jobs/1/events", seconds=60)
+
+
 def test_a_request_is_told_with_its_headers_and_never_with_its_token() -> None:
     with Meddler(ask=lambda asked: Reply(200)) as told, asking(told.url, token="gm_secret", suffix="by ada") as session:
         answer = session.get("/jobs", params={"limit": "1"}, headers={"Prefer": "wait=1"}, about="a test")

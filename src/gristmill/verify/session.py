@@ -4,8 +4,10 @@ A request runs in a thread of its own, which is given up when its time is over: 
 trickles can hold the run, and Ctrl-C is heard at once. Nothing is sent a second time but what was refused with 429.
 """
 
+import codecs
 import json
 import queue
+import re
 import ssl
 import threading
 import time
@@ -25,6 +27,8 @@ CONNECT_SECONDS = 10.0
 SILENT_SECONDS = 90.0
 SETTLE_SECONDS = 5.0
 LARGEST_BODY = 64 * 2**20
+# Each event takes many times its text, and a job's take some kilobytes.
+LARGEST_STREAM = 4 * 2**20
 # A rate limit that asks for a longer pause fails the check.
 LONGEST_RETRY_SECONDS = 10
 _CHANGING = {"POST", "PUT"}
@@ -32,6 +36,7 @@ _CHANGING = {"POST", "PUT"}
 T = TypeVar("T")
 Content = bytes | Iterator[bytes] | None
 _UNTOLD = {"content-type"}
+_LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")  # CR at the end of what has come may be half of CR LF
 # None is asked for; these some proxies send all the same. Others make gigabytes of a few bytes at once.
 _CODINGS = {"", "identity", "gzip", "deflate"}
 
@@ -159,7 +164,7 @@ class Session:
             with client.stream("GET", self._url + path, headers=given) as response:
                 received = b""
                 if response.headers.get("Content-Type", "").startswith("text/event-stream"):
-                    _read_events(response.iter_lines(), events)
+                    _read_events(_lines(response, asked), events)
                 else:
                     received = _whole(response, asked)
             return self._heard_from(response, asked, received, start)
@@ -253,15 +258,31 @@ class Session:
 
 
 def _whole(response: httpx.Response, asked: str) -> bytes:
+    return b"".join(_pieces(response, asked, LARGEST_BODY))
+
+
+def _pieces(response: httpx.Response, asked: str, most: int) -> Iterator[bytes]:
+    """The body as it comes, of at most so many bytes."""
     if (coding := response.headers.get("Content-Encoding", "").lower()) not in _CODINGS:
         raise NoAnswerError(asked, f"its answer is compressed ({shown(coding)}), which was not asked for")
-    pieces, size = [], 0
+    size = 0
     for piece in response.iter_bytes():
         size += len(piece)
-        if size > LARGEST_BODY:
-            raise NoAnswerError(asked, f"its answer is longer than {LARGEST_BODY // 2**20} MB")
-        pieces.append(piece)
-    return b"".join(pieces)
+        if size > most:
+            raise NoAnswerError(asked, f"its answer is longer than {most // 2**20} MB")
+        yield piece
+
+
+def _lines(response: httpx.Response, asked: str) -> Iterator[str]:
+    """The lines of a stream of events as they come."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    rest = ""
+    for piece in _pieces(response, asked, LARGEST_STREAM):
+        text = decoder.decode(piece)
+        rest += text
+        if not text.isprintable():  # there may be an end of a line in it
+            *lines, rest = _LINE_END.split(rest)
+            yield from lines
 
 
 def _read_events(lines: Iterator[str], events: list[Event]) -> None:
