@@ -4,13 +4,17 @@ import gzip
 import io
 import json
 import threading
+import time
 import zlib
 
 import duckdb
 import pytest
 import zstandard
+from support import wait_until
 
+from gristmill.datasets.known import KNOWN_SECONDS
 from gristmill.datasets.locks import ALONE, locked
+from gristmill.datasets.store import Store
 
 ROWS = 3000
 CSV = "number,text\n" + "".join(f"{number},row {number * 7919 % 10007}\n" for number in range(ROWS))
@@ -271,3 +275,36 @@ def test_a_gzip_body_ends_properly(api):
     inflate.decompress(get(api, "?f=csv", Accept_Encoding="gzip").data)
 
     assert inflate.eof
+
+
+def asked_of_redis(api):
+    stats = api.services.jobs.client.info("commandstats")
+    return sum(value["calls"] for name, value in stats.items() if name.startswith("cmdstat_fcall"))
+
+
+def test_who_reads_page_by_page_asks_redis_once_a_second_at_most(api):
+    get(api, path=fixed(api))
+    before = asked_of_redis(api)
+    began = time.monotonic()
+    pages = [get(api, f"?limit=10&filter=number>{number}", fixed(api)) for number in range(20)]
+    most = 1 + int((time.monotonic() - began) / KNOWN_SECONDS)
+    assert {page.status_code for page in pages} == {200}
+    assert asked_of_redis(api) - before <= most
+
+
+def test_what_is_deleted_here_is_gone_at_once_and_what_is_deleted_elsewhere_within_seconds(api):
+    assert get(api, path=fixed(api)).status_code == 200
+    api.client.delete("/datasets/numbers")
+    assert get(api, path=fixed(api)).status_code == 404
+    put(api)
+    assert get(api, "?limit=7", fixed(api)).status_code == 200
+    Store(api.services.jobs.client, api.services.settings).delete("numbers")
+    wait_until(lambda: get(api, "?limit=7", fixed(api)).status_code == 404, 5, "the version is gone")
+
+
+def test_the_newest_version_is_the_newest_at_once(api):
+    assert get(api, "?limit=1").json["rows"] == [{"number": 0, "text": "row 0"}]
+    Store(api.services.jobs.client, api.services.settings).delete("numbers")
+    assert get(api, "?limit=1").status_code == 404
+    put(api, "a\n5\n")
+    assert get(api, "?limit=1").json["rows"] == [{"a": 5}]

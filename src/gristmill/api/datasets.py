@@ -66,6 +66,7 @@ def upload(dataset_name: str) -> Response:
         media_type=request.mimetype,
         conditions=_conditions(),
     )
+    serving.datasets.versions.forget(dataset_name)
     told = data_set_document(stored.data_set, facts_of(stored.facts).columns, links.base_url())
     headers = _headers(stored.data_set) | {"Location": data_set_url(links.base_url(), dataset_name)}
     return negotiation.json_response(told, 201 if stored.how == "new" else 200, headers)
@@ -110,7 +111,9 @@ def delete(dataset_name: str) -> Response:
     access.require("run")
     found = found_data_set(dataset_name)
     _require_own(dataset_name)
-    services().datasets.store.delete(dataset_name, _conditions())
+    datasets = services().datasets
+    datasets.store.delete(dataset_name, _conditions())
+    datasets.versions.forget(dataset_name)
     told = {"name": found.name, "message": "The data set and all its versions have been deleted."}
     return negotiation.json_response(told | {"links": [links.link(links.url("datasets"), "up", title="All data sets")]})
 

@@ -86,7 +86,7 @@ def _answered(asked: Representation, answer: Callable[[Version, Representation],
     if asked.is_known_to_be_held:
         response = asked.not_modified()
     else:
-        version = services().datasets.store.version(existing_name(asked.name), asked.version)
+        version = services().datasets.versions.get(existing_name(asked.name), asked.version)
         sent = asked.of(version.edition.version)
         response = sent.not_modified() if sent.is_held else answer(version, sent)
     if asked.is_fixed:

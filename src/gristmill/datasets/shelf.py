@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gristmill.datasets.cache import Cache, cache_of
 from gristmill.datasets.forgetter import Forgetter
 from gristmill.datasets.intake import Intake
+from gristmill.datasets.known import KnownVersions
 from gristmill.datasets.store import Store
 from gristmill.datasets.tables import Tables
 from gristmill.settings import Settings
@@ -16,6 +17,7 @@ class Shelf:
     """Safe for use by many threads; opens no connection and starts no process before its first use."""
 
     store: Store
+    versions: KnownVersions
     intake: Intake
     cache: Cache
     tables: Tables
@@ -27,7 +29,8 @@ class Shelf:
         store = Store(client, settings)
         cache = cache_of(settings)
         tables = Tables(store, cache, settings)
-        return cls(store, Intake(store, settings), cache, tables, Forgetter(store, cache.versions, cache.drop))
+        forgetter = Forgetter(store, cache.versions, cache.drop)
+        return cls(store, KnownVersions(store), Intake(store, settings), cache, tables, forgetter)
 
     def tidy(self) -> None:
         """Let go of what nobody uses, and of what has been deleted; for every second or so."""
