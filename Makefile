@@ -81,7 +81,7 @@ wheel-test: wheel ## Check the built wheel's files, and run the integration suit
 .PHONY: image
 image: ## Build the image, tagged with the version (IMAGE=: another repository)
 	@tools/build-image $(IMAGE):$(VERSION)
-	@echo "Next: make up"
+	@echo "Next: make up$(if $(filter-out gristmill/gristmill,$(IMAGE)), IMAGE=$(IMAGE))"
 
 .PHONY: up
 up: image ## Start Redis, API and worker in containers, wait until all is well (PORT=8080, ARGS="--scale worker=3")

@@ -106,10 +106,11 @@ def test_a_run_that_wants_anything_else_has_its_own(
     assert (files.attached, files.opened) == (4, 1)
 
 
-def test_only_a_run_that_reuses_leaves_its_workspace(files: Files, mass: Callable[..., int]) -> None:
-    mass(FIRST, reuses=False)
-    assert files.opened == 0
-    mass(FIRST)
+@pytest.mark.parametrize("reuses", [False, True])
+def test_only_a_run_that_reuses_leaves_its_workspace(files: Files, mass: Callable[..., int], reuses: bool) -> None:
+    mass(FIRST, "CREATE TABLE found AS SELECT 7", reuses=False)
+    with pytest.raises(duckdb.CatalogException):
+        mass(FIRST, "SELECT * FROM found", reuses)
     assert files.attached == 2
 
 
@@ -173,6 +174,98 @@ def test_one_that_was_made_ahead_has_the_size_that_is_wanted(workspaces: Workspa
     found = taken.connection.execute("SELECT current_setting('memory_limit'), current_setting('threads')").fetchone()
     assert found == (f"{bytes_ // MIB}.0 MiB", threads)
     workspaces.give_back(taken)
+
+
+def test_one_that_is_made_ahead_has_the_last_run_s_data_and_nothing_else_of_it(
+    files: Files, mass: Callable[..., int], workspaces: Workspaces
+) -> None:
+    mass(FIRST, "CREATE TEMP TABLE found AS SELECT 7", reuses=False)
+    assert files.opened == 1
+    workspaces.renew()
+    assert mass(FIRST, "SELECT mass + (SELECT count(*) FROM duckdb_tables() WHERE temporary) FROM birds", False) == 1
+    workspaces.renew()
+    assert mass(FIRST) == 1  # one that is to be kept
+    assert (files.attached, files.opened) == (1, 1)
+    with pytest.raises(duckdb.Error):
+        mass(FIRST, "SET threads = 8")
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"), [(SECOND, "birds"), (FIRST, "others"), (SECOND, "others")], ids=["version", "name", "both"]
+)
+def test_no_run_has_data_that_was_attached_ahead_and_is_not_its_own(
+    files: Files, mass: Callable[..., int], workspaces: Workspaces, reference: Reference, name: str
+) -> None:
+    mass(FIRST, reuses=False)
+    workspaces.renew()
+    sql = f"SELECT mass * 100 + (SELECT count(*) FROM duckdb_databases() WHERE NOT internal) FROM {name}"
+    # The one in memory and its own; the other run's file is closed.
+    assert mass(reference, sql, reuses=False, name=name) == int(reference.version[0]) * 100 + 2
+    assert (files.attached, files.opened) == (2, 1)
+
+
+def test_a_table_of_the_request_has_nothing_beside_it(
+    files: Files, mass: Callable[..., int], workspaces: Workspaces
+) -> None:
+    mass(FIRST, reuses=False)
+    workspaces.renew()
+    with RunData(files, memory_bytes=64 * MIB, workspaces=workspaces) as data:
+        table = data.given("birds", Table.from_columns({"mass": [5]}))
+        assert table.query("SELECT mass FROM birds").fetchall() == [(5,)]
+        assert table.query("SELECT count(*) FROM duckdb_databases() WHERE NOT internal").fetchall() == [(1,)]
+    workspaces.tidy()
+    assert files.opened == 0
+
+
+@pytest.mark.parametrize("is_renewed", [False, True])
+def test_what_was_attached_ahead_goes_when_it_is_not_used_or_not_wanted_or_all_is_closed(
+    files: Files, mass: Callable[..., int], workspaces: Workspaces, is_renewed: bool
+) -> None:
+    def attached_ahead() -> None:
+        mass(FIRST, reuses=False)
+        if is_renewed:
+            workspaces.renew()
+        assert files.opened == 1
+
+    attached_ahead()
+    workspaces.tidy()  # after a run without data sets
+    assert files.opened == 0
+    attached_ahead()
+    workspaces.close()
+    assert files.opened == 0
+    files.is_unwanted = True
+    mass(FIRST, reuses=False)
+    assert files.opened == 0
+
+
+def test_several_data_sets_are_not_attached_ahead(files: Files, workspaces: Workspaces) -> None:
+    with RunData(files, memory_bytes=64 * MIB, workspaces=workspaces) as data:
+        data.stored("birds", FIRST)
+        data.stored("others", SECOND)
+    workspaces.tidy()
+    workspaces.renew()
+    assert files.opened == 0
+
+
+def test_a_file_that_cannot_be_attached_ahead_is_the_next_run_s_to_open(
+    files: Files, mass: Callable[..., int], workspaces: Workspaces
+) -> None:
+    mass(FIRST, reuses=False)
+    (files.folder / f"{FIRST.version}.db").unlink()
+    workspaces.renew()
+    assert files.opened == 0
+    assert mass(FIRST, reuses=False) == 1
+    assert (files.attached, files.opened) == (2, 1)
+
+
+def test_a_run_that_fails_has_nothing_attached_ahead(
+    files: Files, mass: Callable[..., int], workspaces: Workspaces
+) -> None:
+    with pytest.raises(duckdb.Error):
+        mass(FIRST, "SELECT nothing", reuses=False)
+    workspaces.tidy()
+    workspaces.renew()
+    assert files.opened == 0
 
 
 @pytest.mark.parametrize("error", [duckdb.OutOfMemoryException, MemoryError])

@@ -51,8 +51,8 @@ def worker(backend_url: Callable[[str], str], tmp_path_factory: pytest.TempPathF
         yield running
 
 
-def ask(worker: WorkerUnderTest, query: str) -> Job:
-    return worker.run("ask", query=query, tables={"t": {"a": [1, 2, 3]}})
+def ask(worker: WorkerUnderTest, query: str, process: str = "ask") -> Job:
+    return worker.run(process, query=query, tables={"t": {"a": [1, 2, 3]}})
 
 
 def text(worker: WorkerUnderTest, job: Job) -> str:
@@ -69,7 +69,7 @@ def _goes_on(worker: WorkerUnderTest) -> Iterator[None]:
 
 @pytest.mark.parametrize("query", [pytest.param(query, id=name) for name, query in HUNGRY.items()])
 def test_a_query_that_needs_too_much_memory_is_out_of_memory(worker: WorkerUnderTest, query: str) -> None:
-    job = ask(worker, query)
+    job = ask(worker, query, "ask_at_length")
 
     assert (job.status, job.end) == (Status.FAILED, End.OUT_OF_MEMORY), job.detail
     assert job.attempts == 1

@@ -203,7 +203,8 @@ def _with_free_port(settings: Settings) -> Settings:
 def _why_not(settings: Settings, error: Exception) -> str:
     number = getattr(error, "errno", None)
     place = f"port {settings.port} of {settings.host}"
-    another = shlex.join(["gristmill", "up", "--port", str(settings.port % 65535 + 1)])
+    other = str(settings.port % 65535 + 1)
+    another = f"{shlex.join(['gristmill', 'up', '--port', other])} (make run PORT={other})"
     if number == errno.EADDRINUSE:
         return f"The {place} is taken by another program. Stop that, or choose another port: {another}"
     if number == errno.EACCES:

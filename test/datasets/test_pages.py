@@ -3,6 +3,7 @@
 import copy
 import itertools
 import os
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from gristmill.datasets import lines
 from gristmill.datasets.columns import Column
+from gristmill.datasets.cursors import Cursor, check_of, encode
 from gristmill.datasets.facts import columns_of
 from gristmill.datasets.files import instance
 from gristmill.datasets.json_rows import Form, Rows, Shape
@@ -110,9 +112,13 @@ def numbers(connection: duckdb.DuckDBPyConnection, count: int) -> Table:
 def test_lines_have_every_row_at_its_number(connection: duckdb.DuckDBPyConnection, tmp_path: Path, count: int) -> None:
     with lines_of(connection, numbers(connection, count), tmp_path) as made:
         assert made.rows == count
-        assert made.values(range(count)) == [[n, f"row {n}"] for n in range(count)]
+        assert made.values(range(count), 2**30) == [[n, f"row {n}"] for n in range(count)]
         backwards = range(count - 1, -1, -7)
-        assert made.values(backwards) == [[n, f"row {n}"] for n in backwards]
+        assert made.values(backwards, 2**30) == [[n, f"row {n}"] for n in backwards]
+        some = made.values(backwards, 10_000)
+        assert some == [[n, f"row {n}"] for n in backwards[: len(some)]]
+        assert bool(some) == bool(count)
+        assert len(some) < len(backwards) or count < 5000
 
 
 def test_a_page_beyond_the_end_is_empty(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
@@ -230,6 +236,27 @@ def test_lines_of_much_text_leave_memory_to_requests(connection: duckdb.DuckDBPy
         stored = Table("stored.data", "v1", data.columns)
         with lines_of(small, stored, tmp_path) as made:
             assert made.rows == 300_000
+
+
+def test_a_page_of_long_lines_beyond_short_ones_takes_little_memory(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    connection.execute("CREATE OR REPLACE TABLE data (t VARCHAR)")
+    connection.execute(
+        "INSERT INTO data SELECT CASE WHEN i < 40_000 THEN 'x' ELSE repeat('y', 500_000) END FROM range(40_200) r(i)"
+    )
+    data = Table("data", "v1", [Column("t", "VARCHAR", 0, None, None)])
+    cursor = encode(Cursor(39_999), check_of("v1", []))
+    with lines_of(connection, data, tmp_path) as made:
+        page = data.page(limit=10_000, cursor=cursor)
+        tracemalloc.start()
+        try:
+            found = read_page(connection, page, seconds=60, form=Form(most_bytes=4 * MIB), lines=made)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert found.count == 9
+    assert most < 24 * MIB
 
 
 def test_lines_are_for_tables_whose_rows_are_short_and_flat(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,6 +1,7 @@
 """More workers do more at a time, fewer lose nothing; by hand, and by the HorizontalPodAutoscaler of docs/deploy.md."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -79,6 +80,9 @@ def test_the_autoscaler_of_the_docs_adds_workers_while_they_are_busy(
     scale(environment, 1)
     give_the_number_away(environment)
     environment.kubectl("apply", "--filename=-", stdin=deploy_docs.shown("HorizontalPodAutoscaler"))
+    environment.kubectl("rollout", "restart", environment.deployment("worker"))
+    environment.wait_rolled_out("worker")
+    assert most_replicas(environment, seconds=60) == 1, "workers that only start are no reason for more"
     answer = client.put("/datasets/birds?null=NA&null=", content=penguins(), headers={"Content-Type": "text/csv"})
     assert answer.status_code in {200, 201}, answer.text
     jobs = [busy(client, number) for number in range(100)]
@@ -94,6 +98,15 @@ def test_the_autoscaler_of_the_docs_adds_workers_while_they_are_busy(
     for job in jobs:
         client.delete(f"/jobs/{job}")
     environment.kubectl("delete", "hpa", "--all")
+
+
+def most_replicas(environment: Environment, seconds: float) -> int:
+    """The largest number of workers that is wanted within some seconds."""
+    most, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        most = max(most, replicas(environment))
+        time.sleep(1)
+    return most
 
 
 def top(environment: Environment) -> bool:

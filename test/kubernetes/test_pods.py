@@ -39,7 +39,7 @@ def test_each_component_has_its_pods() -> None:
 def test_an_image_has_a_version_that_is_never_latest(pod: Pods) -> None:
     repository, _, tag = pod.container["image"].rpartition(":")
     assert repository
-    assert re.match(r"\d+(\.\d+\.\d+)?(-[a-z]+)?$", tag)
+    assert re.fullmatch(r"\d+(\.\d+)*(-[a-z]+)?", tag)
     assert pod.container["imagePullPolicy"] == "IfNotPresent"
 
 
@@ -47,7 +47,7 @@ def test_an_image_has_a_version_that_is_never_latest(pod: Pods) -> None:
 def test_our_image_is_of_a_version_that_there_has_been(pod: Pods) -> None:
     project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text("utf-8"))["project"]
     tag = pod.container["image"].rpartition(":")[2]
-    assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", tag)
+    assert re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2,}", tag)
     numbers = [tuple(map(int, version.split("."))) for version in (tag, project["version"])]
     assert numbers[0] <= numbers[1]
 

@@ -147,7 +147,7 @@ def pods(environment: str) -> dict[str, Pods]:
 def _pods_of(environment: str, made: Manifest) -> Iterator[Pods]:
     spec, count, more = made.get("spec", {}), 1, 0
     if made["kind"] == "Deployment":
-        count, template = spec["replicas"], spec["template"]
+        count, template = spec.get("replicas", 1), spec["template"]  # without: as an autoscaler says
         more = spec["strategy"].get("rollingUpdate", {}).get("maxSurge", 0)
     elif made["kind"] == "CronJob":
         template = spec["jobTemplate"]["spec"]["template"]

@@ -69,6 +69,12 @@ def test_quiet_prints_only_what_is_not_right_and_the_last_line() -> None:
         assert word in text
 
 
+def test_quiet_does_not_list_what_was_not_run_where_nothing_answers() -> None:
+    lines = _printed(Target("http://127.0.0.1:8000"), quiet=True, unreached="GET /healthz: Name or service not known")
+    assert "Not reached: GET /healthz: Name or service not known" in lines
+    assert not any("the time was up" in line for line in lines)
+
+
 def test_what_was_left_behind_is_named() -> None:
     lines = _printed(Target("http://127.0.0.1:8000"), left=("job 1: no answer",), stopped=2)
     assert "Left behind: job 1: no answer" in lines

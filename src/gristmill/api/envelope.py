@@ -45,6 +45,8 @@ def install(app: Flask, services: Services) -> None:
         headers = response.headers
         headers.add("X-Request-Id", request.environ[_REQUEST_ID])
         headers.add("Gristmill-Version", release)
+        if response.status_code == 204:
+            headers.pop("Content-Type", None)  # Flask's own, of no content
         if origins:
             _allow_origin(response, origins)
         return response

@@ -168,7 +168,8 @@ def _asking_for_one_part(size: int) -> "WSGIEnvironment":
     """
     asked = parse_range_header(request.headers.get("Range"))
     environ = dict(request.environ)
-    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
+    is_weak = request.headers.get("If-Range", "").startswith("W/")  # never right: bytes are to be the same (13.1.5)
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or is_weak:
         environ.pop("HTTP_RANGE", None)
     elif asked.ranges[0][0] < -size:
         environ["HTTP_RANGE"] = "bytes=0-"

@@ -154,7 +154,6 @@ class Lines:
             raise self._damage("the index is not what was written")
         self._starts = np.frombuffer(index, _START, count=-(-self.rows // self._block_rows) + 1)
         self._sums = np.frombuffer(index, _SUM, offset=self._starts.nbytes)
-        self._average = int(self._starts[-1]) / max(1, self.rows)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -170,35 +169,39 @@ class Lines:
         """Close the file."""
         os.close(self._descriptor)
 
-    def bytes_of(self, rows: int) -> int:
-        """About how many bytes so many lines take."""
-        return int(rows * self._average)
+    def values(self, numbers: Sequence[int], most_bytes: int) -> list[list[Any]]:
+        """The values of rows by their numbers, which must exist: of the first of them, in about so many bytes.
 
-    def values(self, numbers: Sequence[int]) -> list[list[Any]]:
-        """The values of rows by their numbers, which must exist. Raises DamagedLinesError, OSError."""
+        At least one row. Raises DamagedLinesError, OSError.
+        """
         try:
-            found: list[list[Any]] = orjson.loads(b"[%b]" % b",".join(self._lines(numbers)))
+            found: list[list[Any]] = orjson.loads(b"[%b]" % b",".join(self._lines(numbers, most_bytes)))
         except orjson.JSONDecodeError as error:
             raise self._damage("holds no JSON") from error
         return found
 
-    def _lines(self, numbers: Sequence[int]) -> Iterable[bytes]:
+    def _lines(self, numbers: Sequence[int], most_bytes: int) -> Iterable[bytes]:
         blocks: dict[int, list[bytes]] = {}
-        found = []
+        found: list[bytes] = []
+        size = 0
         for number in numbers:
             block, place = divmod(number, self._block_rows)
             lines = blocks.get(block)
             if lines is None:
-                lines = blocks[block] = self._block(block)
+                text = self._block(block)
+                size += len(text)
+                if size > most_bytes and found:
+                    break
+                lines = blocks[block] = text.split(b"\n")
             found.append(lines[place])
         return found
 
-    def _block(self, block: int) -> list[bytes]:
+    def _block(self, block: int) -> bytes:
         start, end = self._starts[block : block + 2].tolist()
         text = os.pread(self._descriptor, end - start, start)
         if zlib.crc32(text) != self._sums[block]:
             raise self._damage(f"block {block} is not what was written")
-        return text.split(b"\n")
+        return text
 
     def _damage(self, detail: str) -> DamagedLinesError:
         self.is_good = False

@@ -1,7 +1,6 @@
 """Reads a page: from the lines of a version where there are some, else from DuckDB; the bytes are the same."""
 
 from collections.abc import Callable, Sequence
-from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -58,10 +57,11 @@ def _write(page: Page, lines: Lines, numbers: Sequence[int], writer: Writer) -> 
     places = {column.name: place for place, column in enumerate(page.columns)}
     order = [places[column.name] for column in page.asked]
     pick = _picking(order, len(page.columns))
-    at_once = max(1, _MOST_BYTES_AT_ONCE // max(1, lines.bytes_of(1)))
-    left = iter(numbers)
-    while not writer.is_full and (some := list(islice(left, at_once))):
-        writer.values(map(pick, lines.values(some)))
+    place = 0
+    while place < len(numbers) and not writer.is_full:
+        found = lines.values(numbers[place:] if place else numbers, _MOST_BYTES_AT_ONCE)
+        writer.values(map(pick, found))
+        place += len(found)
 
 
 def _picking(order: Sequence[int], count: int) -> Callable[[Sequence[Any]], Sequence[Any]]:

@@ -133,8 +133,8 @@ class Readings:
             nursery = self._nursery_now()
             reading = _Reading(self._next)
             self._next += 1
-            nursery.fork(reading, folder)
-            return nursery, reading
+        nursery.fork(reading, folder)  # which waits until the template has started
+        return nursery, reading
 
     def _nursery_now(self) -> "_Nursery":
         if self._nursery is None or self._nursery.is_gone:

@@ -80,7 +80,7 @@ class RunData:
         if self._made is not None:
             for opened in self._made.versions.values() if is_damaged else ():
                 opened.damaged()
-            self._workspaces.give_back(self._made, self._wanted if error is None else None)
+            self._workspaces.give_back(self._made, is_good=error is None, reusable_for=self._wanted)
         if self._is_to_be_closed:
             self._workspaces.close()
         if is_damaged:
@@ -132,7 +132,7 @@ class RunData:
                 self._wanted = (name, version, self._memory_bytes, self._threads)
                 self._made = self._workspaces.take_kept(self._wanted)
             if self._made is None:
-                self._made = self._workspaces.take(self._memory_bytes, self._threads)
+                self._made = self._workspaces.take(self._memory_bytes, self._threads, name, version)
         elif self._wanted is not None:
             raise AssertionError("a run on several data sets cannot share its workspace")
         return self._made

@@ -75,6 +75,17 @@ class OpenVersion:
     is_unwanted: Callable[[], bool] = lambda: False
 
 
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A version in a workspace. name: the one it has there. path, table: where it is."""
+
+    name: str
+    version: str
+    opened: OpenVersion
+    path: Path
+    table: str
+
+
 class Workspace:
     """A DuckDB instance for one run. memory_bytes: what it may use, 0 for DuckDB's own choice.
 
@@ -87,6 +98,7 @@ class Workspace:
         self.connection = connection or _connected()
         self.versions: dict[tuple[str, str], OpenVersion] = {}
         self._sources: dict[str, str] = {}
+        self._places: dict[str, tuple[Path, str]] = {}
         self._is_locked = False
         if memory_bytes:
             self.connection.execute(f"SET memory_limit = '{memory_bytes // MIB}MiB'")
@@ -98,10 +110,11 @@ class Workspace:
 
         columns: where they are known, as DuckDB takes a millisecond to say them.
         """
-        database = quoted(f"file {name}")
+        database = _database(name)
         with nameless(file) as path:
             self.connection.execute(f"ATTACH {literal(str(path))} AS {database} (READ_ONLY)")
         self._sources[name] = f"{database}.{quoted(table)}"
+        self._places[name] = file, table
         self.connection.execute(f"CREATE VIEW {quoted(name)} AS FROM {self._sources[name]}")
         return self._described(name) if columns is None else columns
 
@@ -151,6 +164,25 @@ class Workspace:
         for (name,) in made:
             self.connection.execute(f"DROP TABLE {quoted(name)}")
 
+    def take_out(self) -> Attached | None:
+        """The version that is attached, where there is just one; its file is not closed with this instance then."""
+        if len(self.versions) != 1:
+            return None
+        (name, version), opened = self.versions.popitem()
+        return Attached(name, version, opened, *self._places[name])
+
+    def put_in(self, it: Attached) -> None:
+        """Attach what another one had. Raises duckdb.Error."""
+        self.attach(it.name, it.path, it.table, it.opened.columns)
+        self.versions[it.name, it.version] = it.opened
+
+    def detach(self) -> None:
+        """Let go of all versions; before a run has this instance."""
+        for name, version in list(self.versions):
+            self.connection.execute(f"DROP VIEW {quoted(name)}; DETACH {_database(name)}")
+            self.versions.pop((name, version)).file.close()
+            del self._sources[name], self._places[name]
+
     def close(self) -> None:
         """Let go of files and memory."""
         self.connection.close()
@@ -160,6 +192,10 @@ class Workspace:
     def _described(self, name: str) -> list[DataColumn]:
         described = self.connection.execute(f"DESCRIBE {quoted(name)}").fetchall()
         return [DataColumn(column[0], column[1], kind_of(column[1]) or "nested") for column in described]
+
+
+def _database(name: str) -> str:
+    return quoted(f"file {name}")
 
 
 def _connected() -> duckdb.DuckDBPyConnection:

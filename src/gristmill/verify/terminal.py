@@ -31,6 +31,7 @@ class Terminal:
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._console, self._quiet = console, quiet
         self._topic = ""
+        self._not_run: list[Result] = []
         self._status = console.status("") if console.is_terminal and not quiet else None
 
     def begin(self, target: Target, *, has_token: bool) -> None:
@@ -48,21 +49,10 @@ class Terminal:
         """Print the result."""
         if self._status:
             self._status.stop()
-        if self._quiet and result.outcome not in {Outcome.FAILED, Outcome.WARNED, Outcome.NOT_RUN}:
-            return
-        check = result.check
-        if check.topic != self._topic and not self._quiet:
-            self._topic = check.topic
-            self._print(f"\n[bold]{_TITLES[check.topic]}[/]")
-        ran = result.outcome not in {Outcome.SKIPPED, Outcome.NOT_RUN}
-        word = Text(_WORDS.get(result.outcome, result.outcome.value), _STYLES[result.outcome])
-        told = Text(check.claim.replace("`", ""))
-        below = _below(result)
-        if result.outcome is Outcome.PASSED and below:
-            told.append(f" ({below.pop()})", "dim")
-        self._row(word, f"{result.seconds:5.2f} s" if ran else "", check.name, told)
-        for one in below:
-            self._row("", "", "", one)
+        if self._quiet and result.outcome is Outcome.NOT_RUN:
+            self._not_run.append(result)  # one line says why, where nothing answers at all
+        elif not self._quiet or result.outcome in {Outcome.FAILED, Outcome.WARNED}:
+            self._show(result)
 
     def finish(self, report: Report) -> None:
         """Print what came of it all."""
@@ -71,6 +61,8 @@ class Terminal:
             if report.target.hint:
                 self._print(report.target.hint)
             return
+        for result in self._not_run:
+            self._show(result)
         counts = report.counts
         told = [f"{counts[one]} {word}" for one, word in _counted(counts) if counts[one] or one is Outcome.PASSED]
         if not self._quiet:
@@ -90,6 +82,21 @@ class Terminal:
             f"{verdict}: {len(report.results)} checks of {escape(report.target.url)}{f' ({about})' if about else ''} "
             f"in {report.seconds:.1f} s: {', '.join(told)}."
         )
+
+    def _show(self, result: Result) -> None:
+        check = result.check
+        if check.topic != self._topic and not self._quiet:
+            self._topic = check.topic
+            self._print(f"\n[bold]{_TITLES[check.topic]}[/]")
+        ran = result.outcome not in {Outcome.SKIPPED, Outcome.NOT_RUN}
+        word = Text(_WORDS.get(result.outcome, result.outcome.value), _STYLES[result.outcome])
+        told = Text(check.claim.replace("`", ""))
+        below = _below(result)
+        if result.outcome is Outcome.PASSED and below:
+            told.append(f" ({below.pop()})", "dim")
+        self._row(word, f"{result.seconds:5.2f} s" if ran else "", check.name, told)
+        for one in below:
+            self._row("", "", "", one)
 
     def _row(self, *cells: str | Text) -> None:
         """A row in columns; the last is folded below itself where the terminal is narrow."""
