@@ -106,15 +106,15 @@ def _restored(url: str, path: Path) -> float:
     started = time.perf_counter()
     with connect(settings) as connection, closing(Restorer(connection, settings)) as restorer:
         restorer.look()
-        with path.open("rb") as file:
-            for kind, fields in Reader(file):
-                if kind in BYTES:
-                    restorer.stage(kind, fields)
-        restorer.begin("bench", anyway=False)
-        with path.open("rb") as file:
-            restorer.apply(Reader(file))
-        restorer.end()
-        restorer.discard()
+        with restorer.taken():
+            with path.open("rb") as file:
+                for kind, fields in Reader(file):
+                    if kind in BYTES:
+                        restorer.stage(kind, fields)
+            restorer.begin("bench", anyway=False)
+            with path.open("rb") as file:
+                restorer.apply(Reader(file))
+            restorer.end()
     return time.perf_counter() - started
 
 

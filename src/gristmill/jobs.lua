@@ -53,8 +53,10 @@ key            type    what                                          written by 
 :libs          zset    hash of a version of this library -> when a   beat                       with the library, unnamed a day
                        heartbeat last named it
 :restored      hash    backup that was restored here last, begun,    restore_begin, restore_end  with the next
-                       ended (both times), run that began last
-:r:<key>       string  what a restore is going to put at :<key>; TTL restore (Python's SET)      restore
+                       ended (both times), run that began last and
+                       when: taken
+:restoring     string  run of the restore that goes on; TTL          restore_begin               restore_release
+:r:<run>:<key> string  what a restore is going to put at :<key>; TTL restore_stage               restore
 channels       :ev:<job> "<revision> <status> <progress>" at every change; :ctl:<worker> a token that has died
 
 Fields of a record; what is not needed after the end is dropped then:

@@ -53,28 +53,60 @@ end)
 
 -- Restoring
 
--- The restore that began last is the only one that goes on: two at once would mix what they restore.
+-- Two restores at once would mix what they restore. So one has the system as long as it shows that it lives; and one
+-- that has not for so long that another has come, and perhaps gone again, does not go on.
+local LEASE_MS = 15000
+
 local function is_overtaken(run)
-  return redis.call('HGET', P .. ':restored', 'run') ~= run
+  if redis.call('HGET', P .. ':restored', 'run') ~= run then return true end
+  redis.call('SET', P .. ':restoring', run, 'PX', LEASE_MS)
+  return false
 end
 
 local OVERTAKEN = 'OVERTAKEN another restore has begun'
 
--- backup, how: "look", "take" (before "clear_jobs"), "taken" (begin after it), "empty" (begin where nothing is, or where
--- this backup has been begun) or "any" (begin anyway), run; answers jobs, data sets, and of the backup that was restored
--- here last its name and end, "" while it has none
+-- backup, how: "look", "take" (before anything is changed), "empty" (begin where nothing is, or where this backup has
+-- been begun) or "any" (begin anyway), run; answers jobs, data sets, and of the backup that was restored here last its
+-- name and end, "" while it has none. While another has taken it: the error "TAKEN", since when, for how many ms more.
 entry('restore_begin', {}, function(a)
   local key = P .. ':restored'
   local last = redis.call('HMGET', key, 'backup', 'ended')
   local jobs, sets = redis.call('ZCARD', P .. ':all'), redis.call('ZCARD', P .. ':ds:all')
-  if a[2] == 'taken' and is_overtaken(a[3]) then return redis.error_reply(OVERTAKEN) end
   if a[2] == 'take' then
-    redis.call('HSET', key, 'run', a[3])
-  elseif a[2] == 'any' or a[2] == 'taken' or a[2] == 'empty' and (jobs + sets == 0 or last[1] == a[1] and not last[2]) then
-    redis.call('DEL', key)
-    redis.call('HSET', key, 'backup', a[1], 'begun', text_of(clock()), 'run', a[3])
+    local holder = redis.call('GET', P .. ':restoring')
+    if holder and holder ~= a[3] then
+      local since, left = redis.call('HGET', key, 'taken'), redis.call('PTTL', P .. ':restoring')
+      return redis.error_reply('TAKEN ' .. (since or '0') .. ' ' .. text_of(left))
+    end
+    redis.call('HSET', key, 'run', a[3], 'taken', text_of(clock()))
+    redis.call('SET', P .. ':restoring', a[3], 'PX', LEASE_MS)
+  elseif a[2] ~= 'look' then
+    if is_overtaken(a[3]) then return redis.error_reply(OVERTAKEN) end
+    if a[2] == 'any' or jobs + sets == 0 or last[1] == a[1] and not last[2] then
+      redis.call('HDEL', key, 'ended')
+      redis.call('HSET', key, 'backup', a[1], 'begun', text_of(clock()))
+    end
   end
   return {jobs, sets, last[1] or '', last[2] or ''}
+end)
+
+-- run; shows that it lives
+entry('restore_renew', {'allow-oom'}, function(a)
+  if is_overtaken(a[1]) then return redis.error_reply(OVERTAKEN) end
+  return 1
+end)
+
+-- run; it is over
+entry('restore_release', {'allow-oom'}, function(a)
+  if redis.call('GET', P .. ':restoring') == a[1] then redis.call('DEL', P .. ':restoring') end
+  return 1
+end)
+
+-- key, bytes, for how many seconds, run
+entry('restore_stage', {}, function(a)
+  if is_overtaken(a[4]) then return redis.error_reply(OVERTAKEN) end
+  redis.call('SET', P .. ':r:' .. a[4] .. ':' .. a[1], a[2], 'EX', a[3])
+  return 1
 end)
 
 -- run
@@ -91,18 +123,27 @@ entry('clear_jobs', {'allow-oom'}, function(a)
   local ids = redis.call('ZRANGEBYSCORE', P .. ':all', '-inf', a[1], 'LIMIT', 0, 100)
   for _, id in ipairs(ids) do
     local rec = load(id)
-    if not FINAL[rec.s] then
+    if rec and not FINAL[rec.s] then
       dismiss(id, rec, now)
       rec = load(id)
     end
-    forget(id, rec)
+    if rec then forget(id, rec) else redis.call('ZREM', P .. ':all', id) end
   end
   return #ids
 end)
 
-local function is_staged(blob, chunks, bytes)
+local function staged(run, key)
+  return P .. ':r:' .. run .. ':' .. key
+end
+
+-- Stops at the first that is missing: how many there are to be was said by somebody else.
+local function is_staged(run, blob, chunks, bytes)
   local found = 0
-  for i = 0, chunks - 1 do found = found + redis.call('STRLEN', P .. ':r:b:' .. blob .. ':' .. i) end
+  for i = 0, chunks - 1 do
+    local key = staged(run, 'b:' .. blob .. ':' .. i)
+    if redis.call('EXISTS', key) == 0 then return false end
+    found = found + redis.call('STRLEN', key)
+  end
   return found == bytes
 end
 
@@ -110,20 +151,20 @@ local function is_blob(blob)
   return redis.call('EXISTS', P .. ':b:' .. blob) == 1
 end
 
-local function is_whole(id, rec, log, blobs)
+local function is_whole(run, id, rec, log, blobs)
   for blob, chunks, bytes in blobs:gmatch(BLOBS) do
-    if not is_blob(blob) and not is_staged(blob, tonumber(chunks), tonumber(bytes)) then return false end
+    if not is_blob(blob) and not is_staged(run, blob, tonumber(chunks), tonumber(bytes)) then return false end
   end
-  return not rec.lg or log ~= '' or redis.call('EXISTS', P .. ':r:l:' .. id) == 1
+  return not rec.lg or log ~= '' or redis.call('EXISTS', staged(run, 'l:' .. id)) == 1
 end
 
-local function take_staged(id, rec, log, blobs)
+local function take_staged(run, id, rec, log, blobs)
   for blob, chunks, bytes in blobs:gmatch(BLOBS) do
     if is_blob(blob) then
       count_blobs({blob}, 1)
     else
       for i = 0, chunks - 1 do
-        redis.call('RENAME', P .. ':r:b:' .. blob .. ':' .. i, P .. ':b:' .. blob .. ':' .. i)
+        redis.call('RENAME', staged(run, 'b:' .. blob .. ':' .. i), P .. ':b:' .. blob .. ':' .. i)
       end
       keep_blob(blob, tonumber(chunks), tonumber(bytes))
     end
@@ -131,7 +172,7 @@ local function take_staged(id, rec, log, blobs)
   if log ~= '' then
     redis.call('SET', P .. ':l:' .. id, log)
   elseif rec.lg then
-    redis.call('RENAME', P .. ':r:l:' .. id, P .. ':l:' .. id)
+    redis.call('RENAME', staged(run, 'l:' .. id), P .. ':l:' .. id)
     redis.call('PERSIST', P .. ':l:' .. id)
   end
 end
@@ -151,14 +192,14 @@ end
 
 -- Answers what became of it: "restored", "again" (it ran, and will run again), or nothing because it is "there", is
 -- "old" (kept long enough), or a part is "missing".
-local function restore_job(id, packed, log, due, blobs, now, kept_us, tells)
+local function restore_job(run, id, packed, log, due, blobs, now, kept_us, tells)
   local rec = cmsgpack.unpack(packed)
   local is_final, ran = FINAL[rec.s], rec.s == 'R'
   local why_not = redis.call('EXISTS', P .. ':j:' .. id) == 1 and 'there'
       or is_final and rec.c + rec.e <= now - kept_us and 'old'
   if why_not then return why_not end
-  if not is_whole(id, rec, log, blobs) then return 'missing' end
-  take_staged(id, rec, log, blobs)
+  if not is_whole(run, id, rec, log, blobs) then return 'missing' end
+  take_staged(run, id, rec, log, blobs)
   local created = text_of(rec.c)
   redis.call('ZADD', P .. ':all', created, id)
   redis.call('ZADD', P .. ':o:' .. rec.o, created, id)
@@ -186,7 +227,7 @@ entry('restore_jobs', {}, function(a)
   if is_overtaken(a[4]) then return redis.error_reply(OVERTAKEN) end
   local now, answers = clock(), {}
   for i, it in ipairs(cmsgpack.unpack(a[1])) do
-    answers[i] = restore_job(it[1], it[2], it[3], it[4], it[5], now, tonumber(a[2]), a[3] == '1')
+    answers[i] = restore_job(a[4], it[1], it[2], it[3], it[4], it[5], now, tonumber(a[2]), a[3] == '1')
   end
   return answers
 end)

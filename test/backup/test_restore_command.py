@@ -1,13 +1,17 @@
 """``gristmill restore``: what it refuses, what it says, and what there is after it was broken off in any way."""
 
+import io
 import os
 import pty
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
+import msgpack
 import pytest
 from support import RedisServer, wait_until
 from support.backups import call_backs, copied, seen_data_sets, seen_jobs
@@ -16,6 +20,9 @@ from support.odd_system import KEY, OddSystem, make
 from support.proxy import LossyProxy
 from support.shelf import Shelf
 
+from gristmill.backup.format import Reader, Writer
+from gristmill.backup.restore_command import restore
+from gristmill.errors import BackupError, DamagedBackupError
 from gristmill.job import Finish, JobFilter, Status
 from gristmill.settings import Settings
 
@@ -152,6 +159,97 @@ def test_replace_restores_what_is_still_there_too(system: OddSystem, file: Path,
     result = run(target, "restore", file, "--replace")
     assert result.returncode == 0, result.stderr
     assert is_like(target, system)
+
+
+def test_while_one_restores_no_other_does_and_none_that_is_refused_harms_it(
+    system: OddSystem, data: bytes, file: Path, target: Settings, run: Run
+) -> None:
+    lab = Lab(target)
+    lab.submit()
+    arguments = (*command("restore", "-"), "--replace")
+    first = subprocess.Popen(arguments, env=environment(target), stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    assert first.stdin is not None
+    first.stdin.write(data[: len(data) // 2])
+    first.stdin.flush()
+    wait_until(lambda: lab.client.exists(f"{lab.prefix}:restoring"), 60, "it has begun")
+    for words, given, said in (
+        (("--replace",), None, "Another restore into this system has been under way since"),
+        (("--merge",), None, "Another restore into this system has been under way since"),
+        ((), None, "holds 1 job and 0 data sets"),
+        ((), b"nonsense", "This is no backup"),
+    ):
+        result = run(target, "restore", "-" if given else file, *words, input=given or b"")
+        assert result.returncode == 1
+        assert said in result.stderr.decode()
+        assert "Nothing was restored." in result.stderr.decode()
+    first.stdin.write(data[len(data) // 2 :])
+    _, told = first.communicate(timeout=60)
+    assert first.returncode == 0, told
+    assert is_like(target, system)
+
+
+WRONG = {
+    "a job without blobs": ("job", {"blobs": None}),
+    "a job with a list of blobs": ("job", {"blobs": [b"no"]}),
+    "a job whose blobs are no blobs": ("job", {"blobs": b"no"}),
+    "a job without a state": ("job", {"record": b"\x80"}),
+    "a job of an unknown state": ("job", {"record": msgpack.packb({"s": "?", "p": "a", "o": "b", "c": 1, "u": 1})}),
+    "a job whose record is none": ("job", {"record": b"\xc1"}),
+    "a data set whose record is none": ("data-set", {"record": b"\x05"}),
+    "a data set with texts that are none": ("data-set", {"texts": 5}),
+    "a data set with a name that is none": ("data-set", {"name": b"\xff"}),
+    "a data set with another's name": ("data-set", {"name": b"../x"}),
+    "a version of more parts than bytes": ("version", {"chunks": 10**15}),
+    "a version without a blob": ("version", {"blob": 7}),
+    "bytes without data": ("data-set-bytes", {"data": None}),
+    "a secret without an owner": ("secret", {"owner": None}),
+    "no name": ("begin", {"backup": None}),
+    "a call-back of no job": ("call-back", {"record": b"\x80"}),
+    "a mark that is none": ("idempotency-key", {"ends": b"x"}),
+}
+
+
+@pytest.mark.parametrize("wrong", [pytest.param(wrong, id=name) for name, wrong in WRONG.items()])
+def test_what_no_backup_holds_is_refused_before_anything_is_deleted(
+    data: bytes, target: Settings, tmp_path: Path, wrong: tuple[str, dict[str, Any]]
+) -> None:
+    lab, shelf = Lab(target), Shelf(target)
+    lab.submit()
+    shelf.put("flights", b"mine")
+    kind, change = wrong
+    path = made_wrongly(data, tmp_path / "wrong", kind, change)
+    with pytest.raises(DamagedBackupError) as refused:
+        restore(target, str(path), "replace", call_backs=None, spool_mb=16)
+    assert refused.value.detail.startswith("The backup is damaged: an entry of the kind")
+    assert refused.value.detail.endswith("Nothing was restored.")
+    assert shelf.contents("flights", b"mine") == [b"mine"]
+    assert len(seen_jobs(lab.jobs)) == 1
+    assert not [name for name in left(target) if name.startswith(":r:")]
+
+
+def test_a_version_that_claims_to_have_very_many_parts_does_not_hold_redis_up(
+    data: bytes, target: Settings, tmp_path: Path
+) -> None:
+    path = made_wrongly(data, tmp_path / "wrong", "version", {"chunks": 10**15, "bytes": 10**15})
+    started = time.monotonic()
+    with pytest.raises(BackupError, match="are not there"):
+        restore(target, str(path), "empty", call_backs=None, spool_mb=16)
+    assert time.monotonic() - started < 20
+
+
+def made_wrongly(data: bytes, path: Path, kind: str, change: dict[str, Any]) -> Path:
+    """A backup with the right digest, and with an entry of a kind that is changed; None: a field is left out."""
+    with path.open("wb") as file:
+        writer = Writer(file)
+        is_changed = False
+        for name, fields in Reader(io.BytesIO(data)):
+            if name == kind:
+                changed = {key: value for key, value in (fields | change).items() if value is not None}
+                is_changed = True
+            writer.write(name, changed if name == kind else fields)
+        writer.finish()
+    assert is_changed
+    return path
 
 
 def test_replace_of_a_damaged_backup_deletes_nothing(data: bytes, target: Settings, run: Run) -> None:
@@ -305,7 +403,9 @@ def test_after_a_kill_the_same_command_restores_everything(
     lab.check()
     if phase == "bytes":
         assert left(own)
-        assert all(name.startswith(":r:") and lab.client.ttl(lab.prefix + name) > 0 for name in left(own))
+        assert all(
+            name.startswith((":r:", ":restoring")) and lab.client.ttl(lab.prefix + name) > 0 for name in left(own)
+        )
     else:
         assert 0 < lab.client.zcard(f"{lab.prefix}:all") < 8000
 

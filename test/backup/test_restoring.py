@@ -23,6 +23,7 @@ from support.lab import Lab, child_of
 from support.odd_system import DELETED_KEY, KEY, LIMITED, LONG, OFFERS, A, OddSystem, make
 from support.shelf import Shelf, version_of
 
+from gristmill.backup import restoring
 from gristmill.backup.format import Reader, Writer
 from gristmill.backup.restoring import BYTES, Restorer
 from gristmill.errors import BackupError, ConflictError, LostAttemptError
@@ -352,9 +353,11 @@ def _changed(record: bytes, change: Callable[[dict[bytes, Any]], dict[bytes, Any
 
 
 @pytest.mark.parametrize("replaces", [False, True])
-def test_of_two_restores_at_once_only_the_one_that_began_last_goes_on(
-    system: OddSystem, data: bytes, target: Settings, replaces: bool
+def test_a_restore_that_was_not_heard_of_for_too_long_does_not_go_on_when_another_has_begun(
+    system: OddSystem, data: bytes, target: Settings, monkeypatch: pytest.MonkeyPatch, replaces: bool
 ) -> None:
+    monkeypatch.setattr(restoring, "RENEW_SECONDS", 1000.0)
+
     def staged(restorer: Restorer) -> None:
         for kind, fields in Reader(io.BytesIO(data)):
             if kind in BYTES:
@@ -364,27 +367,60 @@ def test_of_two_restores_at_once_only_the_one_that_began_last_goes_on(
         connect(target) as client,
         closing(Restorer(client, target, replaces=replaces)) as first,
         closing(Restorer(client, target, replaces=replaces)) as second,
+        first.taken(),
     ):
         staged(first)
         if replaces:
             first.clear()
         assert first.begin("first", anyway=True)
         first.apply(entry for entry in Reader(io.BytesIO(data)) if entry[0] in {"version", "data-set"})
-        staged(second)
-        if replaces:
-            second.clear()
-        assert second.begin("second", anyway=True)
-        # What it would go on with, were it in the middle of clearing.
-        clearing = [
-            partial(first._call, first._jobs, "clear_jobs", 2**52, first._run),
-            partial(first._call, first._datasets, "clear_data_sets", first._run),
-        ]
-        for step in (*clearing, lambda: first.apply(Reader(io.BytesIO(data))), first.end):
-            with pytest.raises(BackupError, match="Another restore"):
-                step()
-        first.discard()
-        second.apply(Reader(io.BytesIO(data)))
-        second.end()
-        second.discard()
+        client.delete(f"{target.key_prefix}:restoring")  # as it goes by itself
+        with second.taken():
+            staged(second)
+            if replaces:
+                second.clear()
+            assert second.begin("second", anyway=True)
+            # What it would go on with, were it in the middle of clearing.
+            clearing = [
+                partial(first._call, first._jobs, "clear_jobs", 2**52, first._run),
+                partial(first._call, first._datasets, "clear_data_sets", first._run),
+            ]
+            steps = (*clearing, lambda: staged(first), lambda: first.apply(Reader(io.BytesIO(data))), first.end)
+            for step in steps:
+                with pytest.raises(BackupError, match="Another restore"):
+                    step()
+            second.apply(Reader(io.BytesIO(data)))
+            second.end()
+        with pytest.raises(BackupError, match="Another restore"):  # also when that one has ended
+            first.end()
     assert seen_jobs(Lab(target).jobs) == seen_jobs(system.lab.jobs, after_restore=True)
     assert seen_data_sets(Shelf(target).store) == seen_data_sets(system.shelf.store)
+
+
+def test_a_restore_has_the_system_for_as_long_as_it_lives(target: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "RENEW_SECONDS", 0.2)
+    with connect(target) as client, closing(Restorer(client, target)) as first, first.taken():
+        waits: list[str] = []
+        with (
+            closing(Restorer(client, target)) as second,
+            pytest.raises(ConflictError, match=r"has been under way since .* UTC"),
+            second.taken(lambda: waits.append("waits")),
+        ):
+            pytest.fail("two have the system")
+        assert waits == ["waits"]
+        assert first.begin("first", anyway=False)
+    with connect(target) as client, closing(Restorer(client, target)) as third, third.taken():
+        assert third.begin("third", anyway=True)
+    assert not Lab(target).client.exists(f"{target.key_prefix}:restoring")
+
+
+def test_what_has_no_record_is_cleared_too(target: Settings) -> None:
+    lab, shelf = Lab(target), Shelf(target)
+    lab.submit()
+    shelf.put("flights", b"mine")
+    lab.client.zadd(f"{target.key_prefix}:all", {"gone": 1})
+    lab.client.zadd(f"{target.key_prefix}:ds:all", {"air": 0})
+    with connect(target) as client, closing(Restorer(client, target, replaces=True)) as restorer, restorer.taken():
+        restorer.clear()
+        found = restorer.look()
+    assert (found.jobs, found.data_sets) == (0, 0)

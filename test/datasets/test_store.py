@@ -545,7 +545,7 @@ def test_a_call_whose_reply_is_lost_may_be_sent_again(
         shelf.store.delete("flights", revision(told))
         assert shelf.store.missing([version_of(A).id]) == {version_of(A).id}
         shelf.put("flights", A)
-        with closing(Restorer(shelf.client, shelf.settings)) as restorer:
+        with closing(Restorer(shelf.client, shelf.settings)) as restorer, restorer.taken():
             restorer.clear()
         assert shelf.store.list().data_sets == ()
         shelf.check()

@@ -111,10 +111,10 @@ def is_the_same_when_restored(lab: Lab) -> None:
     lab.submit(subscriber={"successUri": "https://example.org/s"})
     attempt: Attempt | None = lab.claim(lab.worker())
     while attempt:
-        attempt = lab.finish(attempt, offers=(OFFER,))
+        attempt = lab.finish(attempt, Finish(log=b"what it printed " * 200), offers=(OFFER,))
     before = lab.jobs.list(JobFilter()).jobs
     data = copied(lab.client, lab.settings)
-    with closing(Restorer(lab.client, lab.settings)) as restorer:
+    with closing(Restorer(lab.client, lab.settings)) as restorer, restorer.taken():
         restorer.clear()
     assert lab.jobs.list(JobFilter()).jobs == ()
     restored(data, lab.settings)

@@ -41,7 +41,7 @@ def entries(data: bytes) -> Iterator[Entry]:
 def restored(data: bytes, settings: Settings, *, anyway: bool = False, tells: bool = True) -> Restored:
     """Restore a backup as ``gristmill restore`` does."""
     contents = Contents()
-    with connect(settings) as client, closing(Restorer(client, settings)) as restorer:
+    with connect(settings) as client, closing(Restorer(client, settings)) as restorer, restorer.taken():
         restorer.look()
         for kind, fields in contents.counted(entries(data)):
             if kind in BYTES:
@@ -50,7 +50,6 @@ def restored(data: bytes, settings: Settings, *, anyway: bool = False, tells: bo
         assert restorer.begin(contents.backup, anyway=anyway)
         restorer.apply(entries(data))
         restorer.end()
-        restorer.discard()
         return restorer.restored
 
 

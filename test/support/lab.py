@@ -16,7 +16,7 @@ US = 1_000_000
 KINDS = (
     *(f":{letter}:" for letter in "jopwhelbitq"),
     *(":all", ":c", ":s", ":owners", ":wake:", ":delayed", ":due", ":nowork", ":running", ":workers", ":join:"),
-    *(":facts", ":factsage", ":stats", ":cb", ":cbd", ":secret", ":libs", ":restored", ":r:"),
+    *(":facts", ":factsage", ":stats", ":cb", ":cbd", ":secret", ":libs", ":restored", ":restoring", ":r:"),
     ":ds:",  # data sets: the table at the top of datasets.lua
 )
 

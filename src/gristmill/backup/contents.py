@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import msgpack
 
+from gristmill.backup.checking import check
 from gristmill.backup.format import Entry
 from gristmill.errors import DamagedBackupError
 from gristmill.job import Status
@@ -31,10 +32,11 @@ class Contents:
     call_backs: int = 0
 
     def counted(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """The entries, counted as they pass. Raises DamagedBackupError when they do not begin as they should."""
+        """The entries, counted as they pass. Raises DamagedBackupError where they are not what they should be."""
         for kind, fields in entries:
             if not self.backup and kind != "begin":
                 raise DamagedBackupError("The backup is damaged: its first entry is missing.")
+            check((kind, fields))
             if kind == "begin":
                 self.backup, self.release = fields["backup"], fields["release"]
                 self.environment, self.begun = fields["environment"], fields["begun"]

@@ -111,6 +111,8 @@ class Reader:
                     if end is not None:
                         raise self._damaged("something follows its last entry")
                     kind, fields = entry
+                    if not isinstance(fields, dict):
+                        raise self._damaged("what it holds is no entry")
                     if kind == "end":
                         end = fields
                     else:

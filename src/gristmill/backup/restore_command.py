@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from typing import Literal
 
 from gristmill.backup.contents import Contents
-from gristmill.backup.incoming import incoming
+from gristmill.backup.incoming import Incoming, incoming
 from gristmill.backup.progress import Progress, say, size_of
 from gristmill.backup.restoring import BYTES, Found, Restored, Restorer
-from gristmill.errors import ConflictError, GristmillError
+from gristmill.errors import BackupError, ConflictError, GristmillError
 from gristmill.settings import Settings
 from gristmill.settings_table import without_password
 from gristmill.store import connect
@@ -19,6 +19,7 @@ How = Literal["empty", "merge", "replace"]
 
 _NOTHING = "Nothing was restored."
 _CLEARED = "What was there is deleted, at least in part, and nothing was restored. Repeat the same command."
+_WAITING = "Another restore has this system, unless it was killed; waiting some seconds to see which ..."
 _REPEAT = "It is restored in part; repeat the same command once the cause is gone."
 
 
@@ -27,49 +28,74 @@ def restore(settings: Settings, source: str, how: How, *, call_backs: bool | Non
 
     call_backs: whether subscribers are told; None: only where the backup comes from the same environment. spool_mb:
     most room for what of a stream cannot be put into Redis before its end has come. Raises DamagedBackupError,
-    BackupError, ConflictError (something is there).
+    BackupError, ConflictError (something is there, or another restore is under way).
     """
     started = time.monotonic()
     with ExitStack() as stack:
         client = stack.enter_context(connect(settings))
         restorer = stack.enter_context(closing(Restorer(client, settings, replaces=how == "replace")))
         backup = stack.enter_context(incoming(source, spool_mb))
-        contents = Contents()
-        progress = Progress(lambda: f"{contents.summary()} read" + _so_far(restorer.restored))
-        found = restorer.look()
-        state = _NOTHING
+        run = _Run(settings, restorer, backup, how, call_backs=call_backs)
         try:
-            for kind, fields in progress.watched(contents.counted(backup.first())):
-                if kind == "begin":
-                    _refuse(settings, found, contents, how)
-                elif kind in BYTES:
-                    restorer.stage(kind, fields)
-            restorer.tells_subscribers = (
-                contents.environment == settings.environment if call_backs is None else call_backs
-            )
-            if how == "replace" and found.jobs + found.data_sets:
-                state = _CLEARED
-                restorer.clear()
-            if not restorer.begin(contents.backup, anyway=how != "empty"):
-                raise ConflictError(_holds(settings, restorer.look(), contents))
-            state = _REPEAT
-            restorer.apply(progress.watched(backup.again()))
-            restorer.end()
+            run.carry_out(stack)
         except GristmillError as error:
-            error.detail = f"{error.detail} {state}"
+            error.detail = f"{error.detail} {run.state}"
             raise
-        finally:
-            with suppress(GristmillError):  # then the bytes go by themselves, hours later
-                restorer.discard()
-    for line in _told(settings, contents, restorer):
+        except Exception as error:
+            raise BackupError(
+                f"What the backup holds cannot be restored: {type(error).__name__}: {error}. {run.state}"
+            ) from error
+    for line in _told(settings, run.contents, restorer):
         say(line)
     say(f"Read {size_of(backup.bytes)} in {time.monotonic() - started:.1f} s, SHA-256 {backup.digest}.")
 
 
-def _refuse(settings: Settings, found: Found, contents: Contents, how: How) -> None:
-    is_going_on = found.last == contents.backup and not found.ended
-    if how == "empty" and found.jobs + found.data_sets and not is_going_on:
-        raise ConflictError(_holds(settings, found, contents))
+class _Run:
+    """One restore: its steps, and what is to be said where one fails."""
+
+    def __init__(
+        self, settings: Settings, restorer: Restorer, backup: Incoming, how: How, *, call_backs: bool | None
+    ) -> None:
+        self.contents = Contents()
+        self._settings, self._restorer, self._backup = settings, restorer, backup
+        self._how, self._call_backs = how, call_backs
+        self._has_cleared = self._has_begun = False
+        self._progress = Progress(lambda: f"{self.contents.summary()} read" + _so_far(restorer.restored))
+
+    @property
+    def state(self) -> str:
+        """What is there now, and what to do."""
+        if self._has_cleared and not _some(self._restorer.restored):
+            return _CLEARED
+        return _REPEAT if self._has_begun else _NOTHING
+
+    def carry_out(self, stack: ExitStack) -> None:
+        """Read all, then restore it; ``stack`` ends what is to end with it."""
+        restorer, contents, backup = self._restorer, self.contents, self._backup
+        found = restorer.look()
+        for kind, fields in self._progress.watched(contents.counted(backup.first())):
+            if kind == "begin":
+                self._refuse(found)
+                stack.enter_context(restorer.taken(lambda: say(_WAITING)))
+                found = restorer.look()  # as another restore may have left it
+                self._refuse(found)
+            elif kind in BYTES:
+                restorer.stage(kind, fields)
+        is_at_home = contents.environment == self._settings.environment
+        restorer.tells_subscribers = is_at_home if self._call_backs is None else self._call_backs
+        if self._how == "replace" and found.jobs + found.data_sets:
+            self._has_cleared = True
+            restorer.clear()
+        if not restorer.begin(contents.backup, anyway=self._how != "empty"):
+            raise ConflictError(_holds(self._settings, restorer.look(), contents))
+        self._has_begun = True
+        restorer.apply(self._progress.watched(backup.again()))
+        restorer.end()
+
+    def _refuse(self, found: Found) -> None:
+        is_going_on = found.last == self.contents.backup and not found.ended
+        if self._how == "empty" and found.jobs + found.data_sets and not is_going_on:
+            raise ConflictError(_holds(self._settings, found, self.contents))
 
 
 def _holds(settings: Settings, found: Found, contents: Contents) -> str:
@@ -86,8 +112,11 @@ def _both(jobs: int, data_sets: int) -> str:
 
 
 def _so_far(restored: Restored) -> str:
-    jobs, data_sets = restored.jobs.total(), restored.data_sets.total()
-    return f", {_both(jobs, data_sets)} restored" if jobs or data_sets else ""
+    return f", {_both(restored.jobs.total(), restored.data_sets.total())} restored" if _some(restored) else ""
+
+
+def _some(restored: Restored) -> bool:
+    return bool(restored.jobs or restored.data_sets)
 
 
 def _told(settings: Settings, contents: Contents, restorer: Restorer) -> Iterator[str]:

@@ -3,17 +3,20 @@
 Every step is safe to repeat, so a restore that was broken off is begun again and goes on where it was.
 """
 
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from gristmill.backup.format import Entry
 from gristmill.datasets.blobs import LIBRARY
-from gristmill.errors import BackupError
+from gristmill.errors import BackupError, ConflictError, GristmillError, UnavailableError
 from gristmill.job import new_id
 from gristmill.library import Library
 from gristmill.records import pack
@@ -24,6 +27,11 @@ from gristmill.store import Client
 STAGED_SECONDS = 6 * 3600
 # How long a restored version is kept for jobs that are yet to be restored.
 KEPT_SECONDS = 3600
+# How often it is shown that a restore lives; and how long is waited for another that may have been killed, which has
+# the system for 15 s more (LEASE_MS in Lua).
+RENEW_SECONDS = 3.0
+WAIT_SECONDS = 20.0
+_POLL_SECONDS = 0.5
 _BATCH = 100
 _BATCH_BYTES = 2**19
 BYTES = frozenset({"job-bytes", "data-set-bytes", "log"})
@@ -50,7 +58,9 @@ class Restored:
 
 
 class Restorer:
-    """Restores into one system. Every method may raise UnavailableError and StorageFullError.
+    """Restores into one system, in a run of its own: ``taken`` is around all that changes anything.
+
+    Every method may raise UnavailableError and StorageFullError, and BackupError once another run has begun.
 
     replaces: ``clear`` comes before ``begin``, so bytes that are there already are put in again.
     """
@@ -64,7 +74,6 @@ class Restorer:
         self._jobs = Library(client, self._prefix)
         self._datasets = Library(client, self._prefix, LIBRARY)
         self._is_empty = False
-        self._has_taken = self._is_overtaken = False
         self._stored = (b"", False)
         self._run = new_id()
         self._versions: dict[bytes, dict[str, Any]] = {}
@@ -95,9 +104,26 @@ class Restorer:
         self._is_empty = not found.jobs + found.data_sets
         return found
 
+    @contextmanager
+    def taken(self, waits: Callable[[], object] = lambda: None) -> Iterator[None]:
+        """Keep other restores out of the system, and delete what has not been used at the end.
+
+        waits: called when another has it that may have been killed. Raises ConflictError where that one lives.
+        """
+        self._take(waits)
+        is_over = threading.Event()
+        renewing = threading.Thread(target=self._renew_until, args=(is_over,), name="restore-renew", daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            renewing.join()
+            self._leave()
+
     def begin(self, backup: str, *, anyway: bool) -> bool:
         """Note that this backup is being restored; False when something else is there, unless ``anyway``."""
-        found = self._begin(backup, "taken" if self._has_taken else "any" if anyway else "empty")
+        found = self._begin(backup, "any" if anyway else "empty")
         self._kept_until = time.time_ns() // 1000 + KEPT_SECONDS * 1_000_000
         return anyway or not found.jobs + found.data_sets or (found.last == backup and not found.ended)
 
@@ -108,8 +134,10 @@ class Restorer:
         except ResponseError as error:
             if not str(error).startswith("OVERTAKEN"):
                 raise
-            self._is_overtaken = True
-            raise BackupError("Another restore into the same system has begun meanwhile, and goes on.") from error
+            raise BackupError(
+                "Another restore into the same system has begun meanwhile, as nothing was heard of this one for too "
+                "long."
+            ) from error
 
     def _begin(self, backup: str, how: str) -> Found:
         jobs, data_sets, last, ended = self._call(self._jobs, "restore_begin", backup, how, self._run)
@@ -117,8 +145,6 @@ class Restorer:
 
     def clear(self) -> None:
         """Dismiss and delete all jobs, and delete all data sets."""
-        self._begin("", "take")
-        self._has_taken = True
         seconds, microseconds = self._jobs.command("TIME")
         while self._call(self._jobs, "clear_jobs", int(seconds) * 1_000_000 + int(microseconds), self._run):
             pass
@@ -137,7 +163,7 @@ class Restorer:
             owner, data = start + fields["blob"], fields["data"]
             name = b"%b%b:%d" % (chunk, fields["blob"], fields["number"])
         if not self._is_there(owner):
-            self._jobs.command("SET", self._key("r:") + name, data, "EX", STAGED_SECONDS)
+            self._call(self._jobs, "restore_stage", name, data, STAGED_SECONDS, self._run)
 
     def _is_there(self, owner: bytes) -> bool:
         if self._replaces or self._is_empty:
@@ -146,12 +172,54 @@ class Restorer:
             self._stored = (owner, bool(self._jobs.command("EXISTS", self._key("") + owner)))
         return self._stored[1]
 
-    def discard(self) -> None:
-        """Delete the bytes that nothing has taken, unless they may be those of another restore that goes on."""
-        if self._is_overtaken:
-            return
+    def _take(self, waits: Callable[[], object]) -> None:
+        """Have the system for this run, as soon as no other has it, and delete what others have left of theirs."""
+        until, before = time.monotonic() + WAIT_SECONDS, 0
+        while busy := self._try_to_take():
+            since, left = busy
+            if not before:
+                waits()
+            if (before and left > before) or time.monotonic() > until:  # it has shown that it lives
+                raise ConflictError(
+                    f"Another restore into this system has been under way since {_time(since)}, perhaps in another pod "
+                    "or terminal. Wait until it has ended, or end it."
+                )
+            before = left
+            time.sleep(_POLL_SECONDS)
+        own = self._key(f"r:{self._run}:")
         for keys in self._jobs.keys("r:"):
-            self._jobs.command("UNLINK", *keys)
+            if others := [key for key in keys if not key.startswith(own)]:
+                self._jobs.command("UNLINK", *others)
+
+    def _try_to_take(self) -> tuple[int, int] | None:
+        """None, or since when (us) another has it, and for how many ms more."""
+        try:
+            self._begin("", "take")
+        except ResponseError as error:
+            word, _, rest = str(error).partition(" ")
+            if word != "TAKEN":
+                raise
+            since, left = rest.split()
+            return int(since), int(left)
+        return None
+
+    def _renew_until(self, is_over: threading.Event) -> None:
+        while not is_over.wait(RENEW_SECONDS):
+            try:
+                self._call(self._jobs, "restore_renew", self._run)
+            except UnavailableError:
+                continue
+            except GristmillError:
+                return  # the next step will say so
+
+    def _leave(self) -> None:
+        """Delete the bytes that nothing has taken, and let others in; without Redis, both go by themselves."""
+        try:
+            for keys in self._jobs.keys(f"r:{self._run}:"):
+                self._jobs.command("UNLINK", *keys)
+            self._jobs.call("restore_release", self._run)
+        except GristmillError:
+            return
 
     # Everything else
 
@@ -176,6 +244,7 @@ class Restorer:
 
     def _flush(self) -> None:
         if self._batch:
+            self._call(self._jobs, "restore_renew", self._run)
             self._apply[self._kind](self._batch)
             self._batch = []
 
@@ -221,8 +290,8 @@ class Restorer:
     def _count(self, counter: Counter[str], answer: str, what: str) -> None:
         if answer == "missing":
             raise BackupError(
-                f"Bytes of {what} are gone before it could be restored: either it took longer than "
-                f"{STAGED_SECONDS // 3600} hours, or another restore into the same system has ended meanwhile."
+                f"Bytes of {what} are not there, as the backup has none or the restore took longer than "
+                f"{STAGED_SECONDS // 3600} hours."
             )
         counter[answer] += 1
 
@@ -240,3 +309,7 @@ class Restorer:
 
     def _key(self, name: str) -> bytes:
         return f"{self._prefix}:{name}".encode()
+
+
+def _time(microseconds: int) -> str:
+    return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%H:%M:%S} UTC"

@@ -29,7 +29,7 @@ key              type    what                                            written
 :ds:holds        zset    "<version> <job>" -> until when                 hold                     with it
 :ds:epoch        string  how often a version has left a data set         prune, delete            never
 :ds:x:<change>   string  the answer to a change, for its repetition TTL  commit, describe, delete after 60 s
-:r:ds:c:<blob>:<i> string a chunk that a restore is going to keep   TTL  restore (Python's SET) restore
+:r:<run>:ds:c:<blob>:<i> string a chunk that a restore will keep   TTL   restore_stage           restore
 :libs            zset    "datasets_<hash>" -> when it was last named     sweep                    (see jobs.lua)
 
 Fields of a record: o owner  c created  u revision: the time of the last change, greater at every change

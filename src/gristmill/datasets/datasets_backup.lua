@@ -4,19 +4,27 @@
 local RESTORING = 'restore'   -- stands for the jobs that will use a version, until those have been restored
 
 -- As in jobs_backup.lua: only the restore that began last goes on.
+local LEASE_MS = 15000
+
 local function is_overtaken(run)
-  return redis.call('HGET', P .. ':restored', 'run') ~= run
+  if redis.call('HGET', P .. ':restored', 'run') ~= run then return true end
+  redis.call('SET', P .. ':restoring', run, 'PX', LEASE_MS)
+  return false
 end
 
 local OVERTAKEN = 'OVERTAKEN another restore has begun'
 
-local function staged(blob, i)
-  return P .. ':r:ds:c:' .. blob .. ':' .. i
+local function staged(run, blob, i)
+  return P .. ':r:' .. run .. ':ds:c:' .. blob .. ':' .. i
 end
 
-local function is_staged(it)
+local function is_staged(run, it)
   local found = 0
-  for i = 0, it.n - 1 do found = found + redis.call('STRLEN', staged(it.b, i)) end
+  for i = 0, it.n - 1 do
+    local size = redis.call('STRLEN', staged(run, it.b, i))
+    if size == 0 then return false end
+    found = found + size
+  end
   return found == it.s
 end
 
@@ -26,13 +34,13 @@ local function hold_version(version, job, ends)
 end
 
 -- A version that is here already serves this data set too.
-local function restore_version(name, rec, it, new)
+local function restore_version(run, name, rec, it, new)
   local stored = load('v', it.i)
   if stored then
     keep(stored.b, nil, name)
     it.s = tonumber(redis.call('HGET', P .. ':ds:b:' .. stored.b, 's'))
   else
-    for i = 0, new.n - 1 do redis.call('RENAME', staged(new.b, i), chunk(new.b, i)) end
+    for i = 0, new.n - 1 do redis.call('RENAME', staged(run, new.b, i), chunk(new.b, i)) end
     keep(new.b, new, name)
     save('v', it.i, {b = new.b, f = new.f, o = new.o})
   end
@@ -43,7 +51,10 @@ end
 entry('clear_data_sets', {'allow-oom'}, function(a)
   if is_overtaken(a[1]) then return redis.error_reply(OVERTAKEN) end
   local names = redis.call('ZRANGE', P .. ':ds:all', 0, 9)
-  for _, name in ipairs(names) do drop(name, load('d', name)) end
+  for _, name in ipairs(names) do
+    local rec = load('d', name)
+    if rec then drop(name, rec) else redis.call('ZREM', P .. ':ds:all', name) end
+  end
   return #names
 end)
 
@@ -55,10 +66,10 @@ entry('restore_data_set', {}, function(a)
   if is_overtaken(a[6]) then return redis.error_reply(OVERTAKEN) end
   if load('d', name) then return 'there' end
   for _, it in ipairs(rec.V) do
-    if redis.call('EXISTS', P .. ':ds:v:' .. it.i) == 0 and not (new[it.i] and is_staged(new[it.i])) then return 'missing' end
+    if redis.call('EXISTS', P .. ':ds:v:' .. it.i) == 0 and not (new[it.i] and is_staged(a[6], new[it.i])) then return 'missing' end
   end
   for _, it in ipairs(rec.V) do
-    restore_version(name, rec, it, new[it.i])
+    restore_version(a[6], name, rec, it, new[it.i])
     hold_version(it.i, RESTORING, a[5])
   end
   redis.call('ZADD', P .. ':ds:all', 0, name)

@@ -149,7 +149,7 @@ class Store:
             "commit", upload.id, check_name(name), owner, version.id, pack(new), _packed(conditions),
             self._settings.dataset_versions, chunk_count(upload.bytes),
         )  # fmt: skip
-        return Stored(how.decode(), _decode(name, packed, zip(texts[::2], texts[1::2], strict=True)), version.facts)
+        return Stored(how.decode(), decode(name, packed, zip(texts[::2], texts[1::2], strict=True)), version.facts)
 
     def _change(self, function: str, change: str, name: str, *args: Any) -> Any:
         try:
@@ -184,7 +184,7 @@ class Store:
         if not found:
             raise NoSuchDataSetError(f"There is no data set {name!r}; it may have been deleted.")
         packed, texts = found
-        return _decode(name, packed, zip(texts[::2], texts[1::2], strict=True))
+        return decode(name, packed, zip(texts[::2], texts[1::2], strict=True))
 
     def version(self, name: str, version: str = "") -> Version:
         """One version of a data set; its newest: "". Raises NoSuchDataSetError, NoSuchVersionError."""
@@ -207,7 +207,7 @@ class Store:
             f"[{prefix}\x7f" if prefix else "+", limit + 1,
         )  # fmt: skip
         data_sets = tuple(
-            _decode(
+            decode(
                 name.decode(), packed, [(key.encode(), text) for key, text in zip(TEXTS, texts, strict=True) if text]
             )
             for name, packed, texts in found[:limit]
@@ -279,7 +279,8 @@ def _packed(conditions: Conditions) -> bytes:
     return pack({key: its for key, its in tags.items() if its is not None})
 
 
-def _decode(name: str, packed: bytes, texts: Iterable[tuple[bytes, bytes]] = ()) -> DataSet:
+def decode(name: str, packed: bytes, texts: Iterable[tuple[bytes, bytes]] = ()) -> DataSet:
+    """The data set of a record and of what is said about it."""
     record = msgpack.unpackb(packed, raw=True)
     return DataSet(
         name=name,
