@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.datasets.columns import Column as StoredColumn
 from gristmill.datasets.columns import kind_of
 from gristmill.datasets.queries import Table
+from gristmill.datasets.rows import read
 from gristmill.datasets.statements import Statement
 from gristmill.errors import InvalidRequestError
 
@@ -266,3 +268,19 @@ def test_the_types_of_metrics_are_those_that_duckdb_gives(
     statement = data.aggregate(groupby="g", metrics=metrics, limit=1)
     described = connection.execute(f"DESCRIBE {statement.sql}", statement.values).fetchall()
     assert list(zip(statement.names, statement.types, strict=True)) == [(row[0], row[1]) for row in described]
+
+
+@pytest.mark.parametrize("values", [[1, 2, None], [2**53, -(2**53)], [2**62, 1], [1.5, None], [1.7e308, 1.7e308]])
+def test_metrics_that_are_known_to_be_plain_numbers_are_written_as_those_that_are_looked_at(
+    connection: duckdb.DuckDBPyConnection, values: list[Any]
+) -> None:
+    type_text = "DOUBLE" if any(isinstance(value, float) for value in values) else "BIGINT"
+    connection.execute(f"CREATE OR REPLACE TABLE plain AS SELECT unnest(?::{type_text}[]) AS x", [values])
+    ends = [value for value in values if value is not None]
+    told = [str(end) if isinstance(end, int) and abs(end) > 2**53 else end for end in (min(ends), max(ends))]
+    data = Table("plain", "v1", [StoredColumn("x", type_text, 0, *told)])
+    metrics = ", ".join(["count()", *(f"{name}(x)" for name in ("count", "mean", "min", "max", "median", "sum"))])
+    statement = data.aggregate(groupby="x" if type_text == "BIGINT" else "", metrics=metrics, limit=10)
+    assert any(statement.plain)
+    known, looked_at = (read(connection, one, seconds=30) for one in (statement, replace(statement, plain=())))
+    assert known == looked_at

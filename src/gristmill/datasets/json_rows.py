@@ -91,7 +91,9 @@ class Writer:
 
     def fetched(self, found: Sequence[Sequence[Any]], cells: Sequence[Cell]) -> None:
         """Take rows as DuckDB hands them over, whose first columns are those of the cells."""
-        if found:
+        if found and len(found[0]) == len(cells) and not any(cell.write for cell in cells):
+            self.values(found)
+        elif found:
             columns = zip(*found, strict=True)
             ready = [
                 column if cell.write is None else cell.write(column)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gristmill.datasets import cursors
 from gristmill.datasets.filters import NUMERIC, FilterColumn, column_called, condition, unknown_column
 from gristmill.datasets.mapping import quoted
-from gristmill.datasets.statements import Key, Page, Statement, order_of, where_of
+from gristmill.datasets.statements import Key, Page, Statement, is_plain, order_of, where_of
 from gristmill.errors import Fault, InvalidRequestError
 
 MOST_SORT_KEYS = 8
@@ -47,6 +47,15 @@ class Metric:
     sql: str
     type: str
     values: tuple[float, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is known to be finite and within 2^53, and so a plain number in JSON."""
+        if self.function in {"count", "count_distinct"}:
+            return True
+        if self.column is None or not is_plain(self.column):
+            return False
+        return self.function in {"min", "max"} or (self.column.kind == "integer" and self.function != "sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,8 @@ class Table:
         order = f" ORDER BY {', '.join(f'{index + 1} NULLS LAST' for index in range(len(groups)))}" if groups else ""
         sql = f"SELECT {columns} FROM {self.sql}{where}{grouped}{order} LIMIT ?"
         values = (*selected_values, *where_values, limit + 1)
-        return Statement(sql, values, tuple(names), types, limit=limit)
+        plain = (*map(is_plain, by), *(metric.is_plain for metric in found))
+        return Statement(sql, values, tuple(names), types, limit=limit, plain=plain)
 
     def chosen(self, properties: str) -> Sequence[FilterColumn]:
         """The columns of a list of names; all of them where there is no list."""
