@@ -109,8 +109,9 @@ def test_the_time_of_the_run_ends_it_with_what_was_asked_last(apis: Apis) -> Non
         if asked.path == "/readyz":
             silent.ended.wait(60)
 
+    api = apis()
     start = time.monotonic()
-    with Meddler(apis().url, ask=ask) as silent:
+    with Meddler(api.url, ask=ask) as silent:
         report = run(silent.url, "service.ready", "limits.unknown", seconds=10)
     assert time.monotonic() - start < 15
     ready = result_of(report, "service.ready")
@@ -262,6 +263,23 @@ def test_the_token_is_in_no_reason_even_where_the_server_tells_it(apis: Apis) ->
         report = run(telling.url, "offer.processes", token=token)
     assert "Authorization was Bearer ***" in result_of(report, "offer.processes").came
     assert token not in repr(report)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_token_is_in_no_reason_where_a_stranger_is_told_it(encoding: str) -> None:
+    """By a server that has kept it, and writes it so that only who reads JSON sees it."""
+    token = "gm_kept_by_the_server"
+    escaped = "".join(f"\\u{ord(one):04x}" for one in token) if encoding == "utf-8" else token
+
+    def ask(asked: Asked) -> Reply:
+        reply = Reply(500, body=f'{{"detail": "{"." * 260}{escaped}"}}'.encode(encoding))
+        reply.set("Content-Type", token.upper())
+        reply.set("Content-Encoding", token if asked.path == "/version" else "")
+        return reply
+
+    with Meddler(ask=ask) as telling:
+        report = run(telling.url, token=token)
+    assert "gm_k" not in repr(report).lower()
 
 
 def test_a_release_that_was_not_expected_fails(apis: Apis) -> None:

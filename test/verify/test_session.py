@@ -232,6 +232,42 @@ def test_an_answer_that_tells_the_token_is_heard_without_it() -> None:
     assert answer.header("Gristmill-Version") == "Bearer ***"
 
 
+TELLING: dict[str, Callable[[bytes], bytes]] = {
+    "a coding": lambda said: OK + b"Content-Encoding: " + said + b"\r\n\r\n",
+    "no header line": lambda said: OK + said.replace(b" ", b"_") + b"\r\n\r\n",
+    "an event": lambda said: (
+        OK + b"Content-Type: text/event-stream\r\nContent-Length: 999\r\n\r\ndata: " + said + b"\n\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TELLING)
+def test_what_is_no_whole_answer_is_told_without_the_token(kind: str) -> None:
+    def talk(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(TELLING[kind](b"Bearer gm_told_by_the_server"))
+
+    with (
+        server(talk) as url,
+        asking(url, token="gm_told_by_the_server") as session,
+        pytest.raises(NoAnswerError) as refused,
+    ):
+        session.events("/jobs/1/events", seconds=20)
+    assert "***" in refused.value.why
+    assert "gm_told" not in refused.value.why
+
+
+def test_events_are_heard_without_the_token() -> None:
+    def talk(connection: socket.socket, over: threading.Event) -> None:
+        event = b"id: GM_TOKEN_1\nevent: gm_token_1\ndata: gm_to\\u006ben_1\n\n"
+        for piece in (OK + b"Content-Type: text/event-stream\r\n\r\n", event[:7], event[7:]):
+            connection.sendall(piece)
+            over.wait(0.05)
+
+    with server(talk) as url, asking(url, token="gm_token_1") as session:
+        _, events = session.events("/jobs/1/events", seconds=20)
+    assert [(event.id, event.name, event.data) for event in events] == [("***", "***", "***")]
+
+
 def test_events_are_read_as_they_come_with_what_several_lines_say() -> None:
     stream = b": hello\n\nid: 1\nevent: status\ndata: {\ndata: }\n\nretry: 5\n\nid:2\r\ndata:last\r\n\r\n"
 

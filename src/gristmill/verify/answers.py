@@ -47,7 +47,7 @@ class Answer:
         """The answer in a line: its status, its media type and what it says."""
         said = self.body.decode("utf-8", "replace")
         with suppress(ValueError, KeyError, TypeError, RecursionError):
-            said = str(json.loads(self.body)["detail"])
+            said = str(json.loads(self.body.decode())["detail"])
         words = [str(self.status), self.media_type, f"to {self.header('Location')}" if 300 <= self.status < 400 else ""]
         return shown(f"{' '.join(filter(None, words))}{': ' if said else ''}{said}")
 
@@ -78,7 +78,7 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON. MismatchError."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body.decode())
         except (ValueError, RecursionError):
             raise MismatchError(self.asked, self.told, "a body of JSON") from None
 

@@ -8,6 +8,7 @@ from gristmill.verify.answers import Answer
 from gristmill.verify.check import Role
 from gristmill.verify.clock import Clock
 from gristmill.verify.made import Made
+from gristmill.verify.mask import Mask
 from gristmill.verify.options import Options
 from gristmill.verify.redis_door import Door
 from gristmill.verify.session import Heard, Session
@@ -58,8 +59,9 @@ class Run:
     @classmethod
     def begin(cls, target: Target, options: Options) -> "Run":
         """Start the clock."""
-        clock, heard = Clock(options.seconds), Heard()
-        stranger = Session(target.url, clock, heard, tls=options.tls, suffix="without a token" if options.token else "")
+        clock, heard, mask = Clock(options.seconds), Heard(), Mask(options.token)
+        suffix = "without a token" if options.token else ""
+        stranger = Session(target.url, clock, heard, tls=options.tls, suffix=suffix, mask=mask)
         me = stranger
         if options.token:
             me = Session(target.url, clock, heard, token=options.token, tls=options.tls)

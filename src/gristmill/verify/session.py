@@ -20,6 +20,7 @@ import httpx
 from gristmill import __version__
 from gristmill.verify.answers import Answer, NoAnswerError, shown
 from gristmill.verify.clock import Clock, TimeUpError
+from gristmill.verify.mask import Mask
 
 REQUEST_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
@@ -74,7 +75,10 @@ class Heard:
 
 
 class Session:
-    """One caller of the API at ``url``. token: who it is, "" for a stranger. suffix: told after each request."""
+    """One caller of the API at ``url``. token: who it is, "" for a stranger. suffix: told after each request.
+
+    mask: hides more than the own token, for a stranger beside somebody.
+    """
 
     def __init__(
         self,
@@ -85,9 +89,11 @@ class Session:
         token: str = "",
         tls: ssl.SSLContext | None = None,
         suffix: str = "",
+        mask: Mask | None = None,
     ) -> None:
         self._url, self._clock, self._heard = url, clock, heard
         self._token, self._tls, self._suffix = token, tls, suffix
+        self._mask = mask or Mask(token)
         self._client, self._is_under_way = self._new_client(), False
         self._changing: list[threading.Thread] = []
 
@@ -164,7 +170,7 @@ class Session:
             with client.stream("GET", self._url + path, headers=given) as response:
                 received = b""
                 if response.headers.get("Content-Type", "").startswith("text/event-stream"):
-                    _read_events(_lines(response, asked), events)
+                    _read_events(map(self._mask.text, _lines(response, asked)), events)
                 else:
                     received = _whole(response, asked)
             return self._heard_from(response, asked, received, start)
@@ -223,18 +229,14 @@ class Session:
             raise NoAnswerError(asked, f"no whole answer within {seconds:.0f} s") from None
         self._is_under_way = False
         if isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError):
-            raise NoAnswerError(asked, _why(error)) from error
+            raise NoAnswerError(asked, _why(error, self._mask.text(str(error)))) from error
         if error is not None:
             raise error
         return answer  # type: ignore[return-value]  # without an error there is an answer
 
     def _heard_from(self, response: httpx.Response, asked: str, body: bytes, start: float) -> Answer:
-        """The answer. A server that tells the request's headers tells the token too, and reports are for everybody."""
-        headers = response.headers
-        if self._token:
-            body = body.replace(self._token.encode(), b"***")
-            headers = httpx.Headers([(name, it.replace(self._token, "***")) for name, it in headers.multi_items()])
-        return Answer(asked, response.status_code, headers, body, time.monotonic() - start)
+        seconds = time.monotonic() - start
+        return Answer(asked, response.status_code, response.headers, self._mask.body(body), seconds)
 
     def _new_client(self) -> httpx.Client:
         headers = {"User-Agent": f"gristmill-verify/{__version__}", "Accept-Encoding": "identity"}
@@ -244,6 +246,7 @@ class Session:
             headers=headers,
             verify=self._tls or True,
             timeout=httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS),
+            event_hooks={"response": [self._mask.headers]},
             trust_env=False,  # a netrc file would turn the stranger into somebody
         )
 
@@ -299,9 +302,9 @@ def _read_events(lines: Iterator[str], events: list[Event]) -> None:
         fields = {}
 
 
-def _why(error: Exception) -> str:
-    """What kept an answer from coming, and what to do about it where that is known."""
-    said = shown(str(error)) or type(error).__name__
+def _why(error: Exception, said: str) -> str:
+    """What kept an answer from coming, and what to do about it where that is known. said: the error's own words."""
+    said = shown(said) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return f"{said}. Name the authority that signed its certificate: --ca FILE"
     if isinstance(error, httpx.ConnectTimeout):
