@@ -137,11 +137,21 @@ def test_tls_without_the_authority_at_hand_is_a_warning(apis: Apis, serve: Serve
 
 def test_a_redis_that_cannot_be_reached_from_here_is_a_failure_that_says_where_to_run_it(apis: Apis) -> None:
     url = apis("run", ENVIRONMENT="test").url
+    report = run(url, "environment.redis_password", environment="test", redis_url="redis://ada:secret@redis.invalid/0")
+    result = result_of(report, "environment.redis_password")
+    assert "app-test-pod-debug" in result.right
+    assert "secret" not in repr(result)
+
+
+def test_a_redis_that_refuses_the_connection_is_a_failure_that_says_what_to_look_at(apis: Apis) -> None:
+    url = apis("run", ENVIRONMENT="test").url
     gone = f"redis://ada:secret@127.0.0.1:{free_port()}/0"
     report = run(url, "environment.redis_password", environment="test", redis_url=gone)
     result = result_of(report, "environment.redis_password")
     assert "refused" in result.came
-    assert "app-test-pod-debug" in result.right
+    assert "kubectl describe pod -l app.kubernetes.io/instance=app-test" in result.right
+    assert "`kubectl rollout restart deployment/app-test-deployment-redis" in result.right
+    assert "app-test-pod-debug" not in result.right
     assert "secret" not in repr(result)
 
 

@@ -72,6 +72,21 @@ def test_a_target_where_nobody_listens_is_not_reached_and_nothing_is_run() -> No
     assert report.exit_code == 3
 
 
+def test_an_environment_whose_name_is_not_known_here_says_where_to_run_this() -> None:
+    hint = run("http://verify.invalid", environment="prod").hint
+    assert "Only the cluster knows the name verify.invalid" in hint
+    assert "kubectl exec app-prod-pod-debug -- gristmill verify prod" in hint
+
+
+def test_an_environment_that_refuses_the_connection_has_no_api_pod_that_is_ready() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    hint = run(url, environment="prod").hint
+    assert hint.startswith("No pod of the API is ready")
+    assert "kubectl get pods -l app.kubernetes.io/instance=app-prod" in hint
+    assert "kubectl logs deployment/app-prod-deployment-flask" in hint
+    assert run(url).hint == ""
+
+
 def test_a_target_that_accepts_and_says_nothing_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "REQUEST_SECONDS", 1.0)
 

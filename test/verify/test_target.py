@@ -15,7 +15,6 @@ def test_an_environment_is_its_service_in_the_cluster(name: str) -> None:
     target = read_target(name)
     assert target == Target(f"http://app-{name}-service-flask", name)
     assert target.redis_url == f"redis://app-{name}-service-redis:6379/0"
-    assert f"kubectl exec app-{name}-pod-debug -- gristmill verify {name}" in target.hint
     assert f"gristmill secret {name} | kubectl apply -f -" in target.mending
 
 

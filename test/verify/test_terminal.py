@@ -82,6 +82,5 @@ def test_what_was_left_behind_is_named() -> None:
 
 
 def test_a_target_that_does_not_answer_is_told_with_what_to_try() -> None:
-    lines = _printed(read_target("prod"), unreached="GET /healthz: Name or service not known")
-    assert "Not reached: GET /healthz: Name or service not known" in lines
-    assert "kubectl exec app-prod-pod-debug -- gristmill verify prod" in lines[-1]
+    lines = _printed(read_target("prod"), unreached="GET /healthz: [Errno 111] refused", hint="Look at [the] pods.")
+    assert lines[-2:] == ["Not reached: GET /healthz: [Errno 111] refused", "Look at [the] pods."]

@@ -14,7 +14,7 @@ PASSED, FAILED, USAGE, NOT_REACHED = 0, 1, 2, 3
 class Report:
     """A run that is over. stopped: the number of the signal that ended it, or 0. unreached: why nothing answered.
 
-    left: what could not be removed. notes: what a reader should know beside the results.
+    hint: what to try then. left: what could not be removed. notes: what a reader should know beside the results.
     """
 
     target: Target
@@ -24,6 +24,7 @@ class Report:
     release: str = ""
     environment: str = ""
     unreached: str = ""
+    hint: str = ""
     stopped: int = 0
     left: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())

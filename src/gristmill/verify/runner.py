@@ -82,9 +82,9 @@ class _Runner:
         self._is_ending = False
 
     def go(self) -> Report:
-        run, started, stopped, unreached = self._run, datetime.now(UTC), 0, ""
+        run, started, stopped, unreached, hint = self._run, datetime.now(UTC), 0, "", ""
         try:
-            unreached = self._why_unreached()
+            unreached, hint = self._why_unreached()
             self._stop = "nothing answers at the target" if unreached else ""
             for check in self._checks + (self._cleaning if unreached else []):
                 if self._signals:
@@ -103,18 +103,18 @@ class _Runner:
             notes.append(f"The rate limit (429) made the run wait {run.heard.slowed} times, as long as it was told.")
         return Report(
             run.target, started, run.clock.passed(), tuple(self._results), run.facts.release, run.facts.environment,
-            unreached, stopped, left, tuple(notes),
+            unreached, hint, stopped, left, tuple(notes),
         )  # fmt: skip
 
-    def _why_unreached(self) -> str:
-        """Why the target does not answer at all; "" when it does, whatever it says."""
+    def _why_unreached(self) -> tuple[str, str]:
+        """Why the target does not answer at all, and what to try; "" when it does, whatever it says."""
         try:
             self._run.stranger.get("/healthz")
         except NoAnswerError as error:
-            return str(error)
+            return str(error), self._run.target.hint(error)
         except TimeUpError:
-            return "GET /healthz: no answer before the time of the run was up"
-        return ""
+            return "GET /healthz: no answer before the time of the run was up", ""
+        return "", ""
 
     def _clean_up(self) -> int:
         """Remove what was made; returns the number of a signal that came meanwhile."""

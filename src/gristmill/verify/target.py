@@ -1,5 +1,7 @@
 """What is verified: a URL, or an environment by its name, which stands for its Service in the cluster."""
 
+import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -53,19 +55,39 @@ class Target:
     @property
     def mending(self) -> str:
         """The commands that make an environment's Secrets and turn them on."""
-        parts = (f"deployment/app-{self.environment}-deployment-{part}" for part in ("redis", "worker", "flask"))
-        secret = f"gristmill secret {self.environment} | kubectl apply -f -"
-        return f"`{secret}`, then `kubectl rollout restart {' '.join(parts)}`"
+        return f"`gristmill secret {self.environment} | kubectl apply -f -`, then {self.restarting}"
 
     @property
-    def hint(self) -> str:
-        """What to try when nothing answers; "" where there is nothing to say."""
-        if self.environment:
+    def restarting(self) -> str:
+        """The command that restarts an environment, so that its Redis reads its Secret."""
+        parts = (f"deployment/app-{self.environment}-deployment-{part}" for part in ("redis", "worker", "flask"))
+        return f"`kubectl rollout restart {' '.join(parts)}`"
+
+    def hint(self, error: BaseException) -> str:
+        """What to try when nothing answers because of this error; "" where there is nothing to say."""
+        name = f"app-{self.environment}"
+        if self.environment and _is_by(error, socket.gaierror):
             return (
                 f"Only the cluster knows the name {self.host}: run this in it, as in `kubectl exec "
-                f"app-{self.environment}-pod-debug -- gristmill verify {self.environment}`, or give a URL."
+                f"{name}-pod-debug -- gristmill verify {self.environment}`, or give a URL."
+            )
+        if self.environment and _is_by(error, ConnectionRefusedError, httpx.ConnectTimeout):
+            return (
+                f"No pod of the API is ready: look at `kubectl get pods -l app.kubernetes.io/instance={name}` and at "
+                f"its log, `kubectl logs deployment/{name}-deployment-flask`."
             )
         return ""
+
+    def redis_hint(self, error: BaseException) -> str:
+        """The same for the Redis of an environment."""
+        name = f"app-{self.environment}"
+        if not _is_by(error, ConnectionRefusedError):
+            return f"run this where Redis may be reached, as in the pod {name}-pod-debug"
+        pod = f"pod -l app.kubernetes.io/instance={name},app.kubernetes.io/component=redis"
+        return (
+            f"look whether its pod is 0/1 (`kubectl get {pod}`), and at its events (`kubectl describe {pod}`). "
+            f"NOAUTH or WRONGPASS there: its Secret was changed and it was not restarted. Then {self.restarting}"
+        )
 
 
 def read_target(text: str) -> Target:
@@ -87,3 +109,14 @@ def read_target(text: str) -> Target:
     if parts.query or parts.fragment:
         raise UsageError(f"{text!r} is not {wanted}: leave out what begins with {'?' if parts.query else '#'}.")
     return Target(text.rstrip("/"))
+
+
+def _is_by(error: BaseException, *kinds: type[BaseException]) -> bool:
+    """Whether an error, or one that led to it, is of such a kind."""
+    return any(isinstance(one, kinds) for one in _with_causes(error))
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__

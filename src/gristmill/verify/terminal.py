@@ -58,8 +58,8 @@ class Terminal:
         """Print what came of it all."""
         if report.unreached:
             self._print(f"\n[bold red]Not reached[/]: {escape(report.unreached)}")
-            if report.target.hint:
-                self._print(report.target.hint)
+            if report.hint:
+                self._print(escape(report.hint))
             return
         for result in self._not_run:
             self._show(result)

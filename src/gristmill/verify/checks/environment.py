@@ -75,7 +75,7 @@ def _door(run: Run) -> Door:
             raise MismatchError(
                 f"a connection to Redis at {address}",
                 shown(str(error)),
-                f"an answer: run this where Redis may be reached, as in the pod app-{run.target.environment}-pod-debug",
+                f"an answer: {run.target.redis_hint(error)}",
             ) from error
     return run.facts.door
 
