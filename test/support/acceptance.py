@@ -96,18 +96,18 @@ def named(report: Report, *outcomes: Outcome) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Files of a certificate for 127.0.0.1 and localhost, which is its own authority, and of its key."""
+    """Files of a certificate, which is its own authority, and of its key."""
 
     cert: Path
     key: Path
 
     @classmethod
-    def make(cls, folder: Path) -> "Certificate | None":
-        """Make one with openssl; None where that is not installed."""
+    def make(cls, folder: Path, names: str = "IP:127.0.0.1,DNS:localhost") -> "Certificate | None":
+        """Make one for these names with openssl; None where that is not installed."""
         if shutil.which("openssl") is None:
             return None
         made = cls(folder / "cert.pem", folder / "key.pem")
         new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        about = ["-days", "2", "-subj", "/CN=verify", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+        about = ["-days", "2", "-subj", "/CN=verify", "-addext", f"subjectAltName={names}"]
         subprocess.run([*new, *about, "-keyout", made.key, "-out", made.cert], check=True, capture_output=True)
         return made

@@ -146,6 +146,21 @@ def test_a_certificate_of_an_unknown_authority_is_told_with_the_option_that_trus
             assert session.get("/").status == 200
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_certificate_for_another_name_is_told_without_advice_to_trust_its_authority(host: str, tmp_path) -> None:
+    certificate = Certificate.make(tmp_path, "DNS:mill.example.org")
+    if certificate is None:
+        pytest.skip("openssl is not installed")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate.cert, certificate.key)
+    trusting = ssl.create_default_context(cafile=certificate.cert)
+    with Meddler(ask=lambda asked: Reply(200), tls=tls) as encrypted:
+        url = encrypted.url.replace("127.0.0.1", host)
+        with asking(url, tls=trusting) as session, pytest.raises(NoAnswerError, match="is for another name") as refused:
+            session.get("/")
+    assert "--ca" not in refused.value.why
+
+
 def test_a_stranger_sends_no_token_and_nothing_from_a_netrc_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("default login ada password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

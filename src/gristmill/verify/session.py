@@ -305,6 +305,8 @@ def _read_events(lines: Iterator[str], events: list[Event]) -> None:
 def _why(error: Exception, said: str) -> str:
     """What kept an answer from coming, and what to do about it where that is known. said: the error's own words."""
     said = shown(said) or type(error).__name__
+    if "Hostname mismatch" in said or "IP address mismatch" in said:
+        return f"{said}. The certificate is for another name: use a URL with a name that it is for"
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return f"{said}. Name the authority that signed its certificate: --ca FILE"
     if isinstance(error, httpx.ConnectTimeout):
