@@ -1,5 +1,6 @@
 """A run comes to its end whatever the target does, hides no failure, and says why the rest was not run."""
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from gristmill.verify import session
 from gristmill.verify.answers import NoAnswerError
 from gristmill.verify.catalogue import CHECKS
 from gristmill.verify.check import Check, Outcome, Result
+from gristmill.verify.checks import following
 from gristmill.verify.options import Options
 from gristmill.verify.run import Run
 from gristmill.verify.runner import Stopped, verify
@@ -135,7 +137,9 @@ def test_the_time_of_the_run_ends_it_with_what_was_asked_last(apis: Apis) -> Non
     assert result_of(report, "end.cleaned").outcome is Outcome.PASSED
 
 
-def test_a_job_that_no_worker_takes_fails_with_why_it_waits(apis: Apis) -> None:
+def test_a_job_that_no_worker_takes_is_given_up_with_why_it_waits(apis: Apis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "NO_WORKER_SECONDS", 1.0)
+
     def answer(asked: Asked, reply: Reply) -> None:
         if (
             asked.method == "GET"
@@ -148,8 +152,11 @@ def test_a_job_that_no_worker_takes_fails_with_why_it_waits(apis: Apis) -> None:
             reply.body = reply.body.replace(b'"status":"running"', message.encode())
 
     with Meddler(apis().url, answer=answer) as waiting:
-        report = run(waiting.url, "jobs.runs", seconds=10)
-    assert "no worker that can run echo" in named(report, Outcome.FAILED)["jobs.runs"]
+        report = run(waiting.url, "jobs.runs", "jobs.events")
+    result = result_of(report, "jobs.runs")
+    assert re.search(r"no worker that can run echo is there now.*still, [12] s after", result.came)
+    assert result.seconds < 10
+    assert named(report, Outcome.SKIPPED)["jobs.events"] == "jobs.runs did not pass"
 
 
 def _interrupting(name: str, error: type[BaseException], *arguments: object) -> list[Check]:

@@ -11,6 +11,8 @@ FINAL = ("successful", "failed", "dismissed")
 POLL_SECONDS = 0.2
 # How long a small job may take, the wait for a worker included.
 JOB_SECONDS = 60.0
+# How long there may be no worker: one may just be starting.
+NO_WORKER_SECONDS = 10.0
 
 
 def submit(
@@ -35,20 +37,26 @@ def submit_async(run: Run, process: str, inputs: Mapping[str, Any]) -> str:
 
 
 def follow(run: Run, job: str, *until: str, seconds: float = JOB_SECONDS) -> Answer:
-    """Ask for the status until it is one of ``until``. MismatchError when it takes longer, or ends otherwise."""
-    deadline = run.clock.passed() + seconds
+    """Ask for the status until it is one of ``until``. MismatchError when it takes longer, or ends otherwise.
+
+    A job that waits for a worker, while there is none, is given up earlier.
+    """
+    start = worker_seen = run.clock.passed()
     while True:
         answer = run.me.get(f"/jobs/{job}").expect(200)
         status = answer.at("status", kind=str)
         if status in until:
             return answer
-        if status in FINAL or run.clock.passed() > deadline:
+        now = run.clock.passed()
+        if status != "accepted" or "no worker" not in told(answer):
+            worker_seen = now
+        if status in FINAL or now - start > seconds or now - worker_seen > NO_WORKER_SECONDS:
             break
         try:
             run.clock.pause(POLL_SECONDS)
         except TimeUpError as error:
             raise TimeUpError(f"{answer.asked}, again and again: still {told(answer)}") from error
-    late = "" if status in FINAL else f", still, {seconds:.0f} s after it was accepted"
+    late = "" if status in FINAL else f", still, {now - start:.0f} s after it was accepted"
     raise MismatchError(answer.asked, told(answer) + late, f"the status {' or '.join(until)}")
 
 

@@ -130,7 +130,12 @@ def listed(run: Run) -> None:
         )
 
 
-@topic.check("events", "Events tell of a job while it runs, until its end, and the stream ends with it", needs="run")
+@topic.check(
+    "events",
+    "Events tell of a job while it runs, until its end, and the stream ends with it",
+    needs="run",
+    after=("runs",),
+)
 def events(run: Run) -> str:
     """A proxy that holds them back until the end is found by the times that they tell of themselves."""
     job = submit_async(run, "echo", {"string": run.mark, "pause": WATCHED_SECONDS})
@@ -153,7 +158,7 @@ def events(run: Run) -> str:
     return f"{len(found)} events"
 
 
-@topic.check("waited", "`Prefer: wait` holds the answer about a job until it has ended", needs="run")
+@topic.check("waited", "`Prefer: wait` holds the answer about a job until it has ended", needs="run", after=("runs",))
 def waited(run: Run) -> str:
     """For as long as the deployment lets requests wait (GRISTMILL_WAIT_SECONDS)."""
     job = submit_async(run, "echo", {"string": run.mark, "pause": 1})
@@ -168,7 +173,9 @@ def waited(run: Run) -> str:
     return f"held for {answer.seconds:.1f} s"
 
 
-@topic.check("synchronous", "Without a preference, the answer to an execute request is the result", needs="run")
+@topic.check(
+    "synchronous", "Without a preference, the answer to an execute request is the result", needs="run", after=("runs",)
+)
 def synchronous(run: Run) -> str:
     """With a link to the job. A 201 after the longest wait is right too, where the workers are busy."""
     answer = submit(run, "echo", {"string": run.mark}, seconds=JOB_SECONDS).expect(200, 201)
