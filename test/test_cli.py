@@ -163,6 +163,32 @@ def test_a_process_that_is_nowhere_is_refused_and_those_that_are_there_named(run
     assert not any(queue.paused for queue in jobs.queues())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("queue", "pause", ""), ("queue", "resume", "")),
+        *(("jobs", action, "") for action in ("show", "log", "rerun", "dismiss")),
+        *(("jobs", "list", option, "") for option in ("--process", "--status", "--owner")),
+        *(("token", "new", "", "--role", "run"), ("up", "--host", ""), ("api", "--host", "")),
+        *(("secret", "test", "--namespace", ""), ("secret", "test", "--host", "one", "--host", "")),
+        ("verify", "test", "--expect-version", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_text_as_of_an_unset_variable_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "it is empty" in result.stderr
+
+
+def test_an_empty_process_pauses_nothing(run: Run, jobs: Jobs) -> None:
+    _submit(jobs)
+    run("queue", "pause", "")
+    assert not any(queue.paused for queue in jobs.queues())
+    assert run("queue", "pause").returncode == 0
+    assert all(queue.paused for queue in jobs.queues())
+
+
 def test_a_process_that_only_has_jobs_is_known(run: Run, jobs: Jobs) -> None:
     _submit(jobs, process="gone")
     assert run("queue", "pause", "gone").returncode == 0

@@ -39,10 +39,23 @@ app.add_typer(queue, name="queue")
 app.add_typer(jobs, name="jobs")
 app.add_typer(token, name="token")
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on (GRISTMILL_HOST).")]
+
+def _not_empty(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Refuse a text that was given and is empty: to most commands it would mean all, or that nothing was given."""
+    source = context.get_parameter_source(str(parameter.name))
+    is_empty = "" in value if isinstance(value, list) else value == ""
+    if is_empty and source and source.name != "DEFAULT":
+        or_leave_out = "" if parameter.required else " Leave it out if that is what is meant."
+        raise typer.BadParameter(f"it is empty. Is a variable of the shell not set?{or_leave_out}")
+    return value
+
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (GRISTMILL_HOST).", callback=_not_empty)]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (GRISTMILL_PORT); 0: any free one.")]
-ProcessName = Annotated[str, typer.Argument(metavar="[PROCESS]", help="Only this process; without it, all.")]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
+ProcessName = Annotated[
+    str, typer.Argument(metavar="[PROCESS]", help="Only this process; without it, all.", callback=_not_empty)
+]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.", callback=_not_empty)]
 
 
 class Role(StrEnum):
@@ -168,7 +181,9 @@ def verify(
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificate (PEM) of the authority to trust for https.")
     ] = None,
-    expect_version: Annotated[str, typer.Option(metavar="X.Y.Z", help="The release that must answer.")] = "",
+    expect_version: Annotated[
+        str, typer.Option(metavar="X.Y.Z", help="The release that must answer.", callback=_not_empty)
+    ] = "",
     seconds: Annotated[float, typer.Option(min=10, help="Time for the whole run, cleaning up included.")] = 180,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML; -: standard output.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JSON; -: standard output.")] = None,
@@ -236,11 +251,12 @@ def queue_resume(process: ProcessName = "") -> None:
 
 @jobs.command("list")
 def jobs_list(
-    process: Annotated[str, typer.Option(help="Only of this process.")] = "",
+    process: Annotated[str, typer.Option(help="Only of this process.", callback=_not_empty)] = "",
     status: Annotated[
-        str, typer.Option(help="Only in this state: accepted, running, successful, failed, dismissed.")
+        str,
+        typer.Option(help="Only in this state: accepted, running, successful, failed, dismissed.", callback=_not_empty),
     ] = "",
-    owner: Annotated[str, typer.Option(help="Only of this owner.")] = "",
+    owner: Annotated[str, typer.Option(help="Only of this owner.", callback=_not_empty)] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
 ) -> None:
     """List jobs, newest first."""
@@ -298,7 +314,7 @@ def jobs_dismiss(job_id: JobId) -> None:
 
 @token.command("new")
 def token_new(
-    name: Annotated[str, typer.Argument(help="Who or what uses it; the owner of its jobs.")],
+    name: Annotated[str, typer.Argument(help="Who or what uses it; the owner of its jobs.", callback=_not_empty)],
     role: Annotated[Role, typer.Option(help="What it allows.")],
 ) -> None:
     """Make a token and print it, this once.
@@ -326,10 +342,12 @@ def secret(
         typer.FileText | None, typer.Option("--keep", help="A token file whose tokens stay; - for standard input.")
     ] = None,
     namespace: Annotated[
-        str, typer.Option(help="The namespace, where others are to reach Redis from other ones too.")
+        str,
+        typer.Option(help="The namespace, where others are to reach Redis from other ones too.", callback=_not_empty),
     ] = "",
     hosts: Annotated[
-        list[str] | None, typer.Option("--host", help="A further name of the Redis server; again for more.")
+        list[str] | None,
+        typer.Option("--host", help="A further name of the Redis server; again for more.", callback=_not_empty),
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=36_500, help="How long the certificate is good.")] = 3650,
     no_tls: Annotated[bool, typer.Option("--no-tls", help="A password, but no TLS.")] = False,
