@@ -1,11 +1,12 @@
 """Connections with user, password and TLS, and what is said where one is refused."""
 
 import os
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -351,6 +352,82 @@ def test_the_start_is_refused_with_a_file_that_is_of_no_use(
     mount.put({"ca.crt": b"nonsense"})
     with pytest.raises(ConfigurationError, match=r"ca\.crt holds no certificates"):
         check_credentials(settings)
+
+
+# What is said of servers that are not such as are needed
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], str]]:
+    """Return a function that starts a server which answers everything with one line, and returns its URL."""
+    with ExitStack() as stack:
+
+        def start(line: bytes) -> str:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            threading.Thread(target=_answer_all, args=(listener, line + b"\r\n"), daemon=True).start()
+            return f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+        yield start
+
+
+def _answer_all(listener: socket.socket, line: bytes) -> None:
+    with suppress(OSError):  # the test has closed it
+        while True:
+            threading.Thread(target=_answer, args=(listener.accept()[0], line), daemon=True).start()
+
+
+def _answer(connection: socket.socket, line: bytes) -> None:
+    with connection, suppress(OSError):
+        while connection.recv(4096):
+            connection.sendall(line)
+
+
+@pytest.mark.parametrize("login", ["", "ann:pw@"])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"-ERR unknown command 'HELLO'", "Redis 7, Valkey 8 or newer must answer there"),
+        (b"-NOPROTO unsupported protocol version", "Redis 7, Valkey 8 or newer must answer there"),
+        (b"-DENIED Redis is running in protected mode", "is in protected mode"),
+        (b"-MASTERDOWN Link with MASTER is down", "answers the first word with an error: Link with MASTER is down"),
+        (b"-ERR something else", "answers the first word with an error: something else"),
+        (b"+OK", "is no Redis or Valkey that is known here: it says b'OK' to HELLO"),
+    ],
+)
+def test_a_server_that_does_not_greet_as_redis_does_is_told_in_one_line(
+    answering: Callable[[bytes], str], line: bytes, told: str, login: str
+) -> None:
+    settings = Settings(redis_url=answering(line).replace("//", f"//{login}"))
+    said = refusal(settings)
+    assert told in said
+    assert "\n" not in said
+    with pytest.raises(UnavailableError) as raised, closing(Jobs(connect(settings), settings)) as jobs:
+        jobs.workers()
+    assert told in reason_of(raised.value)
+
+
+def test_a_server_with_too_many_clients_is_not_taken_for_one_that_wants_tls(
+    answering: Callable[[bytes], str],
+) -> None:
+    settings = Settings(redis_url=answering(b"-ERR max number of clients reached"))
+    with pytest.raises(UnavailableError) as raised, closing(Jobs(connect(settings), settings)) as jobs:
+        jobs.workers()
+    assert reason_of(raised.value) == "Redis does not answer; try again. (max number of clients reached)"
+
+
+def test_a_redis_in_protected_mode_is_told_with_what_to_do(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this computer has no address but the loopback one")
+        address = probe.getsockname()[0]
+    server = start_server("redis", bind=f"127.0.0.1 {address}")
+    said = refusal(Settings(redis_url=f"redis://{address}:{server.port}/0"))
+    assert "is in protected mode" in said
+    assert "Give it a password" in said
 
 
 # What users and the team are told

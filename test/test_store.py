@@ -28,7 +28,7 @@ UNAVAILABLE = [
     exceptions.ReadOnlyError("a replica"),
     exceptions.AuthenticationError("WRONGPASS"),
     exceptions.ResponseError("MISCONF cannot persist"),
-    exceptions.ResponseError("MASTERDOWN link is down"),
+    exceptions.MasterDownError("link is down", status_code="MASTERDOWN"),
     exceptions.ResponseError("UNBLOCKED force unblock from blocking operation, instance state changed"),
     exceptions.ResponseError("BUSY running a script"),
 ]
@@ -58,7 +58,30 @@ def test_an_unusable_url_is_a_configuration_error_that_names_the_setting(url: st
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://ada:c4n/ary@localhost:6379", "redis://:c4n?ary@localhost", "ada:c4n@localhost"]
+    ("url", "right"),
+    [
+        ("redis://localhost:1/0?foo=bar", "db, username, password and ssl_"),
+        ("redis://localhost:1/0?protocol=9", "db, username, password and ssl_"),
+        ("redis://localhost:1/0?retry=1", "db, username, password and ssl_"),
+        ("redis://localhost:1/x", "the number of a database, as in redis://localhost:6379/0"),
+        ("redis://localhost:1/0/1", "the number of a database, as in redis://localhost:6379/0"),
+        ("rediss://localhost:1/0?ssl_foo=bar", "of the options ssl_... one is not known"),
+        ("rediss://localhost:1/0?ssl_cert_reqs=bar", "Invalid SSL Certificate Requirements"),
+    ],
+)
+def test_what_a_url_cannot_have_is_refused_before_anything_connects(url: str, right: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        connect(Settings(redis_url=url))
+    assert f"REDIS_URL is not usable ({url!r})" in raised.value.detail
+    assert right in raised.value.detail
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://ada:c4n/ary@localhost:6379", "redis://:c4n?ary@localhost", "ada:c4n@localhost"),
+        *("redis://ada:1/c4n@localhost:6379", "redis://:1?c4n@localhost"),
+    ],
 )
 def test_a_url_that_cannot_be_read_is_not_told_with_what_may_be_a_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL") as raised:
@@ -93,6 +116,14 @@ def test_a_database_that_the_server_does_not_have_is_said(
     settings = make_settings(f"redis://127.0.0.1:{start_server('redis').port}/99")
     with pytest.raises(UnavailableError, match="no database of the number"):
         Jobs(connect(settings), settings).get("x")
+
+
+def test_a_replica_without_its_primary_is_unavailable(
+    start_server: Callable[..., RedisServer], make_settings: Callable[..., Settings]
+) -> None:
+    server = start_server("redis", replicaof="127.0.0.1 1", replica_serve_stale_data="no")
+    with pytest.raises(UnavailableError, match="Link with MASTER is down"):
+        Jobs(connect(make_settings(server.url)), make_settings(server.url)).get("x")
 
 
 def test_a_wrong_password_is_unavailable_and_is_not_told(

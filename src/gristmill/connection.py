@@ -11,13 +11,16 @@ import ssl
 from typing import Any
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import AuthenticationError, InvalidResponse, RedisError
+from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gristmill.credentials import CredentialFiles, Credentials, DoubtfulError, RefusedError
 
 # What OpenSSL calls these faults of a certificate (X509_V_ERR_...).
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+
+# How much of a strange answer is repeated, in characters.
+_SHOWN = 200
 
 _STARTED_AFTER = (
     "If the Secret or the files have just changed: Redis reads them only at its start, so restart it; others get them "
@@ -129,19 +132,52 @@ class Login:
 
 def _greet(connection: TcpConnection | SocketConnection) -> None:
     """Log in; redis-py calls it on each connection that was just made."""
+    where = connection._host_error()
     try:
         connection.on_connect()
     except AuthenticationError as error:
         raise RefusedError(connection.login.fault(error, connection)) from error
     except (RedisConnectionError, InvalidResponse) as error:
-        is_cut = type(error) in {RedisConnectionError, InvalidResponse}  # and no answer of Redis, such as "loading"
+        is_cut = type(error) in {RedisConnectionError, InvalidResponse} and not error.status_code  # and no answer
         if connection.is_private or not is_cut:
             raise
         raise DoubtfulError(
-            f"{connection._host_error()} cuts the connection at the first word ({error}). If Redis speaks TLS there: "
+            f"{where} cuts the connection at the first word ({error}). If Redis speaks TLS there: "
             f"its authority's certificate belongs into {connection.login.files.path('ca.crt')}, or rediss:// into "
             f"REDIS_URL. {_STARTED_AFTER}"
         ) from error
+    except ResponseError as error:
+        if isinstance(error, NoPermissionError) or "DB index is out of range" in str(error):
+            raise
+        raise _refusal(str(error), where) from error
+    except AttributeError as error:  # redis-py takes whatever answers HELLO for a map
+        if isinstance(connection.handshake_metadata, dict):
+            raise
+        raise RefusedError(_no_redis(connection.handshake_metadata, where)) from error
+    if not isinstance(connection.handshake_metadata, dict):
+        raise RefusedError(_no_redis(connection.handshake_metadata, where))
+
+
+def _refusal(said: str, where: str) -> RefusedError | DoubtfulError:
+    """What an error in answer to the first words means."""
+    if said.startswith("DENIED"):
+        return RefusedError(
+            f"Redis at {where} is in protected mode, in which it answers its own computer alone. Give it a password "
+            "(docs/security.md), or start it with `--protected-mode no` where nobody else reaches it."
+        )
+    if "unknown command" in said or said.startswith("NOPROTO"):
+        return RefusedError(
+            f"What answers at {where} does not know a command that is needed ({said[:_SHOWN]}). Redis 7, Valkey 8 or "
+            "newer must answer there, and no proxy that knows less."
+        )
+    return DoubtfulError(f"Redis at {where} answers the first word with an error: {said[:_SHOWN]}")
+
+
+def _no_redis(answer: object, where: str) -> str:
+    return (
+        f"What answers at {where} is no Redis or Valkey that is known here: it says {str(answer)[:_SHOWN]} to HELLO. "
+        "See whether REDIS_URL names the right host and port."
+    )
 
 
 def _tls_error(error: OSError, where: str, authority: str) -> RedisError:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -12,6 +13,7 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    ClusterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -39,6 +41,8 @@ LONGEST_BLOCK_SECONDS = 2.0
 RETRY_AFTER_SECONDS = 2
 # How long a call that got no reply is sent again; with the last try's time-out, a caller waits twice this at most.
 RETRY_SECONDS = 2.5
+# What a URL may have behind its question mark, beside ssl_...
+_URL_OPTIONS = ("db", "username", "password")
 # Everybody may read this; what is wrong exactly is for the log.
 _NOT_LET_IN = "Redis does not let this system in; those who run it see why in its log. Try again later."
 _NO_SUCH_DATABASE = "Redis has no database of the number that REDIS_URL ends with; servers have 16, from 0, by default."
@@ -66,7 +70,8 @@ def connect(settings: Settings) -> Client:
         if not is_tls and re.search(r"[?&]ssl_", url):
             raise ConfigurationError("REDIS_URL has options ssl_..., but no TLS: it must begin with rediss://.")
     try:
-        return redis.Redis.from_url(
+        _check_url(url)
+        client = redis.Redis.from_url(
             url,
             files=CredentialFiles(settings.secrets_folder),
             socket_timeout=SOCKET_TIMEOUT_SECONDS,
@@ -78,8 +83,22 @@ def connect(settings: Settings) -> Client:
             protocol=3,
             **options,
         )
-    except ValueError as error:
+        new_connection(client)  # which sees whether there are such options of TLS
+    except TypeError:
+        raise ConfigurationError(_why_unusable(url, "of the options ssl_... one is not known")) from None
+    except (ValueError, RedisError) as error:
         raise ConfigurationError(_why_unusable(url, str(error))) from None
+    return client
+
+
+def _check_url(url: str) -> None:
+    """ValueError for what redis-py would leave out, or let overrule what is decided here."""
+    parts = urlsplit(url)
+    names = parse_qs(parts.query, keep_blank_values=True)
+    if not all(name in _URL_OPTIONS or name.startswith("ssl_") for name in names):
+        raise ValueError(f"behind ? there may be {', '.join(_URL_OPTIONS)} and ssl_..., and nothing else")
+    if parts.scheme != "unix" and not re.fullmatch(r"/?|/[0-9]+/?", parts.path):
+        raise ValueError("behind the host comes the number of a database, as in redis://localhost:6379/0")
 
 
 def _why_unusable(url: str, reason: str) -> str:
@@ -133,8 +152,9 @@ def translated(error: RedisError) -> Exception:
         return UnavailableError(_NO_SUCH_DATABASE, retry_after_seconds=RETRY_AFTER_SECONDS)
     if isinstance(error, RedisConnectionError | RedisTimeoutError | BusyLoadingError | ReadOnlyError):
         return UnavailableError("Redis does not answer; try again.", retry_after_seconds=RETRY_AFTER_SECONDS)
-    if isinstance(error, ResponseError) and str(error).startswith(
-        ("MISCONF", "LOADING", "BUSY ", "MASTERDOWN", "READONLY", "UNBLOCKED")
+    if isinstance(error, ClusterDownError) or (
+        isinstance(error, ResponseError)
+        and str(error).startswith(("MISCONF", "LOADING", "BUSY ", "READONLY", "UNBLOCKED"))
     ):
         return UnavailableError(f"Redis cannot write now: {error}", retry_after_seconds=RETRY_AFTER_SECONDS)
     return error
