@@ -181,6 +181,24 @@ def test_an_empty_text_as_of_an_unset_variable_is_refused(run: Run, arguments: t
     assert "it is empty" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [("jobs", "list", "--owner", "\udcff"), ("jobs", "show", "\udcff"), ("up", "--host", "\udcff")]
+)
+def test_bytes_that_are_no_text_are_refused(run: Run, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "not text in UTF-8" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["backup {}", "backup {}/", "backup --check {}", "restore {}"])
+def test_a_file_name_that_is_too_long_is_told_in_one_line(run: Run, command: str) -> None:
+    result = run(*command.format("x" * 300).split())
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"gristmill: {'x' * 300}")
+    assert "File name too long." in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_an_empty_process_pauses_nothing(run: Run, jobs: Jobs) -> None:
     _submit(jobs)
     run("queue", "pause", "")
@@ -225,6 +243,11 @@ def test_jobs_are_listed_newest_first_and_filtered(run: Run, jobs: Jobs) -> None
     assert [line.split()[0] for line in lines[1:]] == [second, first]
     assert run("jobs", "list", "--owner", "ada").stdout.splitlines()[1].startswith(first)
     assert run("jobs", "list", "--status", "running").stdout == "No jobs.\n"
+
+
+def test_a_limit_may_be_larger_than_any_number_of_jobs(run: Run, jobs: Jobs) -> None:
+    job_id = _submit(jobs)
+    assert job_id in run("jobs", "list", "--limit", "99999999999999999999").stdout
 
 
 def test_a_state_that_does_not_exist_is_refused_with_those_that_do(run: Run) -> None:

@@ -210,6 +210,29 @@ def test_a_missing_file_stops_the_start(path):
         TokenFile(path)
 
 
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
+def test_a_file_without_an_end_stops_the_start(device):
+    with pytest.raises(ConfigurationError, match=f"{device} cannot be read: it has more than 4 MiB"):
+        TokenFile(Path(device))
+
+
+def test_a_file_that_grows_without_an_end_leaves_the_tokens_in_force(settings, path):
+    text = new_token(settings, "alice", "run")
+    file = TokenFile(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert file.find(text) is not None
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_no_token_is_added_to_a_device(tmp_path, device):
+    path = tmp_path / "device"
+    path.symlink_to(device)  # which would be replaced, and not the device
+    with pytest.raises(ConfigurationError, match="is no file"):
+        new_token(Settings(token_file=path), "alice", "run")
+    assert path.is_symlink()
+
+
 def test_without_a_file_there_are_no_tokens():
     file = TokenFile(None)
     assert not file.enabled

@@ -40,22 +40,26 @@ app.add_typer(jobs, name="jobs")
 app.add_typer(token, name="token")
 
 
-def _not_empty(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
-    """Refuse a text that was given and is empty: to most commands it would mean all, or that nothing was given."""
+def _text(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Refuse what is given and empty, since to most commands it would mean all, and what is not UTF-8."""
     source = context.get_parameter_source(str(parameter.name))
-    is_empty = "" in value if isinstance(value, list) else value == ""
-    if is_empty and source and source.name != "DEFAULT":
-        or_leave_out = "" if parameter.required else " Leave it out if that is what is meant."
-        raise typer.BadParameter(f"it is empty. Is a variable of the shell not set?{or_leave_out}")
+    if source is None or source.name == "DEFAULT":
+        return value
+    for text in value if isinstance(value, list) else [value]:
+        if not text:
+            or_leave_out = "" if parameter.required else " Leave it out if that is what is meant."
+            raise typer.BadParameter(f"it is empty. Is a variable of the shell not set?{or_leave_out}")
+        if not text.isprintable():
+            raise typer.BadParameter(f"{text!r} has characters that are not text in UTF-8, or cannot be printed.")
     return value
 
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on (GRISTMILL_HOST).", callback=_not_empty)]
+Host = Annotated[str | None, typer.Option(help="Address to listen on (GRISTMILL_HOST).", callback=_text)]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (GRISTMILL_PORT); 0: any free one.")]
 ProcessName = Annotated[
-    str, typer.Argument(metavar="[PROCESS]", help="Only this process; without it, all.", callback=_not_empty)
+    str, typer.Argument(metavar="[PROCESS]", help="Only this process; without it, all.", callback=_text)
 ]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.", callback=_not_empty)]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.", callback=_text)]
 
 
 class Role(StrEnum):
@@ -74,13 +78,18 @@ class Environment(StrEnum):
 
 
 def main() -> None:
-    """Run the command line; an error of ours becomes a paragraph on standard error and exit code 1."""
+    """Run the command line; an error of ours, or of a file, becomes a paragraph on standard error and exit code 1."""
     try:
         app()
     except GristmillError as error:
         typer.echo(f"gristmill: {_told(error)}", err=True)
         for fault in error.faults:
             typer.echo(f"  {fault.pointer}: {fault.detail}", err=True)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"gristmill: {error.filename}: {error.strerror}.", err=True)
         raise SystemExit(1) from None
 
 
@@ -182,7 +191,7 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="Certificate (PEM) of the authority to trust for https.")
     ] = None,
     expect_version: Annotated[
-        str, typer.Option(metavar="X.Y.Z", help="The release that must answer.", callback=_not_empty)
+        str, typer.Option(metavar="X.Y.Z", help="The release that must answer.", callback=_text)
     ] = "",
     seconds: Annotated[float, typer.Option(min=10, help="Time for the whole run, cleaning up included.")] = 180,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML; -: standard output.")] = None,
@@ -251,12 +260,12 @@ def queue_resume(process: ProcessName = "") -> None:
 
 @jobs.command("list")
 def jobs_list(
-    process: Annotated[str, typer.Option(help="Only of this process.", callback=_not_empty)] = "",
+    process: Annotated[str, typer.Option(help="Only of this process.", callback=_text)] = "",
     status: Annotated[
         str,
-        typer.Option(help="Only in this state: accepted, running, successful, failed, dismissed.", callback=_not_empty),
+        typer.Option(help="Only in this state: accepted, running, successful, failed, dismissed.", callback=_text),
     ] = "",
-    owner: Annotated[str, typer.Option(help="Only of this owner.", callback=_not_empty)] = "",
+    owner: Annotated[str, typer.Option(help="Only of this owner.", callback=_text)] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
 ) -> None:
     """List jobs, newest first."""
@@ -314,7 +323,7 @@ def jobs_dismiss(job_id: JobId) -> None:
 
 @token.command("new")
 def token_new(
-    name: Annotated[str, typer.Argument(help="Who or what uses it; the owner of its jobs.", callback=_not_empty)],
+    name: Annotated[str, typer.Argument(help="Who or what uses it; the owner of its jobs.", callback=_text)],
     role: Annotated[Role, typer.Option(help="What it allows.")],
 ) -> None:
     """Make a token and print it, this once.
@@ -343,11 +352,11 @@ def secret(
     ] = None,
     namespace: Annotated[
         str,
-        typer.Option(help="The namespace, where others are to reach Redis from other ones too.", callback=_not_empty),
+        typer.Option(help="The namespace, where others are to reach Redis from other ones too.", callback=_text),
     ] = "",
     hosts: Annotated[
         list[str] | None,
-        typer.Option("--host", help="A further name of the Redis server; again for more.", callback=_not_empty),
+        typer.Option("--host", help="A further name of the Redis server; again for more.", callback=_text),
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=36_500, help="How long the certificate is good.")] = 3650,
     no_tls: Annotated[bool, typer.Option("--no-tls", help="A password, but no TLS.")] = False,

@@ -82,7 +82,7 @@ def newest(jobs: Jobs, *, process: str, status: str, owner: str, limit: int) -> 
             if not cursor:
                 return
 
-    return list(islice(walk(), limit))
+    return list(islice(walk(), min(limit, sys.maxsize)))
 
 
 def show_jobs(jobs: Iterable[Job]) -> None:

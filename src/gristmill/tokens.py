@@ -26,6 +26,7 @@ TokenRole = Literal["read", "run", "manage"]
 
 START = "gm_"
 _LOOK_SECONDS = 1.0
+_MOST_MIB = 4
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _HOW = "`gristmill token new NAME --role ROLE`"
@@ -119,7 +120,7 @@ class TokenFile:
         if self._path is None:
             return None
         try:
-            return self._path.read_bytes()
+            return _content(self._path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -137,11 +138,13 @@ def new_token(settings: Settings, name: str, role: str) -> str:
             "There is no token file: set GRISTMILL_TOKEN_FILE, such as GRISTMILL_TOKEN_FILE=data/tokens."
         )
     text, line = made_token(name, role)
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"GRISTMILL_TOKEN_FILE={path} is no file, so no token can be added to it.")
     tokens = _read(path) if path.exists() else ()
     if any(token.name == name for token in tokens):
         raise InvalidRequestError(f"{path} has a token for {name!r} already; remove its line to replace it.")
     try:
-        before = path.read_text("utf-8") if path.exists() else ""
+        before = _content(path).decode() if path.exists() else ""
         if before and not before.endswith("\n"):
             before += "\n"
         _replace(path, before + line)
@@ -175,9 +178,18 @@ def _replace(path: Path, content: str) -> None:
             beside.unlink()
 
 
+def _content(path: Path) -> bytes:
+    """What a file holds; OSError also where that is more than tokens can be, such as a device without an end."""
+    with path.open("rb") as file:
+        content = file.read(_MOST_MIB * 2**20 + 1)
+    if len(content) > _MOST_MIB * 2**20:
+        raise OSError(f"it has more than {_MOST_MIB} MiB")
+    return content
+
+
 def _read(path: Path) -> tuple[Token, ...]:
     try:
-        text = path.read_text("utf-8")
+        text = _content(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"The token file {path} cannot be read: {error}. GRISTMILL_TOKEN_FILE names it; {_HOW} makes it, "

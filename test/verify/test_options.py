@@ -38,6 +38,11 @@ def test_a_file_without_one_token_is_refused(tmp_path: Path, text: str, word: st
         read_token(tmp_path / "token", {})
 
 
+def test_a_file_without_an_end_is_not_read_to_it() -> None:
+    with pytest.raises(UsageError, match="/dev/zero is too large"):
+        read_token(Path("/dev/zero"), {})
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="missing"):
         read_token(tmp_path / "missing", {})

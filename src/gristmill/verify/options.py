@@ -12,6 +12,7 @@ TOKEN_VARIABLE = "GRISTMILL_TOKEN"  # noqa: S105  the name of a variable
 DEFAULT_SECONDS = 180.0
 LEAST_SECONDS = 10.0
 
+_MOST_CHARACTERS = 2**16  # a file of the server's hashes is told as such
 _TOKEN = re.compile(r"[!-~]{8,512}")
 
 
@@ -39,9 +40,13 @@ def read_token(path: Path | None, environ: Mapping[str, str]) -> str:
     else:
         where = str(path)
         try:
-            text = path.read_text("utf-8").strip()
+            with path.open(encoding="utf-8") as file:
+                text = file.read(_MOST_CHARACTERS + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The token file {path} cannot be read: {error}.") from error
+        if len(text) > _MOST_CHARACTERS:
+            raise UsageError(f"The token file {path} is too large; it holds the token alone.")
+        text = text.strip()
         if not text:
             raise UsageError(f"The token file {path} is empty; it holds the token alone.")
     if "sha256:" in text:
