@@ -108,6 +108,18 @@ def test_what_cannot_be_is_refused_and_nothing_is_printed(arguments: tuple[str, 
     assert "gm_" not in done.stderr
 
 
+@pytest.mark.parametrize("option", [("--token", "alice:run"), ("--keep", "/dev/null")])
+def test_tokens_are_not_left_out_in_silence(option: tuple[str, str]) -> None:
+    done = run_secret("prod", "--redis", *option)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--redis makes no tokens" in done.stderr
+
+
+def test_both_secrets_may_be_named() -> None:
+    done = run_secret("prod", "--redis", "--tokens", "--token", "alice:run")
+    assert set(printed(done.stdout)) == {"app-prod-secret-redis", "app-prod-secret-tokens"}
+
+
 def test_a_terminal_gets_the_secrets_only_on_request() -> None:
     def onto_terminal(*options: str) -> tuple[int, str]:
         ours, theirs = pty.openpty()

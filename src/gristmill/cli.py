@@ -374,6 +374,8 @@ def secret(
             f"Secrets do not belong on a terminal. Use: gristmill secret {environment.value} | kubectl apply -f - "
             "(or --show)"
         )
+    if only_redis and not only_tokens and (new_tokens or keep):
+        raise typer.BadParameter("--redis makes no tokens: leave out --token and --keep, or add --tokens.")
     objects: list[str] = []
     made: Mapping[str, str] = {}
     if only_redis or not only_tokens:
