@@ -8,7 +8,7 @@ import pytest
 from support import RedisServer
 from support.secured import Files, Mount, SecuredServer, for_clients
 
-from gristmill.doctor import Finding, about_server, about_settings, about_tokens, examine
+from gristmill.doctor import Finding, about_callers, about_server, about_settings, about_tokens, examine
 from gristmill.settings import Settings
 from gristmill.tokens import made_token
 
@@ -65,10 +65,32 @@ def test_memory_without_a_limit_or_nearly_full_is_a_warning() -> None:
         assert _worst(list(about_server(GOOD | change, "prod")), "memory").level == "warning"
 
 
-def test_misspelt_variables_and_an_open_deployment_are_named() -> None:
-    findings = list(about_settings(Settings(environment="prod", anonymous="manage"), {"GRISTMILL_PROT": "1"}))
+def test_misspelt_variables_are_named() -> None:
+    findings = list(about_settings(Settings(), {"GRISTMILL_PROT": "1"}))
     assert any("GRISTMILL_PROT" in finding.detail for finding in findings)
-    assert any(finding.level == "error" and "GRISTMILL_ANONYMOUS" in finding.detail for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("environ", "word"),
+    [({"GRISTMILL_ANONYMOUS": "manage"}, "GRISTMILL_ANONYMOUS=manage"), ({}, "GRISTMILL_ANONYMOUS is not set here")],
+)
+def test_an_open_deployment_is_an_error_that_says_where_that_comes_from(environ: dict[str, str], word: str) -> None:
+    finding = _worst(list(about_callers(Settings(environment="prod", anonymous="manage"), environ)), "callers")
+    assert finding.level == "error"
+    assert word in finding.detail
+
+
+def test_a_workers_container_does_not_tell_what_callers_of_the_api_may_do() -> None:
+    found = list(examine(Settings(environment="test"), {}, component="worker"))
+    assert _worst(found, "callers").level == "ok"
+    assert "tokens" not in {finding.subject for finding in found}
+    assert not any("Anybody" in finding.detail for finding in found)
+    assert "Anybody" in _worst(list(examine(Settings(environment="test"), {}, component="api")), "callers").detail
+
+
+def test_a_server_that_is_nearly_full_may_be_full_of_data_sets() -> None:
+    finding = _worst(list(about_server(GOOD | {"used_memory": 2**30 - 1}, "prod")), "memory")
+    assert "finished jobs or data sets" in finding.detail
 
 
 def test_a_real_server_without_workers_is_examined(
@@ -122,7 +144,7 @@ def test_a_refused_password_is_an_error_that_names_its_file_and_not_what_it_hold
 def test_broken_tokens_are_an_error_and_a_folder_that_is_none_is_a_warning(tmp_path: Path) -> None:
     Mount(tmp_path / "tokens").put({"tokens": b"nonsense"})
     assert _worst(list(about_tokens(Settings(secrets_folder=tmp_path))), "tokens").level == "error"
-    missing = list(about_tokens(Settings(secrets_folder=tmp_path / "nowhere")))
+    missing = list(about_settings(Settings(secrets_folder=tmp_path / "nowhere"), {}))
     assert _worst(missing, "settings").level == "warning"
 
 
@@ -160,9 +182,9 @@ def test_a_broken_process_file_is_an_error_that_names_it(
     ("host", "level"), [("0.0.0.0", "warning"), ("127.0.0.1", "ok"), ("localhost", "ok"), ("::1", "ok")]
 )
 def test_an_open_api_that_others_reach_is_a_warning_also_in_dev(host: str, level: str) -> None:
-    assert _worst(list(about_settings(Settings(host=host, anonymous="manage"), {})), "settings").level == level
+    assert _worst(list(about_callers(Settings(host=host, anonymous="manage"), {})), "callers").level == level
 
 
 def test_an_open_api_that_answers_to_local_names_alone_is_no_warning() -> None:
     settings = Settings(host="0.0.0.0", anonymous="manage", local_names_only=True)
-    assert _worst(list(about_settings(settings, {})), "settings").level == "ok"
+    assert _worst(list(about_callers(settings, {})), "callers").level == "ok"

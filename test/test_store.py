@@ -43,7 +43,9 @@ def test_a_server_that_cannot_answer_now_is_unavailable_with_a_time_to_come_back
 
 
 def test_a_server_without_memory_is_full() -> None:
-    assert isinstance(translated(exceptions.OutOfMemoryError("maxmemory")), StorageFullError)
+    error = translated(exceptions.OutOfMemoryError("maxmemory"))
+    assert isinstance(error, StorageFullError)
+    assert "finished jobs or data sets" in error.detail
 
 
 def test_a_mistake_of_our_own_stays_what_it_is() -> None:

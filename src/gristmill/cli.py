@@ -404,10 +404,11 @@ def doctor() -> None:
 
     Exit code 1 when something is wrong.
     """
-    from gristmill import console
+    from gristmill import console, probe
     from gristmill.doctor import examine
 
-    findings = examine(_with_redis(_settings(), required=False))
+    component = probe.component_of(probe.PROCESS_1)
+    findings = examine(_with_redis(_settings(), required=False), component=component)
     console.show_findings(findings)
     raise SystemExit(any(finding.level == "error" for finding in findings))
 

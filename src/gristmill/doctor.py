@@ -30,33 +30,47 @@ class Finding:
     detail: str
 
 
-def examine(settings: Settings, environ: Mapping[str, str] = os.environ) -> tuple[Finding, ...]:
-    """Look at everything; what cannot be looked at is a finding too."""
+def examine(settings: Settings, environ: Mapping[str, str] = os.environ, *, component: str = "") -> tuple[Finding, ...]:
+    """Look at everything; what cannot be looked at is a finding too.
+
+    component: what this container is for, such as ``worker``; "" outside of one.
+    """
     return (
         *about_settings(settings, environ),
-        *about_tokens(settings),
+        *(_callers_unknown() if component == "worker" else about_callers(settings, environ)),
         *_about_processes(settings),
         *_about_redis(settings),
     )
 
 
 def about_settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Settings that are misspelt, or unsafe where others can reach the API."""
+    """Settings that are misspelt, or name what is not there."""
     for name in unknown_variables(environ):
         yield Finding("warning", "settings", f"{name} is set, and no setting has this name; see `gristmill settings`.")
+    if settings.secrets_folder and not settings.secrets_folder.is_dir():
+        detail = f"GRISTMILL_SECRETS_FOLDER={settings.secrets_folder} is no folder, so there are no secrets."
+        yield Finding("warning", "settings", detail)
+    yield Finding("ok", "settings", f"environment {settings.environment}")
+
+
+def about_callers(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Who may do what in the API: without a token, by settings that are unsafe where others reach it; and with one."""
+    how = "GRISTMILL_ANONYMOUS=manage" if environ.get("GRISTMILL_ANONYMOUS") else "GRISTMILL_ANONYMOUS is not set here"
     if settings.anonymous == "manage" and settings.environment != "dev":
-        yield Finding(
-            "error",
-            "settings",
-            f"Anybody may do anything in {settings.environment} (GRISTMILL_ANONYMOUS=manage); set it to run or less.",
-        )
+        detail = f"Anybody may do anything in {settings.environment} ({how}); set it to run or less."
+        yield Finding("error", "callers", detail)
     elif settings.anonymous == "manage" and not (settings.is_here_only or settings.local_names_only):
-        yield Finding(
-            "warning",
-            "settings",
-            f"Anybody who reaches {settings.host} may do anything; set GRISTMILL_ANONYMOUS to run or less.",
-        )
-    yield Finding("ok", "settings", f"environment {settings.environment}, without a token: {settings.anonymous}")
+        detail = f"Anybody who reaches {settings.host} may do anything; set GRISTMILL_ANONYMOUS to run or less."
+        yield Finding("warning", "callers", detail)
+    else:
+        yield Finding("ok", "callers", f"without a token: {settings.anonymous}")
+    yield from about_tokens(settings)
+
+
+def _callers_unknown() -> Iterator[Finding]:
+    yield Finding(
+        "ok", "callers", "what they may do in the API is not known in a worker's container; ask beside the API"
+    )
 
 
 def about_tokens(settings: Settings) -> Iterator[Finding]:
@@ -72,9 +86,6 @@ def about_tokens(settings: Settings) -> Iterator[Finding]:
         yield _unprotected(
             settings.environment, "tokens", "There are none: everybody has the rights of everybody else."
         )
-    if settings.secrets_folder and not settings.secrets_folder.is_dir():
-        detail = f"GRISTMILL_SECRETS_FOLDER={settings.secrets_folder} is no folder, so there are no secrets."
-        yield Finding("warning", "settings", detail)
 
 
 def about_protection(protection: Protection, environment: str) -> Iterator[Finding]:
@@ -124,8 +135,8 @@ def about_server(facts: Mapping[str, Any], environment: str) -> Iterator[Finding
     if not most:
         yield Finding("warning", "memory", f"{used / 2**20:.0f} MB used, no limit; set `maxmemory`.")
     elif used > LITTLE_MEMORY * most:
-        detail = f"{used / 2**20:.0f} of {most / 2**20:.0f} MB used: delete finished jobs, or raise `maxmemory`."
-        yield Finding("warning", "memory", detail)
+        what_helps = "delete finished jobs or data sets, or raise `maxmemory`"
+        yield Finding("warning", "memory", f"{used / 2**20:.0f} of {most / 2**20:.0f} MB used: {what_helps}.")
     else:
         yield Finding("ok", "memory", f"{used / 2**20:.0f} of {most / 2**20:.0f} MB used")
 

@@ -15,7 +15,7 @@ from gristmill import heartbeats
 
 SECONDS = 3.0
 
-_PROCESS_1 = Path("/proc/1/cmdline")
+PROCESS_1 = Path("/proc/1/cmdline")
 
 
 def is_asked_by(arguments: Sequence[str]) -> bool:
@@ -25,7 +25,7 @@ def is_asked_by(arguments: Sequence[str]) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Answer one of these command lines, on standard output and by the exit code: 0 for well."""
-    component = component_of(_PROCESS_1) if arguments[0] == "check" else arguments[0]
+    component = component_of(PROCESS_1) if arguments[0] == "check" else arguments[0]
     if component == "api":
         return tell("API", check_api(*address_in(os.environ)))
     if component == "worker":

@@ -145,7 +145,9 @@ def mapped_errors(but: type[RedisError] | tuple[()] = ()) -> Iterator[None]:
 def translated(error: RedisError) -> Exception:
     """The error of ours that one of redis-py's means; itself where it is our own mistake."""
     if isinstance(error, OutOfMemoryError):
-        return StorageFullError("Redis has no memory left; delete finished jobs, or try again when some have expired.")
+        return StorageFullError(
+            "Redis has no memory left; delete finished jobs or data sets, or try again when some jobs have expired."
+        )
     if isinstance(error, RefusedError | AuthenticationError | NoPermissionError) or _is_forbidden_in_script(error):
         return UnavailableError(_NOT_LET_IN, retry_after_seconds=RETRY_AFTER_SECONDS)
     if isinstance(error, ResponseError) and "DB index is out of range" in str(error):
