@@ -1,7 +1,9 @@
 """Loading the team's folder: what is found, and what a broken file says."""
 
 import logging
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from gristmill.errors import ConfigurationError
 from gristmill.processes import load_registry, loading
 
+REPOSITORY = Path(__file__).parents[1]
 BUILT_IN = {
     "correlation", "echo", "groupby", "histogram", "regression", "scatter", "sql", "summary", "timeseries",
 }  # fmt: skip
@@ -173,3 +176,34 @@ def test_the_source_hash_of_a_built_in_process_changes_with_what_it_shares_with_
         hashes.append(load_registry(tmp_path / "none")["summary"].source_hash)
 
     assert len(set(hashes)) == 3
+
+
+_READ_ONLY = """
+for folder in /tmp /var/tmp /usr/tmp; do
+  [ ! -d $folder ] || { mount --bind $folder $folder && mount -o remount,ro,bind $folder; } || exit 77
+done
+cd /proc && exec "$@"
+"""
+
+
+def test_where_no_folder_for_temporary_files_can_be_written_that_is_said_and_not_the_process_blamed() -> None:
+    if sys.platform != "linux" or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        pytest.skip("only root on Linux can make the folders read-only")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", sys.executable, "-m", "gristmill", "processes"],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": "/proc",
+            "MPLCONFIGDIR": "/proc/none",
+            "GRISTMILL_PROCESSES": str(REPOSITORY / "processes"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("mounting is not allowed here")
+    assert done.returncode == 1
+    assert "gristmill: No folder for temporary files can be written, and outliers.py needs one" in done.stderr
+    assert "--tmpfs /tmp" in done.stderr

@@ -11,6 +11,7 @@ import importlib.machinery
 import inspect
 import logging
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,6 +123,11 @@ def _import(name: str, path: Path, folder: Path) -> ModuleType:
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, OSError) and not _has_temporary_folder():
+            raise ConfigurationError(
+                f"No folder for temporary files can be written, and {path.name} needs one: mount one at /tmp, as "
+                f"`docker run --read-only --tmpfs /tmp` does, or name one by TMPDIR ({error})"
+            ) from error
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(folder))]
         at = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else f"{path}:1"
         missing = isinstance(error, ModuleNotFoundError)
@@ -129,6 +135,13 @@ def _import(name: str, path: Path, folder: Path) -> ModuleType:
         raise ConfigurationError(
             f"{at}: importing the file failed with {type(error).__name__}: {error}{hint}"
         ) from error
+
+
+def _has_temporary_folder() -> bool:
+    try:
+        return bool(tempfile.gettempdir())
+    except FileNotFoundError:
+        return False
 
 
 def _processes_of(module: ModuleType, source_hash: str) -> list[Process]:
