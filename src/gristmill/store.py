@@ -83,7 +83,8 @@ def connect(settings: Settings) -> Client:
             protocol=3,
             **options,
         )
-        new_connection(client)  # which sees whether there are such options of TLS
+        if "ssl_" in url:
+            new_connection(client)  # which sees whether there are such options
     except TypeError:
         raise ConfigurationError(_why_unusable(url, "of the options ssl_... one is not known")) from None
     except (ValueError, RedisError) as error:
