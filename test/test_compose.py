@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,18 @@ def test_both_generations_of_compose_read_the_file_and_say_what_is_missing(
     read = yaml.safe_load(complete.stdout)
     assert read["services"]["redis"]["user"] == "1001:1001"
     assert not complete.stderr
+
+
+def test_a_port_that_is_taken_is_named_with_the_way_to_another_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    shutil.copy(REPOSITORY / "tools" / "compose", tmp_path / "tools")
+    shutil.copy(REPOSITORY / "docker-compose.yml", tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        own = {"APP_IMAGE": "gristmill/never-started:0", "PORT": str(port)}
+        command = [str(tmp_path / "tools" / "compose"), "up"]
+        done = subprocess.run(command, env=dict(os.environ) | own, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"tools/compose: port {port} of this computer is taken; make up PORT={port + 80} takes another one\n"
+    )
