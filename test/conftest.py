@@ -5,6 +5,7 @@ Nothing here touches a server that the tests did not start, and no test empties 
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ from support.secured import Files, Mount, SecuredServer, redis_secret
 from support.system import GivenSystem, RunningSystem
 
 from gristmill.settings import Settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job of a shell's background: what is started has it so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
 hypothesis_settings.register_profile(

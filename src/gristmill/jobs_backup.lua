@@ -102,6 +102,13 @@ entry('restore_release', {'allow-oom'}, function(a)
   return 1
 end)
 
+-- run, keys below ":r:" that others have left
+entry('restore_tidy', {'allow-oom'}, function(a)
+  if is_overtaken(a[1]) then return redis.error_reply(OVERTAKEN) end
+  for i = 2, #a do redis.call('UNLINK', a[i]) end
+  return 1
+end)
+
 -- key, bytes, for how many seconds, run
 entry('restore_stage', {}, function(a)
   if is_overtaken(a[4]) then return redis.error_reply(OVERTAKEN) end
@@ -116,18 +123,26 @@ entry('restore_end', {'allow-oom'}, function(a)
   return 1
 end)
 
+local function clear_job(id, now)
+  local rec = load(id)
+  if rec and not FINAL[rec.s] then
+    dismiss(id, rec, now)
+    rec = load(id)
+  end
+  if rec then forget(id, rec) else redis.call('ZREM', P .. ':all', id) end
+end
+
+-- A record that nobody could have written goes with what names it, and does not keep the others.
 -- latest creation, run; dismisses and deletes some of the jobs until then, and answers how many
 entry('clear_jobs', {'allow-oom'}, function(a)
   if is_overtaken(a[2]) then return redis.error_reply(OVERTAKEN) end
   local now = clock()
   local ids = redis.call('ZRANGEBYSCORE', P .. ':all', '-inf', a[1], 'LIMIT', 0, 100)
   for _, id in ipairs(ids) do
-    local rec = load(id)
-    if rec and not FINAL[rec.s] then
-      dismiss(id, rec, now)
-      rec = load(id)
+    if not pcall(clear_job, id, now) then
+      redis.call('DEL', P .. ':j:' .. id)
+      redis.call('ZREM', P .. ':all', id)
     end
-    if rec then forget(id, rec) else redis.call('ZREM', P .. ':all', id) end
   end
   return #ids
 end)

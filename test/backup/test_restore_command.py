@@ -188,6 +188,13 @@ def test_while_one_restores_no_other_does_and_none_that_is_refused_harms_it(
     assert is_like(target, system)
 
 
+def changed_record(change: dict[str, Any]) -> bytes:
+    """The record of a job that waits, with some fields changed; None: left out."""
+    record = {"s": "A", "p": "echo", "o": "ann", "c": 1, "u": 1, "f": "f", "q": "echo"} | change
+    packed: bytes = msgpack.packb({name: value for name, value in record.items() if value is not None})
+    return packed
+
+
 WRONG = {
     "a job without blobs": ("job", {"blobs": None}),
     "a job with a list of blobs": ("job", {"blobs": [b"no"]}),
@@ -195,6 +202,13 @@ WRONG = {
     "a job without a state": ("job", {"record": b"\x80"}),
     "a job of an unknown state": ("job", {"record": msgpack.packb({"s": "?", "p": "a", "o": "b", "c": 1, "u": 1})}),
     "a job whose record is none": ("job", {"record": b"\xc1"}),
+    "a job with a revision that is none": ("job", {"record": changed_record({"u": "x"})}),
+    "a job with a creation that is none": ("job", {"record": changed_record({"c": "x"})}),
+    "a job without a queue": ("job", {"record": changed_record({"s": "A", "q": None})}),
+    "a job of very many blobs": ("job", {"blobs": b";".join([b"a,1,1"] * 20_000)}),
+    "a job whose next try is at no time": ("job", {"retry": b"1e999"}),
+    "a pause of no process": ("pause", {"process": b"\xff"}),
+    "a begin beyond all years": ("begin", {"begun": 2**63}),
     "a data set whose record is none": ("data-set", {"record": b"\x05"}),
     "a data set with texts that are none": ("data-set", {"texts": 5}),
     "a data set with a name that is none": ("data-set", {"name": b"\xff"}),
@@ -235,6 +249,17 @@ def test_a_version_that_claims_to_have_very_many_parts_does_not_hold_redis_up(
     with pytest.raises(BackupError, match="are not there"):
         restore(target, str(path), "empty", call_backs=None, spool_mb=16)
     assert time.monotonic() - started < 20
+
+
+def test_a_backup_of_nothing_at_all_is_damaged(target: Settings, tmp_path: Path) -> None:
+    lab = Lab(target)
+    lab.submit()
+    with (tmp_path / "empty").open("wb") as file:
+        Writer(file).finish()
+    with pytest.raises(DamagedBackupError) as refused:
+        restore(target, str(tmp_path / "empty"), "replace", call_backs=None, spool_mb=16)
+    assert refused.value.detail == "The backup is damaged: its first entry is missing. Nothing was restored."
+    assert len(seen_jobs(lab.jobs)) == 1
 
 
 def made_wrongly(data: bytes, path: Path, kind: str, change: dict[str, Any]) -> Path:

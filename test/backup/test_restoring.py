@@ -414,9 +414,34 @@ def test_a_restore_has_the_system_for_as_long_as_it_lives(target: Settings, monk
     assert not Lab(target).client.exists(f"{target.key_prefix}:restoring")
 
 
-def test_what_has_no_record_is_cleared_too(target: Settings) -> None:
+def test_what_was_left_is_deleted_by_the_one_that_has_the_system_alone(
+    target: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "RENEW_SECONDS", 1000.0)
+    prefix = target.key_prefix
+    with (
+        connect(target) as client,
+        closing(Restorer(client, target)) as first,
+        closing(Restorer(client, target)) as second,
+    ):
+        client.set(f"{prefix}:r:old:b:x", "left")
+        with first.taken():
+            assert not client.exists(f"{prefix}:r:old:b:x")
+            client.delete(f"{prefix}:restoring")
+            with second.taken():
+                second.stage("job-bytes", {"blob": b"x", "number": 0, "data": b"its"})
+                with pytest.raises(BackupError, match="Another restore"):
+                    first._call(first._jobs, "restore_tidy", first._run, *client.keys("*:r:*"))
+                assert client.exists(f"{prefix}:r:{second._run}:b:x:0")
+
+
+def test_what_has_no_record_or_a_wrong_one_is_cleared_too(target: Settings) -> None:
     lab, shelf = Lab(target), Shelf(target)
     lab.submit()
+    ahead = lab.submit()
+    lab.client.zadd(f"{target.key_prefix}:all", {ahead.id: 2**52})  # by a clock that was set back since
+    lab.client.zadd(f"{target.key_prefix}:all", {"wrong": 2})
+    lab.client.set(f"{target.key_prefix}:j:wrong", msgpack.packb({"s": "A", "u": "x", "o": "ann", "p": "echo"}))
     shelf.put("flights", b"mine")
     lab.client.zadd(f"{target.key_prefix}:all", {"gone": 1})
     lab.client.zadd(f"{target.key_prefix}:ds:all", {"air": 0})

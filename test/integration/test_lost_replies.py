@@ -114,6 +114,7 @@ def is_the_same_when_restored(lab: Lab) -> None:
         attempt = lab.finish(attempt, Finish(log=b"what it printed " * 200), offers=(OFFER,))
     before = lab.jobs.list(JobFilter()).jobs
     data = copied(lab.client, lab.settings)
+    lab.client.set(f"{lab.prefix}:r:another:l:x", "left by a restore that was killed", ex=60)
     with closing(Restorer(lab.client, lab.settings)) as restorer, restorer.taken():
         restorer.clear()
     assert lab.jobs.list(JobFilter()).jobs == ()

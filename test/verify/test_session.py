@@ -197,9 +197,10 @@ def test_no_answer_is_asked_for_twice_but_one_that_says_429() -> None:
 
 def test_what_may_still_make_something_is_waited_for_before_it_is_cleaned_away() -> None:
     done: list[str] = []
+    may_go_on = threading.Event()
 
     def ask(asked: Asked) -> Reply:
-        time.sleep(1)
+        may_go_on.wait(30)
         done.append(asked.method)
         return Reply(201)
 
@@ -207,6 +208,7 @@ def test_what_may_still_make_something_is_waited_for_before_it_is_cleaned_away()
         with pytest.raises(NoAnswerError):
             session.ask("PUT", "/datasets/late", content=b"x", seconds=0.1)
         assert done == []
+        threading.Timer(0.3, may_go_on.set).start()
         session.settle()
         assert done == ["PUT"]
 

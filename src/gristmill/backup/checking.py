@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
@@ -33,9 +34,13 @@ _FIELDS: Mapping[str, Mapping[str, type]] = {
     "equal-work": _MARK,
     "call-back": {"call_back": bytes, "due": int, "record": bytes},
 }  # fmt: skip
+_MOST_BLOBS = 10_000
 _BLOB = rb"[^,;]+,[0-9]{1,9},[0-9]{1,15}"
 _BLOBS = re.compile(rb"(?:%b(?:;%b)*)?" % (_BLOB, _BLOB))
-_RETRY = re.compile(rb"[0-9.e+]*")
+_RETRY = re.compile(rb"(?:[0-9]{1,18}(?:\.[0-9]{1,9})?(?:e\+[0-9]{1,2})?)?")
+# What the engine's functions rely on in a job's record: numbers, and texts.
+_NUMBERS = (b"c", b"m", b"u", b"b", b"e", b"a", b"z", b"zb", b"R", b"L", b"C", b"H", b"lg")
+_TEXTS = (b"p", b"o", b"s", b"q", b"x", b"j", b"k", b"h", b"f", b"w", b"I")
 
 
 def check(entry: Entry) -> None:
@@ -46,7 +51,16 @@ def check(entry: Entry) -> None:
             raise _damaged(kind, f"its {name!r} is not there, or is no {expected.__name__}")
     try:
         _CHECKS.get(kind, _nothing)(fields)
-    except (LookupError, TypeError, ValueError, AttributeError, msgpack.UnpackException, InvalidRequestError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        OSError,
+        msgpack.UnpackException,
+        InvalidRequestError,
+    ) as error:
         raise _damaged(kind, f"{type(error).__name__}: {error}") from error
 
 
@@ -63,9 +77,16 @@ def _check_job(fields: dict[str, Any]) -> None:
     record = msgpack.unpackb(fields["record"], raw=True)
     if job.status.is_final and job.finished is None:
         raise ValueError("a job that has ended has no end")
-    if not all(isinstance(blob, bytes) for blob in record.get(b"B", [])):
-        raise ValueError("its blobs have no names")
-    if not _BLOBS.fullmatch(fields["blobs"]):
+    for names, kind in ((_NUMBERS, int), (_TEXTS, bytes)):
+        for name in names:
+            if not isinstance(record.get(name, kind()), kind):
+                raise TypeError(f"its {name.decode()!r} is no {kind.__name__}")
+    if not job.status.is_final and b"q" not in record:
+        raise ValueError("a job that has not ended has no queue")
+    blobs = record.get(b"B", [])
+    if len(blobs) > _MOST_BLOBS or not all(isinstance(blob, bytes) for blob in blobs):
+        raise ValueError("its blobs have no names, or too many")
+    if not _BLOBS.fullmatch(fields["blobs"]) or fields["blobs"].count(b";") > _MOST_BLOBS:
         raise ValueError("its blobs are not written as they should be")
     if not _RETRY.fullmatch(fields["retry"]):
         raise ValueError("the time of its next try is none")
@@ -79,8 +100,20 @@ def _check_data_set(fields: dict[str, Any]) -> None:
     if not data_set.editions:
         raise ValueError("it has no version")
     for edition in data_set.editions:
-        if not all(isinstance(number, int) for number in (edition.since, edition.rows)):
+        if not all(isinstance(number, int) for number in (edition.since, edition.rows, edition.stored_bytes)):
             raise ValueError("a version's numbers are none")
+    if len({edition.version for edition in data_set.editions}) < len(data_set.editions):
+        raise ValueError("it has a version twice")
+
+
+def _check_begin(fields: dict[str, Any]) -> None:
+    datetime.fromtimestamp(fields["begun"] / 1e6, UTC)
+    if not fields["backup"]:
+        raise ValueError("it has no name")
+
+
+def _check_pause(fields: dict[str, Any]) -> None:
+    fields["process"].decode()
 
 
 def _check_version(fields: dict[str, Any]) -> None:
@@ -95,6 +128,8 @@ def _check_call_back(fields: dict[str, Any]) -> None:
 
 
 _CHECKS: Mapping[str, Callable[[dict[str, Any]], None]] = {
+    "begin": _check_begin,
+    "pause": _check_pause,
     "data-set": _check_data_set,
     "version": _check_version,
     "job": _check_job,

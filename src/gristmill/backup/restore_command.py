@@ -8,8 +8,8 @@ from typing import Literal
 from gristmill.backup.contents import Contents
 from gristmill.backup.incoming import Incoming, incoming
 from gristmill.backup.progress import Progress, say, size_of
-from gristmill.backup.restoring import BYTES, Found, Restored, Restorer
-from gristmill.errors import BackupError, ConflictError, GristmillError
+from gristmill.backup.restoring import BYTES, Found, OvertakenError, Restored, Restorer
+from gristmill.errors import BackupError, ConflictError, DamagedBackupError, GristmillError
 from gristmill.settings import Settings
 from gristmill.settings_table import without_password
 from gristmill.store import connect
@@ -38,6 +38,8 @@ def restore(settings: Settings, source: str, how: How, *, call_backs: bool | Non
         run = _Run(settings, restorer, backup, how, call_backs=call_backs)
         try:
             run.carry_out(stack)
+        except OvertakenError:
+            raise
         except GristmillError as error:
             error.detail = f"{error.detail} {run.state}"
             raise
@@ -81,6 +83,8 @@ class _Run:
                 self._refuse(found)
             elif kind in BYTES:
                 restorer.stage(kind, fields)
+        if not contents.backup:
+            raise DamagedBackupError("The backup is damaged: its first entry is missing.")
         is_at_home = contents.environment == self._settings.environment
         restorer.tells_subscribers = is_at_home if self._call_backs is None else self._call_backs
         if self._how == "replace" and found.jobs + found.data_sets:

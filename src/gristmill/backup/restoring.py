@@ -57,6 +57,10 @@ class Restored:
     paused: list[str] = field(default_factory=list)
 
 
+class OvertakenError(BackupError):
+    """Another restore has the system: nothing that this one has done counts."""
+
+
 class Restorer:
     """Restores into one system, in a run of its own: ``taken`` is around all that changes anything.
 
@@ -134,9 +138,9 @@ class Restorer:
         except ResponseError as error:
             if not str(error).startswith("OVERTAKEN"):
                 raise
-            raise BackupError(
+            raise OvertakenError(
                 "Another restore into the same system has begun meanwhile, as nothing was heard of this one for too "
-                "long."
+                "long. What is there is what that one makes of it."
             ) from error
 
     def _begin(self, backup: str, how: str) -> Found:
@@ -146,7 +150,10 @@ class Restorer:
     def clear(self) -> None:
         """Dismiss and delete all jobs, and delete all data sets."""
         seconds, microseconds = self._jobs.command("TIME")
-        while self._call(self._jobs, "clear_jobs", int(seconds) * 1_000_000 + int(microseconds), self._run):
+        newest = self._jobs.command("ZREVRANGEBYSCORE", self._key("all"), "+inf", "-inf", "WITHSCORES", "LIMIT", 0, 1)
+        # The clock may have been set back since: what is there now goes, whatever time it bears.
+        latest = max([int(seconds) * 1_000_000 + int(microseconds), *(int(score) for _, score in newest)])
+        while self._call(self._jobs, "clear_jobs", latest, self._run):
             pass
         while self._call(self._datasets, "clear_data_sets", self._run):
             pass
@@ -189,7 +196,7 @@ class Restorer:
         own = self._key(f"r:{self._run}:")
         for keys in self._jobs.keys("r:"):
             if others := [key for key in keys if not key.startswith(own)]:
-                self._jobs.command("UNLINK", *others)
+                self._call(self._jobs, "restore_tidy", self._run, *others)
 
     def _try_to_take(self) -> tuple[int, int] | None:
         """None, or since when (us) another has it, and for how many ms more."""

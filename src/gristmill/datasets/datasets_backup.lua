@@ -53,7 +53,10 @@ entry('clear_data_sets', {'allow-oom'}, function(a)
   local names = redis.call('ZRANGE', P .. ':ds:all', 0, 9)
   for _, name in ipairs(names) do
     local rec = load('d', name)
-    if rec then drop(name, rec) else redis.call('ZREM', P .. ':ds:all', name) end
+    if not rec or not pcall(drop, name, rec) then
+      redis.call('DEL', P .. ':ds:d:' .. name, P .. ':ds:t:' .. name)
+      redis.call('ZREM', P .. ':ds:all', name)
+    end
   end
   return #names
 end)
