@@ -200,6 +200,26 @@ def test_what_a_killed_process_left_of_its_uploads_is_removed(shelf: Shelf, tmp_
     put(shelf, "others")
 
 
+def test_a_folder_that_is_being_made_is_not_taken_for_a_dead_one(open_shelf: Callable[[], Shelf]) -> None:
+    maker, remover = open_shelf().intake, open_shelf().intake
+    is_over = threading.Event()
+
+    def remove_all() -> None:
+        while not is_over.is_set():
+            remover.remove_dead()
+
+    with ThreadPoolExecutor(2) as threads:
+        removing = [threads.submit(remove_all) for _ in range(2)]
+        try:
+            for _ in range(300):
+                folder, lock = maker._new_folder()
+                assert (folder / "lock").exists()
+                os.close(lock)
+        finally:
+            is_over.set()
+    assert [each.result() for each in removing] == [None, None]
+
+
 def test_uploads_go_on_after_their_folder_was_cleared(shelf: Shelf, tmp_path: Path) -> None:
     put(shelf)
     shutil.rmtree(tmp_path / "data")

@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from gristmill.settings import Settings
 
 FOLDER = "uploads"
 _LOCK = "lock"
+_TRIES = 10
 _UNUSABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EMFILE, errno.ENFILE}
 
 
@@ -85,10 +86,7 @@ class Intake:
 
     def remove_dead(self) -> int:
         """Delete what uploads of dead processes have left; returns how many processes there were."""
-        dead = [folder for folder in self._root.glob("*/") if not _is_alive(folder)]
-        for folder in dead:
-            remove(folder)
-        return len(dead)
+        return sum(map(_removed_if_dead, self._root.glob("*/")))
 
     def close(self) -> None:
         """End the processes that read, and delete what there is on disk."""
@@ -107,12 +105,19 @@ class Intake:
             if self._desk is not None and not self._desk.folder.exists():
                 self._leave()  # somebody has cleared the folder of uploads, or of all data
             if self._desk is None:
-                folder = self._root / new_id()
-                lock = locks.locked(str(folder / _LOCK), locks.ALONE)
-                if lock is None:
-                    raise CacheUnusableError(f"The folder {folder} for uploads cannot be locked.")
+                folder, lock = self._new_folder()
                 self._desk = _Desk(folder, lock, Readings.of(self._settings, folder=folder))
             return self._desk
+
+    def _new_folder(self) -> tuple[Path, int]:
+        """A folder, and its lock: between the making of the two, another process may take it for a dead one's."""
+        for _ in range(_TRIES):
+            folder = self._root / new_id()
+            with suppress(FileNotFoundError):
+                lock = locks.locked(str(folder / _LOCK), locks.ALONE)
+                if lock is not None:
+                    return folder, lock
+        raise CacheUnusableError(f"No folder for uploads can be locked in {self._root}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +145,16 @@ def facts_of(packed: bytes) -> Facts:
     return Facts.from_json(json.loads(packed))
 
 
-def _is_alive(folder: Path) -> bool:
-    lock = locks.locked(str(folder / _LOCK), locks.ALONE)
+def _removed_if_dead(folder: Path) -> bool:
+    """Delete a folder whose process is dead, and keep its lock meanwhile: nobody is to begin to work in it."""
+    try:
+        lock = locks.locked(str(folder / _LOCK), locks.ALONE)
+    except FileNotFoundError:  # another process deletes it
+        return False
     if lock is None:
-        return True
-    os.close(lock)
-    return False
+        return False
+    try:
+        remove(folder)
+    finally:
+        os.close(lock)
+    return True
