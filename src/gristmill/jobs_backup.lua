@@ -53,18 +53,6 @@ end)
 
 -- Restoring
 
--- Two restores at once would mix what they restore. So one has the system as long as it shows that it lives; and one
--- that has not for so long that another has come, and perhaps gone again, does not go on.
-local LEASE_MS = 15000
-
-local function is_overtaken(run)
-  if redis.call('HGET', P .. ':restored', 'run') ~= run then return true end
-  redis.call('SET', P .. ':restoring', run, 'PX', LEASE_MS)
-  return false
-end
-
-local OVERTAKEN = 'OVERTAKEN another restore has begun'
-
 -- backup, how: "look", "take" (before anything is changed), "empty" (begin where nothing is, or where this backup has
 -- been begun) or "any" (begin anyway), run; answers jobs, data sets, and of the backup that was restored here last its
 -- name and end, "" while it has none. While another has taken it: the error "TAKEN", since when, for how many ms more.

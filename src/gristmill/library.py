@@ -48,7 +48,7 @@ class Source:
         return name in _WORKS_IN_A_FULL_SERVER.findall(self.code)
 
 
-ENGINE = Source.of("jobs", "jobs_ends", "jobs_attempts", "jobs_workers", "jobs_reading", "jobs_backup")
+ENGINE = Source.of("jobs", "jobs_ends", "jobs_attempts", "jobs_workers", "jobs_reading", "restores", "jobs_backup")
 
 
 class Library:

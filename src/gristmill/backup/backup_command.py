@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gristmill.backup import places
+from gristmill.backup.checking import checked
 from gristmill.backup.contents import Contents
 from gristmill.backup.copying import Copier
 from gristmill.backup.format import Reader, Sink, Writer
@@ -40,7 +41,7 @@ def check(source: str) -> Iterator[str]:
     contents = Contents()
     with opened(source) as file:
         reader = Reader(file)
-        for _ in contents.counted(reader):
+        for _ in contents.counted(checked(reader)):
             pass
     name = "The stream" if source == STREAM else source
     yield f"{name} is whole: {size_of(reader.bytes)}, format {reader.format}"

@@ -1,7 +1,7 @@
 """Whether the entries of a backup are what ``copying`` writes: what has a right digest may still be made wrongly."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,22 +11,21 @@ from gristmill.backup.format import Entry
 from gristmill.datasets.dataset import check_name
 from gristmill.datasets.store import decode as decode_data_set
 from gristmill.errors import DamagedBackupError, InvalidRequestError
-from gristmill.job import Job
 from gristmill.records import decode as decode_job
 
-_NAME = {"blob": bytes, "number": int, "data": bytes}
+_BYTES = {"blob": bytes, "number": int, "data": bytes}
 _MARK = {"name": bytes, "value": bytes, "ends": int, "there": int}
 _FIELDS: Mapping[str, Mapping[str, type]] = {
     "begin": {"backup": str, "release": str, "environment": str, "begun": int},
     "pause": {"process": bytes},
     "secret": {"owner": bytes, "secret": bytes},
     "facts": {"reference": bytes, "facts": bytes},
-    "data-set-bytes": _NAME,
+    "data-set-bytes": _BYTES,
     "version": {
         "version": bytes, "blob": bytes, "chunks": int, "bytes": int, "sha256": bytes, "facts": bytes, "reading": bytes,
     },
     "data-set": {"name": bytes, "record": bytes, "texts": dict},
-    "job-bytes": _NAME,
+    "job-bytes": _BYTES,
     "log": {"job": bytes, "log": bytes},
     "job": {"job": bytes, "record": bytes, "log": bytes, "retry": bytes, "blobs": bytes},
     "hold": {"version": bytes, "job": bytes, "until": int},
@@ -38,42 +37,36 @@ _MOST_BLOBS = 10_000
 _BLOB = rb"[^,;]+,[0-9]{1,9},[0-9]{1,15}"
 _BLOBS = re.compile(rb"(?:%b(?:;%b)*)?" % (_BLOB, _BLOB))
 _RETRY = re.compile(rb"(?:[0-9]{1,18}(?:\.[0-9]{1,9})?(?:e\+[0-9]{1,2})?)?")
+# What decoding wrong things may raise.
+_WRONG = (
+    LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError, msgpack.UnpackException,
+    InvalidRequestError,
+)  # fmt: skip
 # What the engine's functions rely on in a job's record: numbers, and texts.
 _NUMBERS = (b"c", b"m", b"u", b"b", b"e", b"a", b"z", b"zb", b"R", b"L", b"C", b"H", b"lg")
 _TEXTS = (b"p", b"o", b"s", b"q", b"x", b"j", b"k", b"h", b"f", b"w", b"I")
 
 
-def check(entry: Entry) -> None:
-    """Kinds that are not known may be those of a later release. Raises DamagedBackupError."""
-    kind, fields = entry
-    for name, expected in _FIELDS.get(kind, {}).items():
-        if not isinstance(fields, dict) or not isinstance(fields.get(name), expected):
-            raise _damaged(kind, f"its {name!r} is not there, or is no {expected.__name__}")
-    try:
-        _CHECKS.get(kind, _nothing)(fields)
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-        OSError,
-        msgpack.UnpackException,
-        InvalidRequestError,
-    ) as error:
-        raise _damaged(kind, f"{type(error).__name__}: {error}") from error
+def checked(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries that are read. Kinds that are not known may be those of a later release. DamagedBackupError."""
+    for kind, fields in entries:
+        for name, expected in _FIELDS.get(kind, {}).items():
+            if not isinstance(fields.get(name), expected):
+                raise _damaged(kind, f"its {name!r} is not there, or is no {expected.__name__}")
+        if its_check := _CHECKS.get(kind):
+            try:
+                its_check(fields)
+            except _WRONG as error:
+                raise _damaged(kind, f"{type(error).__name__}: {error}") from error
+        yield kind, fields
 
 
 def _damaged(kind: str, why: str) -> DamagedBackupError:
     return DamagedBackupError(f"The backup is damaged: an entry of the kind {kind!r} is none ({why}).")
 
 
-def _nothing(_fields: dict[str, Any]) -> None:
-    pass
-
-
 def _check_job(fields: dict[str, Any]) -> None:
-    job: Job = decode_job(fields["job"].decode(), fields["record"], lambda _reference: ("", "", ""))
+    job = decode_job(fields["job"].decode(), fields["record"], lambda _reference: ("", "", ""))
     record = msgpack.unpackb(fields["record"], raw=True)
     if job.status.is_final and job.finished is None:
         raise ValueError("a job that has ended has no end")

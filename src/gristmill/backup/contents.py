@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import msgpack
 
-from gristmill.backup.checking import check
 from gristmill.backup.format import Entry
 from gristmill.errors import DamagedBackupError
 from gristmill.job import Status
@@ -16,6 +15,7 @@ from gristmill.words import counted
 
 _STATUS = {code.encode(): status for status, code in CODES.items()}
 _MOST_NAMES = 20
+_NO_BEGIN = "The backup is damaged: its first entry is missing."
 
 
 @dataclass(slots=True)
@@ -32,11 +32,10 @@ class Contents:
     call_backs: int = 0
 
     def counted(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """The entries, counted as they pass. Raises DamagedBackupError where they are not what they should be."""
+        """The entries, counted as they pass. Raises DamagedBackupError when they do not begin as they should."""
         for kind, fields in entries:
             if not self.backup and kind != "begin":
-                raise DamagedBackupError("The backup is damaged: its first entry is missing.")
-            check((kind, fields))
+                raise DamagedBackupError(_NO_BEGIN)
             if kind == "begin":
                 self.backup, self.release = fields["backup"], fields["release"]
                 self.environment, self.begun = fields["environment"], fields["begun"]
@@ -49,6 +48,8 @@ class Contents:
             elif kind == "call-back":
                 self.call_backs += 1
             yield kind, fields
+        if not self.backup:
+            raise DamagedBackupError(_NO_BEGIN)
 
     def summary(self) -> str:
         """In a line: how many jobs and data sets."""

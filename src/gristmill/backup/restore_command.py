@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import Literal
 
+from gristmill.backup.checking import checked
 from gristmill.backup.contents import Contents
 from gristmill.backup.incoming import Incoming, incoming
 from gristmill.backup.progress import Progress, say, size_of
 from gristmill.backup.restoring import BYTES, Found, OvertakenError, Restored, Restorer
-from gristmill.errors import BackupError, ConflictError, DamagedBackupError, GristmillError
+from gristmill.errors import BackupError, ConflictError, GristmillError
 from gristmill.settings import Settings
 from gristmill.settings_table import without_password
 from gristmill.store import connect
@@ -75,7 +76,7 @@ class _Run:
         """Read all, then restore it; ``stack`` ends what is to end with it."""
         restorer, contents, backup = self._restorer, self.contents, self._backup
         found = restorer.look()
-        for kind, fields in self._progress.watched(contents.counted(backup.first())):
+        for kind, fields in self._progress.watched(contents.counted(checked(backup.first()))):
             if kind == "begin":
                 self._refuse(found)
                 stack.enter_context(restorer.taken(lambda: say(_WAITING)))
@@ -83,8 +84,6 @@ class _Run:
                 self._refuse(found)
             elif kind in BYTES:
                 restorer.stage(kind, fields)
-        if not contents.backup:
-            raise DamagedBackupError("The backup is damaged: its first entry is missing.")
         is_at_home = contents.environment == self._settings.environment
         restorer.tells_subscribers = is_at_home if self._call_backs is None else self._call_backs
         if self._how == "replace" and found.jobs + found.data_sets:

@@ -28,7 +28,7 @@ STAGED_SECONDS = 6 * 3600
 # How long a restored version is kept for jobs that are yet to be restored.
 KEPT_SECONDS = 3600
 # How often it is shown that a restore lives; and how long is waited for another that may have been killed, which has
-# the system for 15 s more (LEASE_MS in Lua).
+# the system for 15 s more (LEASE_MS in restores.lua).
 RENEW_SECONDS = 3.0
 WAIT_SECONDS = 20.0
 _POLL_SECONDS = 0.5

@@ -16,7 +16,7 @@ from gristmill.records import pack
 
 # A little less than 1 MiB: with the server's own bytes on top, a chunk of 1 MiB takes up 1.25 MiB.
 CHUNK_BYTES = 2**20 - 1024
-LIBRARY = Source.of("datasets/datasets", "datasets/datasets_backup")
+LIBRARY = Source.of("datasets/datasets", "restores", "datasets/datasets_backup")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,6 @@
 
 local RESTORING = 'restore'   -- stands for the jobs that will use a version, until those have been restored
 
--- As in jobs_backup.lua: only the restore that began last goes on.
-local LEASE_MS = 15000
-
-local function is_overtaken(run)
-  if redis.call('HGET', P .. ':restored', 'run') ~= run then return true end
-  redis.call('SET', P .. ':restoring', run, 'PX', LEASE_MS)
-  return false
-end
-
-local OVERTAKEN = 'OVERTAKEN another restore has begun'
-
 local function staged(run, blob, i)
   return P .. ':r:' .. run .. ':ds:c:' .. blob .. ':' .. i
 end
