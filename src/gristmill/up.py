@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -204,7 +203,7 @@ def _why_not(settings: Settings, error: Exception) -> str:
     number = getattr(error, "errno", None)
     place = f"port {settings.port} of {settings.host}"
     other = str(settings.port % 65535 + 1)
-    another = f"{shlex.join(['gristmill', 'up', '--port', other])} (make run PORT={other})"
+    another = f"gristmill up --port {other} (in a clone: make run PORT={other})"
     if number == errno.EADDRINUSE:
         return f"The {place} is taken by another program. Stop that, or choose another port: {another}"
     if number == errno.EACCES:
