@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,41 @@ def test_memory_above_the_limit_is_refused_and_below_it_is_not() -> None:
 
     assert in_a_fork(lambda: take(32 * MIB))
     assert not in_a_fork(lambda: take(128 * MIB))
+
+
+@pytest.mark.skipif(not limits.IS_LINUX, reason="read from Linux's /proc")
+def test_a_thread_that_ends_while_children_are_listed_hides_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = 0
+    read_bytes = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            raise ProcessLookupError(3, "No such process", str(path))
+        return read_bytes(path)
+
+    children: list[subprocess.Popen[bytes]] = []
+    started, done = threading.Event(), threading.Event()
+
+    def start_one() -> None:  # a child belongs to the thread that started it
+        children.append(subprocess.Popen(["sleep", "60"]))
+        started.set()
+        done.wait()
+
+    thread = threading.Thread(target=start_one)
+    thread.start()
+    try:
+        assert started.wait(10)
+        monkeypatch.setattr(Path, "read_bytes", read)
+        found = limits.children_of(os.getpid())
+    finally:
+        done.set()
+        thread.join()
+        for child in children:
+            child.kill()
+            child.wait()
+    assert children[0].pid in found
 
 
 def test_a_lifted_limit_holds_no_more() -> None:

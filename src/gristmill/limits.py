@@ -100,11 +100,10 @@ class OwnMemory:
 def children_of(pid: int) -> list[int]:
     """The processes that this one has started and not yet reaped (Linux; elsewhere none are found)."""
     found: list[int] = []
-    try:
-        for task in os.scandir(f"/proc/{pid}/task"):
-            found += map(int, Path(task.path, "children").read_bytes().split())
-    except OSError:
-        pass
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/task") as threads:
+        for thread in threads:
+            with contextlib.suppress(OSError):  # this thread ended meanwhile: the others' children count all the same
+                found += map(int, Path(thread.path, "children").read_bytes().split())
     return found
 
 
