@@ -32,12 +32,12 @@ install: $(VENV)/.ready-dev ## Install Gristmill and what its development needs 
 	@echo "Gristmill is installed: $(BIN)/gristmill"
 
 .PHONY: test
-test: $(VENV)/.ready-dev ## Run all tests (JOBS=3: so many at a time)
-	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
-
-.PHONY: test-fast
-test-fast: $(VENV)/.ready-dev ## Run the tests that take at most some seconds each
+test: $(VENV)/.ready-dev ## Run the tests, but for the slow ones (JOBS=3: so many at a time)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(VENV)/.ready-dev ## Run the tests that take more than some seconds each
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m slow $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.ready-dev ## Check style and common mistakes
@@ -67,7 +67,7 @@ check-docs: $(VENV)/.ready-dev ## Check that the docs name what exists, and the 
 	$(BIN)/python tools/check_docs.py
 
 .PHONY: check
-check: lint types check-docs test ## Everything that must be right before a commit
+check: lint types check-docs test test-slow ## Everything that must be right before a commit
 
 .PHONY: wheel
 wheel: $(VENV)/.ready-dev ## Build the wheel into dist/

@@ -106,6 +106,7 @@ def test_stopped_threads_are_gone(settings):
     serving.jobs.close()
 
 
+@pytest.mark.slow
 def test_the_log_says_once_for_each_reason_why_redis_cannot_be_used(start_secured, mount, redis_files, start, capsys):
     server = start_secured(redis_files)
     mount.put(for_clients(redis_files) | {"password": b"wr0ng-one"})

@@ -145,6 +145,7 @@ def test_a_server_that_does_not_answer_is_said_in_one_line(run: Run) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_named_without_its_password_and_with_the_reason(run: Run) -> None:
     for command in (("jobs", "list"), ("doctor",)):
         result = run(*command, REDIS_URL="redis://ada:secret@127.0.0.1:1/0")
@@ -155,6 +156,7 @@ def test_a_server_that_does_not_answer_is_named_without_its_password_and_with_th
         assert "secret" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("queue", "pause"), ("queue", "resume"), ("jobs", "list", "--process")])
 def test_a_process_that_is_nowhere_is_refused_and_those_that_are_there_named(run: Run, jobs: Jobs, command) -> None:
     result = run(*command, "typo")
@@ -199,6 +201,7 @@ def test_a_file_name_that_is_too_long_is_told_in_one_line(run: Run, command: str
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_an_empty_process_pauses_nothing(run: Run, jobs: Jobs) -> None:
     _submit(jobs)
     run("queue", "pause", "")
@@ -207,6 +210,7 @@ def test_an_empty_process_pauses_nothing(run: Run, jobs: Jobs) -> None:
     assert all(queue.paused for queue in jobs.queues())
 
 
+@pytest.mark.slow
 def test_a_process_that_only_has_jobs_is_known(run: Run, jobs: Jobs) -> None:
     _submit(jobs, process="gone")
     assert run("queue", "pause", "gone").returncode == 0
@@ -214,6 +218,7 @@ def test_a_process_that_only_has_jobs_is_known(run: Run, jobs: Jobs) -> None:
     assert run("queue", "resume", "gone").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_log_of_a_job_is_printed_as_it_is(run: Run, jobs: Jobs) -> None:
     job_id = _submit(jobs)
     waiting = run("jobs", "log", job_id)
@@ -237,6 +242,7 @@ def test_settings_lists_every_variable_with_its_value_and_hides_passwords(run: R
     assert "c4n4ry" not in result.stdout
 
 
+@pytest.mark.slow
 def test_jobs_are_listed_newest_first_and_filtered(run: Run, jobs: Jobs) -> None:
     first, second = _submit(jobs), _submit(jobs, owner="bob")
     lines = run("jobs", "list").stdout.splitlines()
@@ -269,6 +275,7 @@ def test_a_job_that_does_not_exist_is_exit_code_1(run: Run) -> None:
     assert "nosuchjob" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_job_is_dismissed_and_run_again_as_a_new_one(run: Run, jobs: Jobs) -> None:
     job = _submit(jobs)
     assert run("jobs", "dismiss", job).stdout == f"Job {job} is dismissed.\n"
@@ -279,6 +286,7 @@ def test_a_job_is_dismissed_and_run_again_as_a_new_one(run: Run, jobs: Jobs) -> 
     assert jobs.get(again).status is Status.ACCEPTED
 
 
+@pytest.mark.slow
 def test_stopping_a_job_that_has_ended_is_refused_but_stopping_it_twice_is_not(run: Run, jobs: Jobs) -> None:
     dismissed, done = _submit(jobs), _submit(jobs, "summary")
     WorkerByHand(jobs, (Offer("summary", "i", "v"),)).succeed()
@@ -290,6 +298,7 @@ def test_stopping_a_job_that_has_ended_is_refused_but_stopping_it_twice_is_not(r
     assert f"Job {done} is successful already" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_queue_is_paused_shown_as_such_and_resumed(run: Run, jobs: Jobs) -> None:
     _submit(jobs)
     assert run("queue", "pause", "echo").stdout.startswith("Paused: echo.")
@@ -314,12 +323,14 @@ def test_a_role_that_does_not_exist_is_exit_code_2(run: Run) -> None:
     assert "manage" in result.stderr
 
 
+@pytest.mark.slow
 def test_processes_lists_the_built_in_ones(run: Run) -> None:
     result = run("processes")
     assert result.returncode == 0, result.stderr
     assert {"echo", "histogram", "summary"} <= {line.split()[0] for line in result.stdout.splitlines()}
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_missing_and_is_exit_code_1_when_something_is_wrong(run: Run) -> None:
     good = run("doctor")
     assert good.returncode == 0, good.stdout

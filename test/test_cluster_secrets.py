@@ -18,6 +18,8 @@ from gristmill.settings import Settings
 from gristmill.store import Protection, connect, protection_of
 from gristmill.tokens import TokenFile
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., SecuredServer]
 
 

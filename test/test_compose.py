@@ -135,6 +135,7 @@ def test_a_stop_waits_longer_than_the_component_needs() -> None:
     assert seconds(SERVICES["worker"]["stop_grace_period"]) > worker.workers_grace_seconds + 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("docker", "compose"), ("docker-compose",)])
 def test_both_generations_of_compose_read_the_file_and_say_what_is_missing(
     command: tuple[str, ...], tmp_path: Path

@@ -118,6 +118,7 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> N
         EmbeddedServer(Settings(data_folder=tmp_path / "data")).start()
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_read_its_data_is_refused_with_its_log(embedded: Starter, tmp_path: Path) -> None:
     server = embedded()
     server.stop()
@@ -127,6 +128,7 @@ def test_a_server_that_cannot_read_its_data_is_refused_with_its_log(embedded: St
         embedded()
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_before_and_after_a_full_disk_outlives_the_next_start(
     embedded: Starter, small_disk: Path
 ) -> None:

@@ -446,6 +446,7 @@ def test_a_joined_job_goes_on_by_itself_when_the_first_is_dismissed(lab: Lab) ->
 # 6. Fair
 
 
+@pytest.mark.slow
 def test_ten_thousand_jobs_of_one_owner_delay_anothers_next_by_one_job(lab: Lab) -> None:
     other = Offer("other", "face", "v1")
     for number in range(10_000):

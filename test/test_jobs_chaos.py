@@ -7,6 +7,7 @@ step and in the end: all keys agree, every job comes to an end, and with the las
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -16,6 +17,8 @@ from support.lab import DONE, OFFER, Lab, child_of
 from gristmill.errors import LostAttemptError
 from gristmill.job import Attempt, End, Finish, JobFilter, Lost, NewJob, Status, new_id
 from gristmill.settings import Settings
+
+pytestmark = pytest.mark.slow
 
 LONG = b'"' + b"y" * 3000 + b'"'
 LIMITED = replace(OFFER, process="limited", concurrent=1)

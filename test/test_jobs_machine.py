@@ -26,6 +26,8 @@ from gristmill.errors import LostAttemptError
 from gristmill.job import Attempt, End, Finish, Lost, Status
 from gristmill.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 LIMITED = replace(OFFER, process="limited", concurrent=1)
 OFFERS = (OFFER, LIMITED)
 PROCESSES = st.sampled_from([OFFER.process, LIMITED.process])

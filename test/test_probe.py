@@ -54,6 +54,7 @@ def answering() -> Iterator[Callable[[int], int]]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_a_real_api_and_a_real_worker_are_well(running_system: RunningSystem, tmp_path: Path) -> None:
     port = running_system.url.rpartition(":")[2]
     assert run("api", "--check", GRISTMILL_PORT=port).stdout == "The API is well.\n"

@@ -292,6 +292,7 @@ def test_a_summary_of_times_gives_times() -> None:
     assert column["frequent"][0] == {"value": "2024-01-01T00:00:00.000000Z", "count": 1}
 
 
+@pytest.mark.slow
 def test_a_summary_of_many_columns_and_of_none_has_a_picture() -> None:
     many = run("summary", {"table": {f"c{number}": [number, 1.5] for number in range(40)}})
 
@@ -319,6 +320,7 @@ CELLS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.lists(CELLS, max_size=3))
 @example([[-1, 2**63 - 1], [-(2**63), 2**63 - 1, None]])  # wider than an integer of 64 bits

@@ -194,6 +194,7 @@ def test_the_table_has_a_row_for_each_pair() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "with_numbers"), [(2, True), (25, True), (26, False), (80, False)])
 def test_the_heat_map_names_all_columns_and_has_numbers_while_they_can_be_read(width: int, with_numbers: bool) -> None:
     values = np.random.default_rng(0).normal(size=(30, width))

@@ -346,6 +346,7 @@ def test_a_parameter_that_cannot_be_an_input_is_named_with_what_would_be_right(
     assert right in caught.value.detail
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)))
 def test_any_json_object_passes_an_object_input_unchanged(value: dict[str, Any]) -> None:
     if value.keys() <= {"value", "mediaType", "encoding", "schema"} and isinstance(value.get("value"), dict):

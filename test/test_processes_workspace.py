@@ -226,6 +226,7 @@ def test_what_may_run_leaves_nothing_on_the_disk(attacked: Attacked, statement: 
     assert attacked.state() == before
 
 
+@pytest.mark.slow
 def test_no_setting_can_be_changed(attacked: Attacked) -> None:
     settings = [row[0] for row in attacked.ask("SELECT name FROM duckdb_settings()")]
     assert len(settings) > 100

@@ -70,6 +70,7 @@ def test_json_outputs_spare_their_media_type() -> None:
     assert len(pack_outputs([Output("a", "application/json", b"1", "", 1)])) == 8
 
 
+@pytest.mark.slow
 @given(st.recursive(st.one_of(st.integers(-(2**53), 2**53), st.text()), lambda it: st.dictionaries(st.text(), it)))
 def test_what_is_packed_comes_back(value: object) -> None:
     assert unpack(pack(value)) == value

@@ -155,6 +155,7 @@ def is_gone(pid: int) -> bool:
 # Stopping
 
 
+@pytest.mark.slow
 def test_clients_that_keep_connections_see_no_failure_through_a_drain(start: Callable[..., Served]) -> None:
     drain_seconds = 4
     served = start(drain_seconds=drain_seconds)
@@ -227,12 +228,14 @@ def test_requests_in_flight_are_finished_before_the_exit(start: Callable[..., Se
     assert served.process.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_a_large_response_that_ends_late_in_the_drain_is_sent_whole(start: Callable[..., Served]) -> None:
     served = start(drain_seconds=0)
     assert len(answered_after_a_stop(served, "/slow?seconds=2&bytes=50000000").content) == 50_000_000
     assert served.process.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_requests_that_do_not_end_are_cut_off_in_time(start: Callable[..., Served]) -> None:
     served = start(drain_seconds=0, wait_seconds=0.1, constants={"server.FINISH_SECONDS": 1})
     with pytest.raises(httpx.TransportError):
@@ -600,6 +603,7 @@ def test_few_open_files_mean_few_connections_and_a_warning(start: Callable[..., 
     assert '"connections": 350' in served.log
 
 
+@pytest.mark.slow
 @linux
 def test_a_client_that_takes_nothing_holds_no_thread_no_memory_and_is_cut_off(start: Callable[..., Served]) -> None:
     served = start(constants={"bridge.SEND_SECONDS": 2})
@@ -620,6 +624,7 @@ def test_a_client_that_takes_nothing_holds_no_thread_no_memory_and_is_cut_off(st
     assert served.get("/").json()["threads"] < 10
 
 
+@pytest.mark.slow
 def test_a_client_that_takes_little_again_and_again_gets_everything(start: Callable[..., Served]) -> None:
     size, rate = 16 * 2**20, 500_000
     with start(constants={"bridge.SEND_SECONDS": 2}).connect() as client:
@@ -688,6 +693,7 @@ def test_a_process_that_falls_silent_is_replaced(start: Callable[..., Served]) -
     assert "does not answer; it is killed" in served.log
 
 
+@pytest.mark.slow
 def test_a_server_that_was_stopped_whole_goes_on_with_its_processes(start: Callable[..., Served]) -> None:
     served = start(constants=SILENCE)
     pid = served.get("/").json()["pid"]

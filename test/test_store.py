@@ -101,6 +101,7 @@ def test_a_server_that_is_not_there_is_an_error_within_seconds(make_settings: Ca
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_says_nothing_is_an_error_within_seconds(
     make_settings: Callable[..., Settings],
 ) -> None:

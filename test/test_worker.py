@@ -18,6 +18,8 @@ from gristmill.errors import ConfigurationError
 from gristmill.job import End, Status
 from gristmill.worker import check_memory
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 
 

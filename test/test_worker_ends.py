@@ -78,6 +78,7 @@ def test_an_abort_for_want_of_memory_is_out_of_memory(worker: WorkerUnderTest) -
     assert ended(worker.run("crash", how="bad_alloc")) == (Status.FAILED, End.OUT_OF_MEMORY)
 
 
+@pytest.mark.slow
 def test_an_exception_fails_with_one_line_and_its_traceback_in_the_log(worker: WorkerUnderTest, tmp_path: Path) -> None:
     job = worker.run("fail_at_first", file=str(tmp_path / "tries"), times=9)
     assert ended(job) == (Status.FAILED, End.EXCEPTION)

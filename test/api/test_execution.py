@@ -102,6 +102,7 @@ def test_a_server_that_drains_ends_the_waits(api):
     assert answers[0].status_code == 201
 
 
+@pytest.mark.slow
 def test_a_waited_for_job_is_not_lost_when_redis_goes_away_meanwhile(make_api, start_server):
     server = start_server("redis")
     api = make_api(redis_url=server.url)

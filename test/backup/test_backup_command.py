@@ -19,6 +19,8 @@ from gristmill.settings import Settings
 
 from .conftest import Run, command, environment
 
+pytestmark = pytest.mark.slow
+
 SHA = re.compile(r"SHA-256 ([0-9a-f]{64})")
 
 

@@ -31,6 +31,7 @@ def settings(server: str, make_settings: Callable[..., Settings]) -> Settings:
     return make_settings(server, retention_seconds=THIRTY_YEARS, environment="prod")
 
 
+@pytest.mark.slow
 def test_format_1_is_read_to_its_end_and_restored(settings: Settings, run: Run, tmp_path: Path) -> None:
     shutil.copy(FIXTURES / "format-1.backup", tmp_path)
     checked = run(settings, "backup", "--check", "format-1.backup")

@@ -28,6 +28,8 @@ from gristmill.settings import Settings
 
 from .conftest import Run, command, environment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def system(backend_url: Callable[[str], str]) -> OddSystem:

@@ -65,6 +65,7 @@ def job_of(lab: Lab, system: OddSystem, name: str) -> Job:
     return lab.jobs.status(system.jobs[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", BACKENDS)
 @pytest.mark.parametrize("target", BACKENDS)
 def test_everything_is_as_it_was_on_any_supported_server(

@@ -442,6 +442,7 @@ def test_a_damaged_file_is_made_anew_when_all_have_let_it_go(cache: Cache, start
     assert not use(cache, 1)
 
 
+@pytest.mark.slow
 def test_four_processes_share_room_for_three_of_ten_versions(cache: Cache, start: Start, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
@@ -462,6 +463,7 @@ def test_four_processes_share_room_for_three_of_ten_versions(cache: Cache, start
         assert not use(cache, number)
 
 
+@pytest.mark.slow
 def test_processes_that_are_killed_at_any_moment_leave_a_cache_that_works(cache: Cache, start: Start) -> None:
     for turn in range(12):
         children = [start("hammer", 10_000, 5, "") for _ in range(2)]

@@ -194,6 +194,7 @@ def conditions() -> st.SearchStrategy[tuple[str, Any]]:
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(rows=st.lists(ROW, min_size=1, max_size=6), filters=st.lists(conditions(), min_size=1, max_size=5))
 def test_a_filter_selects_the_rows_that_a_naive_evaluation_selects(rows: list[Any], filters: list[Any]) -> None:

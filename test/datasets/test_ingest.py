@@ -362,6 +362,7 @@ def test_a_row_longer_than_duckdbs_buffer_is_refused_and_not_left_out(
     assert [word for word in ("GRISTMILL_DATASET_CELL_BYTES", "Line 3 ") if word not in said] == []
 
 
+@pytest.mark.slow
 def test_a_stray_quote_does_not_hide_a_row_that_is_too_long(read: Read) -> None:
     data = b'a,b\n3,h"m\n4,"' + b"x\n" * 2_200_000 + b'"\n5,z\n'
     with pytest.raises((TooLargeError, MalformedDataError)):
@@ -527,6 +528,7 @@ SQL_TYPES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @quick
 @given(tables())
 def test_any_table_comes_back_from_csv_with_its_types_given(
@@ -540,6 +542,7 @@ def test_any_table_comes_back_from_csv_with_its_types_given(
     assert as_kinds(kinds, rows_of(tmp_path / "table")) == as_kinds(kinds, rows)
 
 
+@pytest.mark.slow
 @quick
 @given(tables())
 def test_without_given_types_no_number_of_a_csv_is_changed(
@@ -555,6 +558,7 @@ def test_without_given_types_no_number_of_a_csv_is_changed(
             assert [meant(kind, row[at]) for row in got] == [meant(kind, row[at]) for row in rows]
 
 
+@pytest.mark.slow
 @quick
 @given(tables())
 def test_any_table_comes_back_from_json(
@@ -576,6 +580,7 @@ def _json_value(value: Any) -> Any:
     return str(value) if isinstance(value, int) and abs(value) > 2**53 else value
 
 
+@pytest.mark.slow
 @quick
 @given(tables())
 def test_any_table_comes_back_from_parquet(

@@ -30,6 +30,7 @@ NUMBERS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(NUMBERS)
 @example([(None, math.copysign(math.nan, -1))])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -78,6 +78,7 @@ def walk(
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.lists(ROW, max_size=20),
@@ -227,6 +228,7 @@ def test_lines_stop_to_be_written_where_they_take_too_much(
     assert (tmp_path / "lines").stat().st_size < 13_000_000
 
 
+@pytest.mark.slow
 def test_lines_of_much_text_leave_memory_to_requests(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     data = skewed(connection, 300_000, "repeat('y', 1000)")
     connection.execute(f"COPY data TO '{tmp_path}/data.parquet' (FORMAT parquet)")

@@ -95,6 +95,7 @@ KEYS = st.lists(st.tuples(st.sampled_from(list(VALUES)), st.booleans()), max_siz
 ROWS = st.lists(st.tuples(*(st.none() | st.sampled_from(values) for values in VALUES.values())).map(list), max_size=14)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(rows=ROWS, keys=KEYS, limit=st.integers(1, 5))
 def test_pages_by_cursor_give_what_one_full_sort_gives(rows: list[Any], keys: list[Any], limit: int) -> None:

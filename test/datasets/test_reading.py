@@ -257,6 +257,7 @@ def good_parquet(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 @quick
 @given(st.data())
 def test_a_parquet_file_with_wrong_bytes_anywhere_never_takes_the_caller_along(
@@ -292,6 +293,7 @@ JSON_PARTS = [
 JSON_PARTS += [b'{"a":1}', b'{"b":"x"}', b"NaN", b"\xff", b'{"a":[1,{"c":2}]}']
 
 
+@pytest.mark.slow
 @quick
 @given(st.lists(st.sampled_from(CSV_PARTS), max_size=40), st.sampled_from(["csv", "tsv", "csv-no-header", "latin-1"]))
 def test_no_csv_hangs_or_crashes(shared: Place, parts: list[bytes], way: str) -> None:
@@ -304,6 +306,7 @@ def test_no_csv_hangs_or_crashes(shared: Place, parts: list[bytes], way: str) ->
     check(shared, b"".join(parts), options[way])
 
 
+@pytest.mark.slow
 @quick
 @given(st.lists(st.sampled_from(JSON_PARTS), max_size=30), st.sampled_from(["json", "ndjson"]))
 def test_no_json_hangs_or_crashes(shared: Place, parts: list[bytes], form: Any) -> None:

@@ -132,6 +132,7 @@ def as_json(value: Any) -> Any:
 PROPERTY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(content=st.lists(ROW, max_size=5))
 def test_json_and_ndjson_give_the_table_back_under_the_mapping(
@@ -148,6 +149,7 @@ def test_json_and_ndjson_give_the_table_back_under_the_mapping(
     assert (arrays.more, arrays.cursor) == (False, None)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(content=st.lists(ROW, max_size=5))
 def test_parquet_gives_the_table_back(
@@ -161,6 +163,7 @@ def test_parquet_gives_the_table_back(
     assert written == connection.execute(sql.format("data")).fetchall()
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(content=st.lists(ROW, max_size=5))
 def test_csv_gives_the_table_back_under_the_mapping(
@@ -238,6 +241,7 @@ def test_a_page_is_the_same_however_few_values_are_taken_over_at_a_time(
     assert (whole.count, whole.more) == (min(limit, 7), limit < 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [Form("objects"), Form("arrays"), Form(is_ndjson=True)])
 @pytest.mark.parametrize("most", [1, 100, 4_000, 70_000])
 def test_pages_that_end_at_their_bytes_lead_to_every_row_once(

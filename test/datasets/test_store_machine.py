@@ -16,6 +16,8 @@ from gristmill.datasets.dataset import Conditions
 from gristmill.errors import NoSuchDataSetError, NoSuchVersionError, PreconditionFailedError, StorageFullError
 from gristmill.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = 2
 SHARE, OWNERS_SHARE = 260_000, 200_000
 NAMES = st.sampled_from(["flights", "flights-2", "air"])

@@ -108,6 +108,7 @@ def test_many_that_wait_for_another_process_wait_no_longer_than_one(
     assert len(numbers(shelf, version)) == 10_000
 
 
+@pytest.mark.slow
 def test_versions_that_come_and_go_at_the_same_time_stay_usable(shelf: Shelf) -> None:
     versions = [put(shelf, f"numbers-{number}", b"n\n%d\n" % number) for number in range(8)]
     found: list[list[list[int]]] = []

@@ -249,6 +249,7 @@ def test_a_job_whose_data_set_is_deleted_meanwhile_says_so(api: httpx.Client, jo
     assert status["problem"]["type"] == "urn:gristmill:problem:invalid-inputs"
 
 
+@pytest.mark.slow
 def test_a_version_is_opened_that_is_larger_than_the_files_that_the_run_may_write(
     api: httpx.Client, system: RunningSystem
 ) -> None:

@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pytest
 from support import RedisServer, free_port, wait_until
 from support.system import RunningSystem
 
 DRAIN_SECONDS = 4
 
 
+@pytest.mark.slow
 def test_watchers_waiters_and_everybody_else_are_answered_through_a_drain(tmp_path: Path) -> None:
     system = RunningSystem(tmp_path, settings={"DRAIN_SECONDS": str(DRAIN_SECONDS)})
     with ExitStack() as stack:

@@ -71,6 +71,7 @@ def _descendants(process: int) -> list[int]:
     return children + [pid for child in children for pid in _descendants(child)]
 
 
+@pytest.mark.slow
 def test_two_processes_that_are_asked_at_once_make_one_file(system: RunningSystem) -> None:
     url = system.url + put(system, "once")
 

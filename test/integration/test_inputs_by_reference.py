@@ -53,6 +53,7 @@ def test_a_table_is_fetched_by_the_run_from_an_allowed_network(running_system: R
     assert "status 404" in missing.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_private_address_is_refused_at_submission_and_behind_a_redirect_by_the_run(
     tmp_path: Path, table_url: str
 ) -> None:

@@ -195,6 +195,7 @@ def test_every_reply_of_a_submission_lost_is_an_error_and_at_most_one_job(
     near.check()
 
 
+@pytest.mark.slow
 def test_a_black_hole_is_an_error_within_seconds_and_passes_by_itself(
     proxy: LossyProxy, make_settings: Callable[..., Settings]
 ) -> None:
@@ -240,6 +241,7 @@ def test_a_waiting_child_outlives_cut_connections(
     assert [attempt.job_id for attempt in found] == [job.id]
 
 
+@pytest.mark.slow
 def test_a_stalled_server_is_an_error_within_seconds_and_loses_nothing(
     own_server: RedisServer, make_settings: Callable[..., Settings]
 ) -> None:

@@ -13,6 +13,8 @@ from support.meddler import Asked, Meddler, Reply, nothing
 from gristmill.verify.catalogue import CHECKS
 from gristmill.verify.check import Outcome
 
+pytestmark = pytest.mark.slow
+
 Apis = Callable[..., Api]
 Change = Callable[[Asked, Reply], None]
 

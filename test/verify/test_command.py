@@ -89,6 +89,7 @@ def test_a_report_on_standard_output_has_it_for_itself(apis: Apis, verify: Verif
         assert json.loads(result.stdout)["exitCode"] == 0
 
 
+@pytest.mark.slow
 def test_a_failure_is_exit_code_1_with_its_reason_on_the_terminal_and_in_the_reports(
     apis: Apis, verify: Verify, tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_ctrl_c_stays_ignored_where_a_shell_has_put_it_into_the_background() -> 
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_it_and_it_cleans_up(apis: Apis, tmp_path: Path, number: int, code: int) -> None:
     api = apis()

@@ -16,6 +16,8 @@ from gristmill.lifeline import tied
 from gristmill.verify.check import Outcome
 from gristmill.verify.redis_door import Door, look
 
+pytestmark = pytest.mark.slow
+
 Apis = Callable[..., Api]
 Serve = Callable[..., int]
 USER = ["--user default off", "--user app on >secret ~* &* +@all"]

@@ -121,6 +121,7 @@ def test_a_target_that_falls_silent_ends_the_run_after_three_checks(
     assert report.exit_code == 1
 
 
+@pytest.mark.slow
 def test_the_time_of_the_run_ends_it_with_what_was_asked_last(apis: Apis) -> None:
     def ask(asked: Asked) -> None:
         if asked.path == "/readyz":
@@ -187,6 +188,7 @@ def test_a_run_that_is_stopped_cleans_up_and_says_what_was_not_run(apis: Apis, e
     assert api.left() == []
 
 
+@pytest.mark.slow
 def test_what_was_under_way_when_the_run_was_stopped_is_cleaned_up_too(apis: Apis) -> None:
     def ask(asked: Asked) -> None:
         if asked.method == "PUT":

@@ -311,6 +311,7 @@ def test_the_ends_of_a_stream_s_lines_may_come_in_pieces() -> None:
     assert [(event.id, event.data) for event in events] == [("1", "é"), ("", "last")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [pytest.param(b"data:\n\n", id="events"), pytest.param(b"data: ", id="one line")])
 def test_a_stream_of_events_that_never_ends_takes_little_memory(piece: bytes) -> None:
     def talk(connection: socket.socket, over: threading.Event) -> None:
