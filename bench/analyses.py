@@ -29,7 +29,7 @@ from gristmill.processes import DataSet, Progress
 from gristmill.processes.workspace import Workspace
 
 MOST_MORE_MS = 20.0
-RUNS = 15
+RUNS = 41
 BEFORE = 3
 
 Inputs = dict[str, Any]

@@ -163,6 +163,24 @@ def test_a_whole_file_is_made_once_and_read_from_the_cache(api):
     assert len(list(cache.glob("*-*.data"))) == 2
 
 
+def test_a_whole_file_larger_than_its_room_in_the_cache_is_refused_also_while_it_is_packed(api):
+    cache = api.services.datasets.cache
+    plain = len(get(api, "?f=csv").data)
+    source = (cache.folder / f"{api.version}.data").stat().st_size
+
+    cache.most_bytes = source + plain - 1
+    too_large = get(api, "?f=csv&filter=number>=0")
+    cache.most_bytes = source + plain
+    packed = get(api, "?f=csv&filter=number>=0", Accept_Encoding="gzip")
+    fitting = get(api, "?f=csv&filter=number>=0")
+
+    assert (too_large.status_code, packed.status_code, fitting.status_code) == (422, 422, 200)
+    assert too_large.json["type"].endswith("query-limit")
+    assert f"more than {plain - 1} bytes" in too_large.json["detail"]
+    assert f"more than {plain} bytes" in packed.json["detail"]
+    assert not list(cache.folder.glob("*.making"))
+
+
 def test_a_whole_file_of_a_filtered_and_sorted_selection_has_these_rows_alone(api):
     query = "?f=parquet&filter=number<10&sortby=-number&properties=number"
 

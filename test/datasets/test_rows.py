@@ -308,6 +308,23 @@ def test_a_file_that_the_disk_does_not_take_is_refused(connection: duckdb.DuckDB
         rows.write(connection, many, small_disk / "rows.csv", "csv", seconds=60)
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_that_grows_too_large_is_stopped_and_the_connection_goes_on(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, kind: rows.FileFormat
+) -> None:
+    endless = Statement("SELECT hash(range) FROM range(100000000000)", (), ("h",), ("UBIGINT",))
+    with pytest.raises(QueryLimitError, match=r"more than 1000000 bytes.*GRISTMILL_DATASET_CACHE_BYTES"):
+        rows.write(connection, endless, tmp_path / "rows", kind, seconds=300, most_bytes=1_000_000)
+    assert not list(tmp_path.iterdir())
+    assert rows.read(connection, ONE, seconds=30).text == b'[{"n":1}]'
+
+
+def test_a_small_file_that_is_too_large_is_refused_too(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    with pytest.raises(QueryLimitError, match="more than 3 bytes"):
+        rows.write(connection, ONE, tmp_path / "rows", "csv", seconds=30, most_bytes=3)
+    assert rows.write(connection, ONE, tmp_path / "rows", "csv", seconds=30, most_bytes=4) == 1
+
+
 SLOW = Statement(
     "SELECT count(*) FROM range(1000000000) a, range(1000) b WHERE (a.range * b.range) % 7 = 3", (), ("n",), ("BIGINT",)
 )

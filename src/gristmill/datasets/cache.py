@@ -77,6 +77,10 @@ class Cache:
                 with suppress(CacheUnusableError):
                     self._evict(key)
 
+    def most_bytes_of(self, key: str) -> int:
+        """How large the file of a key can be: as much as the cache holds beside what it is made of."""
+        return self.most_bytes - self._source_bytes(key)
+
     def damaged(self, key: str) -> None:
         """Inside ``open``: the file is no good. The next one makes it anew, when all who use it have let it go."""
         locks.mark(self._lock(key), _BAD)
@@ -158,7 +162,7 @@ class Cache:
                 self._file(key).unlink(missing_ok=True)
             with self._place_to_make(deadline):
                 self._build(made, build)
-            with self._room(made.stat().st_size, self._source_bytes(key), deadline), locks.usable(self.folder):
+            with self._room(key, made.stat().st_size, deadline), locks.usable(self.folder):
                 made.rename(self._file(key))
         except BaseException:
             remove(made.parent)
@@ -234,10 +238,11 @@ class Cache:
             os.close(lock)
 
     @contextmanager
-    def _room(self, size: int, source_bytes: int, deadline: float) -> Iterator[None]:
+    def _room(self, key: str, size: int, deadline: float) -> Iterator[None]:
         """There is room for so many bytes meanwhile, beside what they are made of, which whoever makes them uses."""
         most = self.most_bytes - size
-        if most < source_bytes:
+        if size > self.most_bytes_of(key):
+            source_bytes = self._source_bytes(key)
             beside = f" beside the {source_bytes} that it is made of" if source_bytes else ""
             raise CacheUnusableError(
                 f"The data takes {size} bytes{beside}, and the cache holds at most {self.most_bytes}: raise "

@@ -41,22 +41,36 @@ def open_export(cache: Cache, export: Export, connection: duckdb.DuckDBPyConnect
     Raises QueryLimitError, QueryValueError, CacheBusyError, CacheUnusableError.
     """
 
+    most = cache.most_bytes_of(export.key)
+
     def build(target: Path) -> None:
         if export.coding == "gzip":  # DuckDB would take ten times as long
             plain = target.with_suffix(".plain")
-            rows.write(connection, export.statement, plain, export.format, seconds=seconds)
-            _gzip(plain, target)
+            rows.write(connection, export.statement, plain, export.format, seconds=seconds, most_bytes=most)
+            _gzip(plain, target, most)
             plain.unlink()
         else:
-            rows.write(connection, export.statement, target, export.format, coding=export.coding, seconds=seconds)
+            rows.write(
+                connection,
+                export.statement,
+                target,
+                export.format,
+                seconds=seconds,
+                most_bytes=most,
+                coding=export.coding,
+            )
 
     with cache.open(export.key, build) as path:
         return path.open("rb")
 
 
-def _gzip(source: Path, target: Path, level: int = 1) -> None:
+def _gzip(source: Path, target: Path, most_bytes: int, level: int = 1) -> None:
+    """most_bytes: of the two files together."""
     packer = zlib.compressobj(level, wbits=zlib.MAX_WBITS | 16)
+    left = most_bytes - source.stat().st_size
     with source.open("rb") as plain, target.open("wb") as packed:
         while piece := plain.read(_PIECE_BYTES):
-            packed.write(packer.compress(piece))
+            left -= packed.write(packer.compress(piece))
+            if left < 0:
+                raise rows.too_large(most_bytes)
         packed.write(packer.flush())

@@ -6,7 +6,7 @@ Times with a zone are written in UTC, whatever the connection's TimeZone. `mappi
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +35,12 @@ _FILE_TOO_SLOW = (
     "Writing the rows as a file took longer than {:g} s, and was stopped (setting GRISTMILL_DATASET_READING_SECONDS). "
     "Ask for fewer columns, for less of the table by a filter, without sortby, or for pages as NDJSON."
 )
+
+_FILE_TOO_LARGE = (
+    "The rows as a file take more than {} bytes, as many as the cache has for it (setting "
+    "GRISTMILL_DATASET_CACHE_BYTES). Ask for fewer columns, for less of the table by a filter, or for pages as NDJSON."
+)
+_LOOK_SECONDS = 0.1  # from the start of a file until its size is looked at; then again and again
 
 _WATCHDOG = Watchdog()
 
@@ -86,13 +92,14 @@ def write(
     kind: FileFormat,
     *,
     seconds: float,
+    most_bytes: int | None = None,
     coding: str = "",
 ) -> int:
     """Write all rows of an export to a file; returns how many there are. coding: of CSV, "zstd" or "gzip".
 
-    Raises QueryLimitError, QueryValueError, StorageFullError.
+    most_bytes: a file that grows beyond them is stopped. Raises QueryLimitError, QueryValueError, StorageFullError.
     """
-    with limited(connection, seconds, _FILE_TOO_SLOW):
+    with limited(connection, seconds, _FILE_TOO_SLOW), _bounded(connection, path, most_bytes):
         names, inner = _inner(statement)
         shown = [
             f"{csv_of(name, type_text) if kind == 'csv' else name} AS {quoted(title)}"
@@ -104,6 +111,36 @@ def write(
             f"COPY (SELECT {', '.join(shown)} FROM {inner}) TO '{target}' ({options})", statement.values
         ).fetchall()
     return int(row[0])
+
+
+@contextmanager
+def _bounded(connection: duckdb.DuckDBPyConnection, path: Path, most_bytes: int | None) -> Iterator[None]:
+    """Interrupts what is written to a file when it has become too large."""
+    if most_bytes is None:
+        yield
+        return
+    most, is_too_large = most_bytes, False
+
+    def look() -> None:
+        nonlocal is_too_large
+        with suppress(FileNotFoundError):
+            is_too_large = is_too_large or path.stat().st_size > most
+        if is_too_large:
+            connection.interrupt()
+
+    try:
+        with _WATCHDOG.limit(_LOOK_SECONDS, look):
+            yield
+    except duckdb.InterruptException:
+        if not is_too_large:
+            raise
+    if is_too_large or path.stat().st_size > most:
+        raise too_large(most)
+
+
+def too_large(most_bytes: int) -> QueryLimitError:
+    """Of a file that would take more bytes than there are for it."""
+    return QueryLimitError(_FILE_TOO_LARGE.format(most_bytes))
 
 
 def _inner(statement: Statement) -> tuple[list[str], str]:
