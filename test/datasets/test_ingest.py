@@ -13,11 +13,12 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.tables import LIMITS, rows_of, types_of
+from support.tables import LIMITS, long_texts, rows_of, types_of
 
 from gristmill.datasets import ingest as module
+from gristmill.datasets import sample
 from gristmill.datasets.facts import Facts
-from gristmill.datasets.ingest import SAMPLE_ROWS, ingest
+from gristmill.datasets.ingest import ingest
 from gristmill.datasets.options import ReadingOptions
 from gristmill.errors import GristmillError, InvalidRequestError, MalformedDataError, ReadingFailedError, TooLargeError
 
@@ -96,14 +97,14 @@ def test_a_column_has_the_narrowest_type_that_says_all_its_values(tmp_path: Path
 def test_a_value_behind_the_sample_that_does_not_fit_decides_the_type(
     tmp_path: Path, read: Read, early: str, late: str, kind: str, last: Any
 ) -> None:
-    lines = ["a,b", *[f"{early},1"] * (SAMPLE_ROWS + 10), f"{late},2"]
+    lines = ["a,b", *[f"{early},1"] * (sample.SAMPLE_ROWS + 10), f"{late},2"]
     facts = read("\n".join(lines).encode())
     assert types_of(facts) == {"a": kind, "b": "BIGINT"}
     assert rows_of(tmp_path / "table")[-1] == (last, 2)
 
 
 def test_late_values_and_late_keys_of_json_count_too(tmp_path: Path, read: Read) -> None:
-    facts = read(b'{"a":1}\n' * (SAMPLE_ROWS + 10) + b'{"a":1.5,"b":"x"}\n', "ndjson")
+    facts = read(b'{"a":1}\n' * (sample.SAMPLE_ROWS + 10) + b'{"a":1.5,"b":"x"}\n', "ndjson")
     assert types_of(facts) == {"a": "DOUBLE", "b": "VARCHAR"}
     assert rows_of(tmp_path / "table")[-1] == (1.5, "x")
 
@@ -388,6 +389,25 @@ def test_memory_is_limited_by_duckdb_itself(tmp_path: Path, read: Read) -> None:
     data = b"a\n" + "".join(f"{'x' * 1000}{i}\n" for i in range(20_000)).encode()
     said = refused(tmp_path, read, ReadingFailedError, data, limits={"memory_bytes": 2 * 2**20})
     assert "GRISTMILL_DATASET_READING_MEMORY_MB" in said
+
+
+@pytest.mark.slow
+def test_a_table_of_long_texts_takes_little_more_memory_than_a_group_of_them(tmp_path: Path, read: Read) -> None:
+    data = long_texts(6000, 10_000)
+    assert read(data, limits={"memory_bytes": 250 * 2**20}).rows == 6000
+    groups = duckdb.sql(f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{tmp_path / 'table'}')").fetchall()
+    assert max(groups) < (4000,)
+
+
+def test_the_sample_of_a_file_whose_rows_become_long_has_few_of_them(tmp_path: Path) -> None:
+    source = tmp_path / "source.csv"
+    source.write_bytes(b"i,t\n" + b"1,x\n" * 300 + long_texts(4000, 10_000)[4:])
+    with duckdb.connect() as connection:
+        row_bytes = sample.take(f"read_csv('{source}')", 2, source.stat().st_size, connection)
+        taken = connection.execute(f"SELECT sum(strlen(t)), count(*) FROM {sample.TABLE}").fetchone()
+    assert taken is not None
+    assert 8 * 2**20 < taken[0] < 48 * 2**20
+    assert taken[0] // taken[1] <= row_bytes < 10_100
 
 
 # Parquet

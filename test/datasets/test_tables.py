@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import duckdb
 import pytest
+from support.tables import long_texts
 
 from gristmill.datasets import line_files, lines, locks, rows, tables
 from gristmill.datasets.dataset import Version
@@ -398,6 +399,17 @@ def test_a_version_that_was_detached_meanwhile_gets_its_lines_when_it_is_asked_f
     page(shelf, version)
     shelf.tables.make_lines()
     assert len(list(shelf.cache.folder.glob("*-*.data"))) == 1
+
+
+@pytest.mark.slow
+def test_a_version_of_long_texts_gets_into_the_cache_in_smaller_groups(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(shelf, content=long_texts(6000, 10_000))
+    monkeypatch.setattr(shelf.tables._files, "_memory_bytes", 80 * 2**20)
+    with shelf.tables.use(version) as (connection, table):
+        found = connection.execute(f"SELECT i, strlen(t) FROM {table.sql} ORDER BY rowid").fetchall()
+    assert found == [(row, len(f"{row} ") + 10_000) for row in range(6000)]
 
 
 def test_a_version_that_needs_too_much_memory_for_the_cache_is_refused_with_the_setting(

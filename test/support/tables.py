@@ -35,3 +35,9 @@ def rows_of(path: Path) -> list[tuple[Any, ...]]:
 def types_of(facts: Facts) -> Mapping[str, str]:
     """The types of the columns by name."""
     return {column.name: column.type for column in facts.columns}
+
+
+def long_texts(rows: int, letters: int) -> bytes:
+    """CSV with a number and a text of so many letters in each row, all of them different."""
+    words = " ".join(f"{number * 2_654_435_761 % 2**40:x}" for number in range(letters))
+    return b"i,t\n" + b"".join(f"{row},{row} {words[row % 9973 :][:letters]}\n".encode() for row in range(rows))

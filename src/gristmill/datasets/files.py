@@ -16,6 +16,7 @@ from gristmill.limits import MIB, usable_cpus
 
 TABLE = "data"
 """The one table of a file."""
+_LEAST_GROUP_ROWS = 2048  # DuckDB has no smaller ones
 
 T = TypeVar("T")
 
@@ -59,26 +60,36 @@ class Files:
         with parquet.open("wb") as file:
             for chunk in self._store.blobs.read(version.blob):
                 file.write(chunk)
-        with instance(self._memory_bytes) as connection:
-            connection.execute(f"ATTACH {literal(str(target))} AS made")
+        try:
             try:
-                connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
-                connection.execute("DETACH made")
+                self._write(parquet, target)
             except duckdb.Error as error:
                 if not _lacks_memory(error):
                     raise
-                raise QueryLimitError(
-                    f"To read version {version.edition.version[:12]} of the data set into the cache takes more than "
-                    f"{self._memory_bytes // MIB} MiB of memory (setting GRISTMILL_DATASET_QUERY_MEMORY_MB): its "
-                    "texts are too long for that, or it has too many columns."
-                ) from error
+                target.unlink()
+                self._write(parquet, target, group_rows=_LEAST_GROUP_ROWS)
+        except duckdb.Error as error:
+            if not _lacks_memory(error):
+                raise
+            raise QueryLimitError(
+                f"To read version {version.edition.version[:12]} of the data set into the cache takes more than "
+                f"{self._memory_bytes // MIB} MiB of memory (setting GRISTMILL_DATASET_QUERY_MEMORY_MB): its "
+                "texts are too long for that, or it has too many columns."
+            ) from error
         parquet.unlink()
+
+    def _write(self, parquet: Path, target: Path, group_rows: int = 0) -> None:
+        """group_rows: rows in memory at a time, and in a group of the file; 0: as many as DuckDB likes best."""
+        options = f" (ROW_GROUP_SIZE {group_rows})" if group_rows else ""
+        with instance(self._memory_bytes) as connection:
+            connection.execute(f"ATTACH {literal(str(target))} AS made{options}")
+            connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
+            connection.execute("DETACH made")
 
 
 def _lacks_memory(error: duckdb.Error) -> bool:
-    # Where it lacks while the file is completed, DuckDB says that it could not be detached.
-    is_in_detaching = isinstance(error, duckdb.IOException) and "could not allocate block" in str(error)
-    return isinstance(error, duckdb.OutOfMemoryException) or is_in_detaching
+    # Where it lacks while the file is completed, DuckDB says that it could not commit, or be detached.
+    return isinstance(error, duckdb.OutOfMemoryException) or "could not allocate block" in str(error)
 
 
 def instance(memory_bytes: int) -> duckdb.DuckDBPyConnection:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from gristmill.datasets import sample, stored_parquet
 from gristmill.datasets.columns import kind_of
 from gristmill.datasets.csv_files import CsvFile
 from gristmill.datasets.facts import Facts, columns_of
@@ -41,8 +42,6 @@ from gristmill.errors import (
     TooLargeError,
 )
 
-SAMPLE_ROWS = 20_480
-_SAMPLE_VALUES = 2_000_000
 _FIRST_ROWS = 100  # a cast that fails is slow, so that few rows first rule out what is easy to see
 # DuckDB's own limit is below the kernel's, so that it can say so itself.
 _DUCKDB_SHARE = 0.6
@@ -100,15 +99,6 @@ def _duckdb(path: Path, target: Path, limits: ReadingLimits) -> Iterator[duckdb.
         yield connection
 
 
-def _copy(select: str, target: Path, connection: duckdb.DuckDBPyConnection) -> int:
-    """Write what a SELECT gives; returns the rows. A LIMIT would take half of the speed."""
-    target.unlink(missing_ok=True)
-    done = connection.execute(
-        f"COPY ({select}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
-    ).fetchone()
-    return int(done[0]) if done else 0
-
-
 # Text
 
 
@@ -127,17 +117,17 @@ def _copy_texts(
     }
     guesses = {at: Guess(column) for at, column in enumerate(columns) if at not in rules}
     try:
-        rows = min(SAMPLE_ROWS, _SAMPLE_VALUES // len(columns))
-        connection.execute(f"CREATE TEMP TABLE sample AS SELECT * FROM {file.relation()} LIMIT {rows}").fetchall()
-        _narrow(guesses, f"(SELECT * FROM sample LIMIT {_FIRST_ROWS})", connection)
-        _narrow(guesses, "sample", connection)
+        row_bytes = sample.take(file.relation(), len(columns), path.stat().st_size, connection)
+        _narrow(guesses, f"(SELECT * FROM {sample.TABLE} LIMIT {_FIRST_ROWS})", connection)
+        _narrow(guesses, sample.TABLE, connection)
+        connection.execute(f"DROP TABLE {sample.TABLE}")  # its room is needed
         try:
-            return _copy_by(file, rules | _best(guesses, file, connection), target, connection)
+            return _copy_by(file, rules | _best(guesses, file, connection), target, connection, row_bytes)
         except duckdb.Error as error:
             if _misfit(error) is None:
                 raise
         _narrow(guesses, file.relation(), connection)
-        return _copy_by(file, rules | _best(guesses, file, connection), target, connection)
+        return _copy_by(file, rules | _best(guesses, file, connection), target, connection, row_bytes)
     except duckdb.Error as error:
         position = _misfit(error)
         if position is not None:
@@ -179,12 +169,14 @@ def _copy_by(
     rules: dict[int, Rule],
     target: Path,
     connection: duckdb.DuckDBPyConnection,
+    row_bytes: int,
 ) -> int:
     columns: Sequence[Texts | JsonTexts] = file.columns()
     parts = [
         f"{converted(rules[at], column.column, at)} AS {name(file.names[at])}" for at, column in enumerate(columns)
     ]
-    return _copy(f"SELECT {', '.join(parts)} FROM {file.relation()}", target, connection)
+    select = f"SELECT {', '.join(parts)} FROM {file.relation()}"
+    return stored_parquet.write(select, target, connection, row_bytes=row_bytes)
 
 
 def _misfit(error: duckdb.Error) -> int | None:
@@ -212,7 +204,8 @@ def _does_not_fit(
 
 
 def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection) -> int:
-    relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+    file = literal(str(path))
+    relation = f"read_parquet({file}, hive_partitioning = false)"
     found = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     check_width(len(found), limits)
     raw = [str(column[0]) for column in found]
@@ -230,10 +223,16 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
                 "it out, or convert it before the upload."
             )
         parts.append(f"{value} AS {name(called)}")
-    counted = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({literal(str(path))})").fetchone()
-    if counted and (counted[0] or 0) > limits.rows:
+    counted = connection.execute(
+        f"SELECT (SELECT sum(num_rows) FROM parquet_file_metadata({file})), "
+        f"(SELECT sum(total_uncompressed_size) FROM parquet_metadata({file}))"
+    ).fetchone()
+    rows, size = counted or (0, 0)
+    if (rows or 0) > limits.rows:
         raise _too_many_rows(limits)
-    return _copy(f"SELECT {', '.join(parts)} FROM {relation}", target, connection)
+    row_bytes = (size or 0) // rows if rows else 0
+    select = f"SELECT {', '.join(parts)} FROM {relation}"
+    return stored_parquet.write(select, target, connection, row_bytes=int(row_bytes))
 
 
 def _is_of_microseconds(value: str, relation: str, connection: duckdb.DuckDBPyConnection) -> bool:
