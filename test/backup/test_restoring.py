@@ -27,7 +27,7 @@ from gristmill.backup import restoring
 from gristmill.backup.format import Reader, Writer
 from gristmill.backup.restoring import BYTES, Restorer
 from gristmill.errors import BackupError, ConflictError, LostAttemptError
-from gristmill.job import Job, Status
+from gristmill.job import Job, Offer, Status
 from gristmill.settings import Settings
 from gristmill.store import connect
 
@@ -310,6 +310,26 @@ def test_results_that_have_been_kept_long_enough_are_left_out_and_their_copies_a
     copy = job_of(lab, system, "copy")
     assert b"".join(lab.jobs.output_chunks(copy.outputs[0])) == LONG
     lab.check()
+
+
+def test_what_provenance_tells_of_a_process_and_of_whoever_made_a_copied_result_is_there_again(
+    backend_url: Callable[[str], str], make_settings: Callable[..., Settings], key_prefix: str, target: Settings
+) -> None:
+    settings = make_settings(backend_url("valkey"), key_prefix=key_prefix + "s")
+    first, second = Lab(settings, release="1.0.0"), Lab(settings, release="2.0.0")
+    offer = Offer("echo", "face", "v1", source="the hash of its source", declared="7")
+    worker = first.worker(offer)
+    made = first.submit(equal_work="same")
+    first.finish(first.claim(worker, offer))
+    copy = second.submit(equal_work="same")
+    first.jobs.delete(made.id)
+    restored(copied(first.client, settings), target)
+    lab = Lab(target)
+    assert lab.jobs.source_of("v1") == ("the hash of its source", "7")
+    it = lab.jobs.get(copy.id)
+    assert it.made is not None
+    assert (it.release, it.made.release, lab.jobs.host_of(it.made.worker)) == ("2.0.0", "1.0.0", "here")
+    assert it.made == second.jobs.get(copy.id).made
 
 
 def test_everything_of_a_restored_job_goes_with_it(system: OddSystem, data: bytes, target: Settings) -> None:

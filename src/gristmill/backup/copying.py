@@ -199,14 +199,24 @@ class Copier:
         return True
 
     def _facts_of(self, records: Iterable[dict[bytes, Any]]) -> Iterator[Entry]:
-        """The facts that the records refer to: of releases, and of the workers that ran the jobs."""
-        named = {it for record in records for it in (record[b"f"], record.get(b"w"), _worker_of(record)) if it}
-        if not (new := sorted(named - self._told)):
-            return
-        for reference, facts in zip(new, self._jobs.command("HMGET", self._key("facts"), *new), strict=True):
-            if facts is not None:
-                yield "facts", {"reference": reference, "facts": facts}
+        """The facts that the records refer to: of releases, the versions of processes in them, and workers."""
+        of_releases, of_workers = set[bytes](), set[bytes]()
+        for record in records:
+            _, made_by, made_with, *_ = record.get(b"km", (0, b"", b""))
+            of_releases |= {record[b"f"], record.get(b"w", b""), made_with}
+            of_workers |= {_worker_of(record.get(b"h", b"")), _worker_of(made_by)}
+        found = self._new_facts(of_releases)
+        versions = {facts.split(b"|")[1] for _, facts in found if b"|" in facts}
+        for reference, facts in (*found, *self._new_facts(versions | of_workers)):
+            yield "facts", {"reference": reference, "facts": facts}
+
+    def _new_facts(self, named: set[bytes]) -> list[tuple[bytes, bytes]]:
+        """Of those that have not been told of: reference and facts."""
+        if not (new := sorted(named - self._told - {b""})):
+            return []
         self._told.update(new)
+        found = zip(new, self._jobs.command("HMGET", self._key("facts"), *new), strict=True)
+        return [(reference, facts) for reference, facts in found if facts is not None]
 
     # What goes with jobs
 
@@ -230,6 +240,5 @@ class Copier:
         return f"{self._prefix}:{name}".encode()
 
 
-def _worker_of(record: dict[bytes, Any]) -> bytes:
-    child: bytes = record.get(b"h", b"")
+def _worker_of(child: bytes) -> bytes:
     return child.rpartition(b".")[0]
