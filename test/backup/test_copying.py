@@ -236,6 +236,16 @@ def test_what_is_damaged_is_named_and_the_rest_copied(lab: Lab, shelf: Shelf, co
     ]
 
 
+def test_a_job_whose_log_is_gone_is_damaged(lab: Lab, copier: Copier) -> None:
+    worker = lab.worker()
+    bad, good = (lab.submit().id for _ in range(2))
+    for _ in range(2):
+        lab.finish(lab.claim(worker), Finish(DONE.outputs, log=b"done"))
+    lab.client.delete(f"{lab.prefix}:l:{bad}")
+    assert of("job", list(copier.entries()), "job") == [good.encode()]
+    assert copier.damaged == [f"job {bad}"]
+
+
 def test_a_data_set_that_lacks_a_damaged_version_can_be_restored(
     lab: Lab, shelf: Shelf, make_settings: Callable[..., Settings], server: str, key_prefix: str
 ) -> None:

@@ -168,7 +168,7 @@ class Copier:
     def _job(self, job: bytes, record: bytes, log: bytes, retry: bytes, blobs: bytes) -> Iterator[Entry]:
         for _ in range(_TRIES):
             whole = yield from self._blobs(blobs)
-            if whole:
+            if whole and (log or b"lg" not in msgpack.unpackb(record, raw=True)):
                 if len(log) > SHORT_LOG_BYTES:
                     yield "log", {"job": job, "log": log}
                     log = b""
