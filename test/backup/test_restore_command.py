@@ -192,7 +192,7 @@ def test_while_one_restores_no_other_does_and_none_that_is_refused_harms_it(
 
 def changed_record(change: dict[str, Any]) -> bytes:
     """The record of a job that waits, with some fields changed; None: left out."""
-    record = {"s": "A", "p": "echo", "o": "ann", "c": 1, "u": 1, "f": "f", "q": "echo"} | change
+    record = {"s": "A", "p": "echo", "o": "ann", "c": 1, "u": 1, "f": "f", "q": "echo@face@1"} | change
     packed: bytes = msgpack.packb({name: value for name, value in record.items() if value is not None})
     return packed
 
@@ -207,6 +207,8 @@ WRONG = {
     "a job with a revision that is none": ("job", {"record": changed_record({"u": "x"})}),
     "a job with a creation that is none": ("job", {"record": changed_record({"c": "x"})}),
     "a job without a queue": ("job", {"record": changed_record({"s": "A", "q": None})}),
+    "a job whose queue is of no process": ("job", {"record": changed_record({"q": "echo"})}),
+    "a job whose subscriber is none": ("job", {"record": changed_record({"cb": "no JSON"})}),
     "a job of very many blobs": ("job", {"blobs": b";".join([b"a,1,1"] * 20_000)}),
     "a job whose next try is at no time": ("job", {"retry": b"1e999"}),
     "a pause of no process": ("pause", {"process": b"\xff"}),
@@ -222,6 +224,8 @@ WRONG = {
     "no name": ("begin", {"backup": None}),
     "a call-back of no job": ("call-back", {"record": b"\x80"}),
     "a mark that is none": ("idempotency-key", {"ends": b"x"}),
+    "a mark that ends at no time": ("idempotency-key", {"ends": 2**63}),
+    "a hold until a truth": ("hold", {"until": True}),
 }
 
 
@@ -261,6 +265,19 @@ def test_a_backup_of_nothing_at_all_is_damaged(target: Settings, tmp_path: Path)
     with pytest.raises(DamagedBackupError) as refused:
         restore(target, str(tmp_path / "empty"), "replace", call_backs=None, spool_mb=16)
     assert refused.value.detail == "The backup is damaged: its first entry is missing. Nothing was restored."
+    assert len(seen_jobs(lab.jobs)) == 1
+
+
+def test_a_backup_that_begins_twice_is_damaged(data: bytes, target: Settings, tmp_path: Path) -> None:
+    lab = Lab(target)
+    lab.submit()
+    with (tmp_path / "twice").open("wb") as file:
+        writer = Writer(file)
+        for kind, fields in (*Reader(io.BytesIO(data)), next(iter(Reader(io.BytesIO(data))))):
+            writer.write(kind, fields)
+        writer.finish()
+    with pytest.raises(DamagedBackupError, match="it begins twice"):
+        restore(target, str(tmp_path / "twice"), "replace", call_backs=None, spool_mb=16)
     assert len(seen_jobs(lab.jobs)) == 1
 
 

@@ -36,6 +36,8 @@ class Contents:
         for kind, fields in entries:
             if not self.backup and kind != "begin":
                 raise DamagedBackupError(_NO_BEGIN)
+            if self.backup and kind == "begin":
+                raise DamagedBackupError("The backup is damaged: it begins twice.")
             if kind == "begin":
                 self.backup, self.release = fields["backup"], fields["release"]
                 self.environment, self.begun = fields["environment"], fields["begun"]
