@@ -120,7 +120,8 @@ local function clear_job(id, now)
   if rec then forget(id, rec) else redis.call('ZREM', P .. ':all', id) end
 end
 
--- A record that nobody could have written goes with what names it, and does not keep the others.
+-- A record that nobody could have written goes with what names it and what of it can be found, and does not keep the
+-- others.
 -- latest creation, run; dismisses and deletes some of the jobs until then, and answers how many
 entry('clear_jobs', {'allow-oom'}, function(a)
   if is_overtaken(a[2]) then return redis.error_reply(OVERTAKEN) end
@@ -128,6 +129,7 @@ entry('clear_jobs', {'allow-oom'}, function(a)
   local ids = redis.call('ZRANGEBYSCORE', P .. ':all', '-inf', a[1], 'LIMIT', 0, 100)
   for _, id in ipairs(ids) do
     if not pcall(clear_job, id, now) then
+      pcall(function() forget(id, load(id)) end)
       redis.call('DEL', P .. ':j:' .. id)
       redis.call('ZREM', P .. ':all', id)
     end

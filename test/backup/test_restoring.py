@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -454,6 +455,17 @@ def test_what_was_left_is_deleted_by_the_one_that_has_the_system_alone(
                 with pytest.raises(BackupError, match="Another restore"):
                     first._call(first._jobs, "restore_tidy", first._run, *client.keys("*:r:*"))
                 assert client.exists(f"{prefix}:r:{second._run}:b:x:0")
+
+
+def test_a_wrong_record_leaves_no_bytes_and_no_share_behind_when_it_is_cleared(target: Settings) -> None:
+    lab = Lab(target)
+    job = lab.jobs.submit(replace(lab.new(), inputs=LONG, subscriber={"successUri": "https://example.org"})).job
+    key = f"{lab.prefix}:j:{job.id}"
+    lab.client.set(key, _changed(lab.client.get(key), lambda record: record | {b"cb": b"no JSON"}))
+    with closing(Restorer(lab.client, target, replaces=True)) as restorer, restorer.taken():
+        restorer.clear()
+    lasting = (":wake:", ":facts", ":stats", ":libs", ":restored")
+    assert [name for name in lab.stored() if not name.startswith(lasting)] == []
 
 
 def test_what_has_no_record_or_a_wrong_one_is_cleared_too(target: Settings) -> None:
