@@ -167,6 +167,13 @@ def test_a_mark_without_an_end_is_let_through() -> None:
     assert not refused(kind, fields | {"ends": -1})
 
 
+def test_what_is_kept_longer_than_there_are_dates_is_let_through() -> None:
+    kind, fields = first("hold")
+    assert not refused(kind, fields | {"until": 2**60})
+    kind, fields = first("equal-work")
+    assert not refused(kind, fields | {"ends": 2**60})
+
+
 def with_record(fields: Mapping[str, Any], change: Mapping[str, Any]) -> bytes:
     """The record of an entry, with some fields changed."""
     record = msgpack.unpackb(fields["record"], raw=True)

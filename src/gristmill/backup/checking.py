@@ -47,6 +47,7 @@ _EVENT = re.compile(rb"[0-9A-Za-z_-]{1,128}\.[0-9]{1,15}")
 # Beyond it, numbers are no longer exact in Lua.
 _MOST = 2**53
 _LATEST = 8000 * 365 * 86400 * 10**6  # years have four digits
+_FOR_EVER = 2**62  # by the settings, what is kept may be kept longer than there are dates
 # What decoding wrong things may raise.
 _WRONG = (
     LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError, RecursionError,
@@ -160,8 +161,8 @@ def _check_parts(job: Job, record: dict[bytes, Any], blobs: bytes) -> None:
         raise TypeError("it is not said what it was asked for")
 
 
-def _number(value: object, least: int = 0) -> None:
-    if type(value) is not int or not least <= value < _MOST:
+def _number(value: object, least: int = 0, end: int = _MOST) -> None:
+    if type(value) is not int or not least <= value < end:
         raise ValueError(f"{value!r} is no number that there may be")
 
 
@@ -228,16 +229,16 @@ def _check_version(fields: dict[str, Any]) -> None:
 
 
 def _check_hold(fields: dict[str, Any]) -> None:
-    _number(fields["until"], -_MOST)
+    _number(fields["until"], -_FOR_EVER, _FOR_EVER)
 
 
 def _check_key(fields: dict[str, Any]) -> None:
-    _number(fields["ends"], -1)
+    _number(fields["ends"], -1, _FOR_EVER)
     _name(fields["value"][8:].decode())  # after the body's digest
 
 
 def _check_equal_work(fields: dict[str, Any]) -> None:
-    _number(fields["ends"], -1)
+    _number(fields["ends"], -1, _FOR_EVER)
     _name(fields["value"].decode())
 
 
