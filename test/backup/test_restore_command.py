@@ -549,6 +549,23 @@ def test_a_server_that_goes_away_is_told_and_the_same_command_goes_on(
     assert is_like(own, system)
 
 
+def test_a_server_that_has_lost_everything_meanwhile_is_told_and_not_another_restore(
+    own: Settings, system: OddSystem, data: bytes, file: Path, run: Run
+) -> None:
+    client = Lab(own).client
+    process = subprocess.Popen(command("restore", "-"), env=environment(own), stdin=PIPE, stderr=PIPE)
+    assert process.stdin is not None
+    process.stdin.write(data[: len(data) // 2])
+    process.stdin.flush()
+    wait_until(lambda: client.exists(f"{own.key_prefix}:restoring"), 60, "it has begun")
+    client.flushall()
+    _, said = process.communicate(data[len(data) // 2 :], timeout=60)
+    assert process.returncode == 1
+    assert b"Redis has lost what it held, or somebody has emptied it. Nothing was restored." in said
+    assert run(own, "restore", file).returncode == 0
+    assert is_like(own, system)
+
+
 @pytest.mark.parametrize(
     "function", ["restore_begin", "restore_jobs", "restore_data_set", "restore_marks", "restore_end"]
 )

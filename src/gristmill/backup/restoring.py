@@ -138,6 +138,8 @@ class Restorer:
         except ResponseError as error:
             if not str(error).startswith("OVERTAKEN"):
                 raise
+            if not self._jobs.command("HEXISTS", self._key("restored"), "run"):
+                raise BackupError("Redis has lost what it held, or somebody has emptied it.") from error
             raise OvertakenError(
                 "Another restore into the same system has begun meanwhile, as nothing was heard of this one for too "
                 "long. What is there is what that one makes of it."
