@@ -227,12 +227,11 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
         f"SELECT (SELECT sum(num_rows) FROM parquet_file_metadata({file})), "
         f"(SELECT sum(total_uncompressed_size) FROM parquet_metadata({file}))"
     ).fetchone()
-    rows, size = counted or (0, 0)
-    if (rows or 0) > limits.rows:
+    rows, size = (int(number or 0) for number in counted or (0, 0))
+    if rows > limits.rows:
         raise _too_many_rows(limits)
-    row_bytes = (size or 0) // rows if rows else 0
     select = f"SELECT {', '.join(parts)} FROM {relation}"
-    return stored_parquet.write(select, target, connection, row_bytes=int(row_bytes))
+    return stored_parquet.write(select, target, connection, row_bytes=size // max(1, rows), rows=rows)
 
 
 def _is_of_microseconds(value: str, relation: str, connection: duckdb.DuckDBPyConnection) -> bool:

@@ -13,20 +13,22 @@ from gristmill.datasets.inference import literal
 _MOST_ROWS = 122_880  # DuckDB's default, and as many as a group of its own files has
 _LEAST_ROWS = 128
 _GROUP_BYTES = 32 * 2**20
+_MOST_GROUPS = 4096  # of a file that says itself how large its rows are, which need not be true
 _FEWER = 16  # times, where memory did not do
 
 
-def write(select: str, target: Path, connection: duckdb.DuckDBPyConnection, *, row_bytes: int) -> int:
+def write(select: str, target: Path, connection: duckdb.DuckDBPyConnection, *, row_bytes: int, rows: int = 0) -> int:
     """Write what a SELECT gives; returns how many rows. A LIMIT in it would take half of the speed.
 
-    row_bytes: what a row has about; 0 where it is little. Where memory does not do all the same, it is written once
-    more, in smaller groups. Raises duckdb.Error.
+    row_bytes: what a row has about; 0 where it is little. rows: how many there are, 0 where it is not known. Where
+    memory does not do all the same, it is written once more, in smaller groups. Raises duckdb.Error.
     """
-    rows = min(_MOST_ROWS, max(_LEAST_ROWS, _GROUP_BYTES // max(1, row_bytes)))
+    least = max(_LEAST_ROWS, rows // _MOST_GROUPS)
+    group = min(_MOST_ROWS, max(least, _GROUP_BYTES // max(1, row_bytes)))
     try:
-        return _write(select, target, connection, rows)
+        return _write(select, target, connection, group)
     except duckdb.OutOfMemoryException:
-        return _write(select, target, connection, max(_LEAST_ROWS, rows // _FEWER))
+        return _write(select, target, connection, max(least, group // _FEWER))
 
 
 def _write(select: str, target: Path, connection: duckdb.DuckDBPyConnection, group_rows: int) -> int:
