@@ -401,7 +401,7 @@ def test_a_table_of_long_texts_takes_little_more_memory_than_a_group_of_them(tmp
 
 def test_the_sample_of_a_file_whose_rows_become_long_has_few_of_them(tmp_path: Path) -> None:
     source = tmp_path / "source.csv"
-    source.write_bytes(b"i,t\n" + b"1,x\n" * 300 + long_texts(4000, 10_000)[4:])
+    source.write_bytes(b"i,t\n" + b"1,x\n" * 300 + long_texts(8000, 10_000)[4:])
     with duckdb.connect() as connection:
         row_bytes = sample.take(f"read_csv('{source}')", 2, source.stat().st_size, connection)
         taken = connection.execute(f"SELECT sum(strlen(t)), count(*) FROM {sample.TABLE}").fetchone()

@@ -12,6 +12,8 @@ import pytest
 from support import wait_until
 from support.system import RunningSystem
 
+from gristmill.limits import descendants_of
+
 ROWS = 1_000_000
 BODY = "a,b\n" + "".join(f"{row},{row * 2_654_435_761 % 2**40}\n" for row in range(ROWS))
 # So that they are all at once at work, and in both processes.
@@ -55,7 +57,7 @@ def holders(system: RunningSystem, file: str) -> list[str]:
     """The descriptors of API processes that have a file open."""
     (api,) = (part.process.pid for part in system.parts if part.name == "api")
     found = []
-    for process in [api, *_descendants(api)]:
+    for process in [api, *descendants_of(api)]:
         for descriptor in Path(f"/proc/{process}/fd").iterdir():
             try:
                 target = str(descriptor.readlink())
@@ -64,11 +66,6 @@ def holders(system: RunningSystem, file: str) -> list[str]:
             if target.partition(" ")[0] == file:
                 found.append(str(descriptor))
     return found
-
-
-def _descendants(process: int) -> list[int]:
-    children = [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    return children + [pid for child in children for pid in _descendants(child)]
 
 
 @pytest.mark.slow
