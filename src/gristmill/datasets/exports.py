@@ -4,6 +4,7 @@ import hashlib
 import json
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -40,27 +41,20 @@ def open_export(cache: Cache, export: Export, connection: duckdb.DuckDBPyConnect
 
     Raises QueryLimitError, QueryValueError, CacheBusyError, CacheUnusableError.
     """
-
-    most = cache.most_bytes_of(export.key)
+    key = export.key
 
     def build(target: Path) -> None:
+        most = cache.most_bytes_of(key)
+        write = partial(rows.write, connection, export.statement, kind=export.format, seconds=seconds, most_bytes=most)
         if export.coding == "gzip":  # DuckDB would take ten times as long
             plain = target.with_suffix(".plain")
-            rows.write(connection, export.statement, plain, export.format, seconds=seconds, most_bytes=most)
+            write(plain)
             _gzip(plain, target, most)
             plain.unlink()
         else:
-            rows.write(
-                connection,
-                export.statement,
-                target,
-                export.format,
-                seconds=seconds,
-                most_bytes=most,
-                coding=export.coding,
-            )
+            write(target, coding=export.coding)
 
-    with cache.open(export.key, build) as path:
+    with cache.open(key, build) as path:
         return path.open("rb")
 
 
