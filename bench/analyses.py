@@ -18,11 +18,12 @@ from typing import Any
 
 import duckdb
 
-from bench.datasets import CARRIERS, GROUPS, MEASURED, SEED, Web, flights, seconds
+from bench.datasets import CARRIERS, GROUPS, MEASURED, SEED, flights, seconds
 from bench.http import api
 from bench.measure import Report
 from bench.parts import wait_until
 from bench.rivals import drivers
+from bench.web import Web
 from gristmill.datasets.files import TABLE
 from gristmill.limits import usable_cpus
 from gristmill.processes import DataSet, Progress

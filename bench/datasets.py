@@ -5,7 +5,6 @@ are compared answer the same questions on connections that stay open, in turns o
 another's work, the first request finds the CPU's caches full of that, which says nothing of either.
 """
 
-import http.client
 import importlib.util
 import json
 import random
@@ -15,7 +14,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
@@ -28,6 +27,7 @@ from bench.measure import Report, interleaved, percentile
 from bench.parts import Workers
 from bench.rivals import tables as rivals
 from bench.server import Candidate
+from bench.web import Web
 from gristmill.datasets.columns import Column, kind_of
 from gristmill.datasets.cursors import Cursor, check_of, encode
 from gristmill.datasets.files import TABLE
@@ -69,26 +69,6 @@ class Asked:
     statement: Statement | None = None
     datasette: str = ""
     sql: str = ""
-
-
-@dataclass
-class Web:
-    """A client of one server, on one connection."""
-
-    port: int
-    connection: http.client.HTTPConnection = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-
-    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
-        """The whole answer."""
-        self.connection.request(method, path, body, headers or {})
-        answer = self.connection.getresponse()
-        text = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{path}: {answer.status} {text[:500]!r}")
-        return text
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -385,11 +365,8 @@ def _tell_of_304(report: Report, url: str, folder: Path, running: Workers, port:
     """What a client that holds the page already gets, against a bare route of the same server."""
     assert running.pids
     held = Web(port)
-    held.connection.request("GET", path)
-    answer = held.connection.getresponse()
-    answer.read()
-    held.connection.close()
-    tag = answer.headers["ETag"]
+    held.ask("GET", path)
+    tag = held.headers["etag"]
     bare = Candidate("gristmill", f"{url}/6", folder)
     try:
         asked = Request(path, headers=(("If-None-Match", tag),))

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.datasets import cql
 from gristmill.datasets.filters import FUNCTIONS, condition
 from gristmill.errors import InvalidFilterError
 
@@ -280,6 +281,26 @@ def test_the_parser_alone_still_dies_of_nesting() -> None:
         [sys.executable, "-c", "import cql2; cql2.parse_text('(' * 2000 + 'a' + ')' * 2000)"], check=False
     )
     assert done.returncode < 0
+
+
+def test_a_filter_with_other_columns_and_values_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    parse_text = cql.cql2.parse_text
+    monkeypatch.setattr(cql.cql2, "parse_text", lambda text: parsed.append(text) or parse_text(text))
+    cql._known_tree.cache_clear()
+    rows = [{"i": 1, "s": "a"}, {"i": 2, "j": 1, "s": "b"}]
+    assert rows_of("i = 1 AND s = 'a'", *rows) == [0]
+    assert rows_of("i = 2 AND s = 'b'", *rows) == [1]
+    assert rows_of("j = 1 AND s = 'b'", *rows) == [1]
+    assert len(parsed) == 1
+    assert rows_of("i = 2 AND i = 2", *rows) == [1]
+    assert len(parsed) == 2
+    for _ in range(2):
+        with pytest.raises(InvalidFilterError, match="character 5"):
+            condition("i = = 1", COLUMNS)
+    long = " OR ".join(["i = 1"] * 90)
+    assert rows_of(long, *rows) == rows_of(long, *rows) == [0]
+    assert len(parsed) == 6
 
 
 def test_ninety_brackets_are_allowed() -> None:

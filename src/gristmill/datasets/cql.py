@@ -8,6 +8,7 @@ keywords, functions, operators and indexes; the tree refers to the table of what
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import cql2
@@ -17,6 +18,7 @@ from gristmill.errors import Fault, InvalidFilterError
 MOST_BYTES = 8_000
 MOST_LEVELS = 100
 _LARGEST_EXPONENT = 400
+_LONGEST_KNOWN = 500  # letters of a filter whose tree is kept: all of them take some megabytes at most
 _FIRST_INDEX = 2  # 1 is left to the parser, which writes -x as -1 * x
 
 _TOKEN = re.compile(
@@ -142,7 +144,7 @@ def parse(text: str) -> Parsed:
         raise fault("It is empty. Leave the parameter out to have every row.")
     shown, places, written = _scan(text)
     try:
-        tree = cql2.parse_text(shown).to_json()
+        tree = _known_tree(shown) if len(shown) <= _LONGEST_KNOWN else _tree(shown)
     except (cql2.ParseError, cql2.ValidationError, ValueError, TypeError) as error:
         column = re.search(r"--> 1:(\d+)", str(error))
         position = places[min(int(column[1]) - 1, len(places) - 1)] if column else 0
@@ -150,6 +152,14 @@ def parse(text: str) -> Parsed:
         what = f"near {rest!r}" if rest.strip() else "where it ends"
         raise fault(f"Syntax error at character {position + 1}, {what}.") from error
     return Parsed(tree, tuple(written))
+
+
+def _tree(shown: str) -> Any:
+    return cql2.parse_text(shown).to_json()
+
+
+# The same filter with other values, as pages and dashboards ask it, is parsed once. A tree is read, never changed.
+_known_tree = lru_cache(maxsize=256)(_tree)
 
 
 def _scan(text: str) -> tuple[str, list[int], list[Written]]:

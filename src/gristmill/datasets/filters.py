@@ -387,7 +387,7 @@ def _exactly(op: str, term: Term, number: Decimal) -> Term:
     digits, scale = 38, 0
     if term.kind == "decimal" and term.column is not None:
         digits, scale = (int(part) for part in term.column.type[len("DECIMAL(") : -1].split(","))
-    scaled = Fraction(number) * 10**scale
+    scaled = Fraction(number) * 10**scale if scale else number
     floor = math.floor(scaled)
     fits = floor == scaled
     if abs(floor) >= 10**digits or (not fits and op in {"=", "<>"}):

@@ -60,14 +60,14 @@ def _write(page: Page, lines: Lines, numbers: Sequence[int], writer: Writer) -> 
     place = 0
     while place < len(numbers) and not writer.is_full:
         found = lines.values(numbers[place:] if place else numbers, _MOST_BYTES_AT_ONCE)
-        writer.values(map(pick, found))
+        writer.values(map(pick, found) if pick else found)
         place += len(found)
 
 
-def _picking(order: Sequence[int], count: int) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """Puts the values of a row into the order that was asked for."""
+def _picking(order: Sequence[int], count: int) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
+    """Puts the values of a row into the order that was asked for; None where they stand in it."""
     if order == list(range(count)):
-        return lambda row: row
+        return None
     if len(order) == 1:
         (only,) = order
         return lambda row: (row[only],)
