@@ -103,6 +103,54 @@ def test_a_value_behind_the_sample_that_does_not_fit_decides_the_type(
     assert rows_of(tmp_path / "table")[-1] == (last, 2)
 
 
+EACH_KIND = {
+    "1": "BIGINT",
+    "9223372036854775808": "DECIMAL(38,0)",
+    "1.5": "DOUBLE",
+    "true": "BOOLEAN",
+    "2024-02-29": "DATE",
+    "10:30": "TIME",
+    "2024-01-02T03:04:05": "TIMESTAMP",
+    "2024-01-02T03:04:05Z": "TIMESTAMP WITH TIME ZONE",
+    "x": "VARCHAR",
+    "": "VARCHAR",
+}
+LATER = {"": "", "1": "2.5", "2024-02-29": "soon", "true": "false"}
+LATER_KIND = {"1": "DOUBLE", "2024-02-29": "VARCHAR"}
+
+
+def test_each_of_hundreds_of_columns_has_its_own_type(tmp_path: Path, read: Read) -> None:
+    """More of them than are asked for at a time, alike ones far from each other, some without a value."""
+    texts = list(EACH_KIND) * 70
+    lines = [",".join(f"c{place}" for place in range(len(texts))), ",".join(texts), "," * (len(texts) - 1)]
+    facts = read("\n".join(lines).encode(), limits={"columns": 1000})
+    assert list(types_of(facts).values()) == list(EACH_KIND.values()) * 70
+    assert [column.nulls for column in facts.columns] == [2 if text == "" else 1 for text in texts]
+    assert rows_of(tmp_path / "table")[0][::70][:2] == (1, 1)
+
+
+def test_a_late_value_decides_in_each_of_many_columns(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "SAMPLE_ROWS", 5)
+    texts = list(EACH_KIND) * 30
+    lines = [",".join(f"c{place}" for place in range(len(texts))), *[",".join(texts)] * 10]
+    lines.append(",".join(LATER.get(text, text) if place >= 150 else text for place, text in enumerate(texts)))
+    facts = read("\n".join(lines).encode(), limits={"columns": 1000})
+    found = list(types_of(facts).values())
+    assert found[:150] == list(EACH_KIND.values()) * 15
+    assert found[150:] == [LATER_KIND.get(text, kind) for text, kind in EACH_KIND.items()] * 15
+    assert rows_of(tmp_path / "table")[-1][150:152] == (2.5, decimal.Decimal(2**63))
+
+
+def test_each_of_hundreds_of_keys_of_json_has_its_own_type(read: Read) -> None:
+    values: list[Any] = [1, 1.5, True, "2024-02-29", "x", {"a": 1}, [1, "x"], None]
+    kinds = ["BIGINT", "DOUBLE", "BOOLEAN", "DATE", "VARCHAR", "STRUCT(a BIGINT)", "VARCHAR", "VARCHAR"]
+    row = {f"c{place}": value for place, value in enumerate(values * 40)}
+    facts = read(json.dumps(row).encode() + b"\n", "ndjson", limits={"columns": 1000})
+    assert list(types_of(facts).values()) == kinds * 40
+
+
 def test_late_values_and_late_keys_of_json_count_too(tmp_path: Path, read: Read) -> None:
     facts = read(b'{"a":1}\n' * (sample.SAMPLE_ROWS + 10) + b'{"a":1.5,"b":"x"}\n', "ndjson")
     assert types_of(facts) == {"a": "DOUBLE", "b": "VARCHAR"}

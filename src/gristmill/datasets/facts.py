@@ -2,19 +2,21 @@
 
 import re
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from gristmill.datasets.columns import Column, kind_of
-from gristmill.datasets.inference import COLUMNS_A_STATEMENT, literal, name
+from gristmill.datasets.inference import literal, name
 from gristmill.datasets.options import ReadingLimits
 from gristmill.datasets.texts import shown
 from gristmill.errors import TooLargeError
 
 _EXACT_INTEGER = 2**53
 _FACT_LETTERS = 200
+_COLUMNS_A_STATEMENT = 256  # one over all of thousands would be slow to plan, and takes memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +46,35 @@ def columns_of(
     relation = f"read_parquet({literal(str(target))}, hive_partitioning = false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     columns = []
-    for first in range(0, len(described), COLUMNS_A_STATEMENT):
-        batch = [(str(column[0]), str(column[1])) for column in described[first : first + COLUMNS_A_STATEMENT]]
-        parts = ", ".join(_facts_of(name(called), type_text) for called, type_text in batch)
-        answers = connection.execute(f"SELECT {parts} FROM {relation}").fetchone() or ()
-        for (called, type_text), at in zip(batch, range(0, len(answers), 4), strict=True):
-            count, least, most, longest = answers[at : at + 4]
-            if (longest or 0) > limits.cell_bytes:
-                length = _length_of(name(called), type_text)
-                raise _too_long(called, length, relation, limits, connection)
-            columns.append(
-                Column(called, type_text, rows - count, _as_json(type_text, least), _as_json(type_text, most))
-            )
+    for first in range(0, len(described), _COLUMNS_A_STATEMENT):
+        batch = [(str(column[0]), str(column[1])) for column in described[first : first + _COLUMNS_A_STATEMENT]]
+        asked = [_asked_of(name(called), type_text) for called, type_text in batch]
+        parts = ", ".join(part for one in asked for part in one.values())
+        answers = iter(connection.execute(f"SELECT {parts} FROM {relation}").fetchone() or ())
+        for (called, type_text), one in zip(batch, asked, strict=True):
+            told = dict(zip(one, islice(answers, len(one)), strict=True))
+            if (told.get("longest") or 0) > limits.cell_bytes:
+                raise _too_long(called, _length_of(name(called), type_text), relation, limits, connection)
+            least, most = (_as_json(type_text, told.get(end)) for end in ("least", "most"))
+            columns.append(Column(called, type_text, rows - told["count"], least, most))
     return tuple(columns)
 
 
-def _facts_of(column: str, type_text: str) -> str:
-    ends = f"CAST(min({column}) AS VARCHAR), CAST(max({column}) AS VARCHAR)"
-    if kind_of(type_text) in {"nested", "binary", "interval"}:
-        ends = "NULL, NULL"
-    return f"count({column}), {ends}, max({_length_of(column, type_text)})"
+def _asked_of(column: str, type_text: str) -> dict[str, str]:
+    """Aggregates over a column. What is known of the type is not asked for: of thousands, each takes time to plan."""
+    asked = {"count": f"count({column})"}
+    if kind_of(type_text) not in {"nested", "binary", "interval"}:
+        asked |= {
+            end: f"CAST({function}({column}) AS VARCHAR)" for end, function in (("least", "min"), ("most", "max"))
+        }
+    if length := _length_of(column, type_text):
+        asked["longest"] = f"max({length})"
+    return asked
 
 
 def _length_of(column: str, type_text: str) -> str:
-    return {"text": f"strlen({column})", "binary": f"octet_length({column})"}.get(kind_of(type_text) or "", "NULL")
+    """The bytes of a value, where these can be many."""
+    return {"text": f"strlen({column})", "binary": f"octet_length({column})"}.get(kind_of(type_text) or "", "")
 
 
 def _as_json(type_text: str, text: str | None) -> bool | int | float | str | None:

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -19,7 +18,6 @@ from gristmill.datasets.columns import kind_of
 from gristmill.datasets.csv_files import CsvFile
 from gristmill.datasets.facts import Facts, columns_of
 from gristmill.datasets.inference import (
-    COLUMNS_A_STATEMENT,
     MISFIT,
     Guess,
     JsonTexts,
@@ -28,6 +26,7 @@ from gristmill.datasets.inference import (
     converted,
     literal,
     name,
+    narrow,
 )
 from gristmill.datasets.json_files import JsonFile, nested
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
@@ -118,15 +117,15 @@ def _copy_texts(
     guesses = {at: Guess(column) for at, column in enumerate(columns) if at not in rules}
     try:
         row_bytes = sample.take(file.relation(), len(columns), path.stat().st_size, connection)
-        _narrow(guesses, f"(SELECT * FROM {sample.TABLE} LIMIT {_FIRST_ROWS})", connection)
-        _narrow(guesses, sample.TABLE, connection)
+        narrow(guesses.values(), f"(SELECT * FROM {sample.TABLE} LIMIT {_FIRST_ROWS})", connection)
+        narrow(guesses.values(), sample.TABLE, connection)
         connection.execute(f"DROP TABLE {sample.TABLE}")  # its room is needed
         try:
             return _copy_by(file, rules | _best(guesses, file, connection), target, connection, row_bytes)
         except duckdb.Error as error:
             if _misfit(error) is None:
                 raise
-        _narrow(guesses, file.relation(), connection)
+        narrow(guesses.values(), file.relation(), connection)
         return _copy_by(file, rules | _best(guesses, file, connection), target, connection, row_bytes)
     except duckdb.Error as error:
         position = _misfit(error)
@@ -147,21 +146,16 @@ def _check_types(options: ReadingOptions, names: Sequence[str]) -> None:
         )
 
 
-def _narrow(guesses: dict[int, Guess], relation: str, connection: duckdb.DuckDBPyConnection) -> None:
-    """Rule out the types that values of the relation do not fit."""
-    ones = list(guesses.values())
-    for first in range(0, len(ones), COLUMNS_A_STATEMENT):
-        batch = ones[first : first + COLUMNS_A_STATEMENT]
-        tests = [test for guess in batch for test in guess.tests]
-        answers = iter(connection.execute(f"SELECT {', '.join(tests)} FROM {relation}").fetchone() or ())
-        for guess in batch:
-            guess.narrow(list(islice(answers, 1 + len(guess.rules))))
-
-
 def _best(
     guesses: dict[int, Guess], file: CsvFile | JsonFile, connection: duckdb.DuckDBPyConnection
 ) -> dict[int, Rule]:
-    return {at: guess.best or nested(guess.column.column, file.relation(), connection) for at, guess in guesses.items()}
+    return {at: guess.best or _nested(file, at, connection) for at, guess in guesses.items()}
+
+
+def _nested(file: CsvFile | JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Rule:
+    if not isinstance(file, JsonFile):
+        raise TypeError("what CSV holds is text at the least")
+    return nested(file, at, connection)
 
 
 def _copy_by(

@@ -56,10 +56,11 @@ class JsonFile:
         _check_keys(keys_found)
         return cls(path, options, keys_found, unique_names(keys_found, limits.column_name_bytes), file.object_bytes)
 
-    def relation(self) -> str:
-        """What stands behind FROM: the value of each key as JSON text, in columns c0, c1 and so on."""
-        texts = ", ".join(f"nullif({name(key)}::VARCHAR, 'null') AS c{at}" for at, key in enumerate(self.keys))
-        return f"(SELECT {texts} FROM {self._read(*self.keys, records=True)})"
+    def relation(self, only: int | None = None) -> str:
+        """What stands behind FROM: the value of each key as JSON text, in columns c0, c1 and so on; or of one alone."""
+        keys = [(at, key) for at, key in enumerate(self.keys) if only in {None, at}]
+        texts = ", ".join(f"nullif({name(key)}::VARCHAR, 'null') AS c{at}" for at, key in keys)
+        return f"(SELECT {texts} FROM {self._read(*(key for _, key in keys), records=True)})"
 
     def _read(self, *keys: str, records: bool) -> str:
         columns = ", ".join(f"{literal(key)}: 'JSON'" for key in keys)
@@ -222,8 +223,9 @@ def _check_keys(keys: list[str]) -> None:
             )
 
 
-def nested(column: str, relation: str, connection: duckdb.DuckDBPyConnection) -> Rule:
+def nested(file: JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Rule:
     """The rule for a JSON column that no plain type fits: a nested type that holds all values, else JSON text."""
+    column, relation = file.columns()[at].column, file.relation(at)
     text = Rule("VARCHAR", "true", f"({column} ->> '$')")
     found = connection.execute(
         f"SELECT bool_and(starts_with({column}, '{{') OR starts_with({column}, '[')), "
