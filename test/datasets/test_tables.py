@@ -17,7 +17,7 @@ import duckdb
 import pytest
 from support.tables import long_texts
 
-from gristmill.datasets import line_files, lines, locks, rows, tables
+from gristmill.datasets import line_files, lines, locks, rows, stored_parquet, tables
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.json_rows import Form
 from gristmill.datasets.options import ReadingOptions
@@ -402,14 +402,27 @@ def test_a_version_that_was_detached_meanwhile_gets_its_lines_when_it_is_asked_f
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_told", [True, False])
 def test_a_version_of_long_texts_gets_into_the_cache_in_smaller_groups(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, is_told: bool
 ) -> None:
+    """The groups of the Parquet tell how small; where they do not, it is found out."""
+    if not is_told:
+        monkeypatch.setattr(stored_parquet, "group_rows", lambda _path, _connection: 0)
     version = put(shelf, content=long_texts(6000, 10_000))
-    monkeypatch.setattr(shelf.tables._files, "_memory_bytes", 80 * 2**20)
+    files, groups = shelf.tables._files, list[int]()
+    write = files._write
+
+    def counted(parquet: Path, target: Path, group_rows: int = 0) -> None:
+        groups.append(group_rows)
+        write(parquet, target, group_rows)
+
+    monkeypatch.setattr(files, "_write", counted)
+    monkeypatch.setattr(files, "_memory_bytes", 80 * 2**20)
     with shelf.tables.use(version) as (connection, table):
         found = connection.execute(f"SELECT i, strlen(t) FROM {table.sql} ORDER BY rowid").fetchall()
     assert found == [(row, len(f"{row} ") + 10_000) for row in range(6000)]
+    assert groups == ([0] if is_told else [0, 2048])
 
 
 def test_a_version_that_needs_too_much_memory_for_the_cache_is_refused_with_the_setting(

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import duckdb
 
+from gristmill.datasets import stored_parquet
 from gristmill.datasets.cache import WAIT_SECONDS, Cache
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.inference import literal
@@ -16,7 +17,7 @@ from gristmill.limits import MIB, usable_cpus
 
 TABLE = "data"
 """The one table of a file."""
-_LEAST_GROUP_ROWS = 2048  # DuckDB has no smaller ones
+_LEAST_GROUP_ROWS = 2048  # of DuckDB's groups; all have a multiple of it
 
 T = TypeVar("T")
 
@@ -79,12 +80,18 @@ class Files:
         parquet.unlink()
 
     def _write(self, parquet: Path, target: Path, group_rows: int = 0) -> None:
-        """group_rows: rows in memory at a time, and in a group of the file; 0: as many as DuckDB likes best."""
-        options = f" (ROW_GROUP_SIZE {group_rows})" if group_rows else ""
+        """group_rows: rows in memory at a time, and in a group of the file; 0: about as many as in the Parquet."""
         with instance(self._memory_bytes) as connection:
+            group_rows = group_rows or _fitting(stored_parquet.group_rows(parquet, connection))
+            options = f" (ROW_GROUP_SIZE {group_rows})" if group_rows else ""
             connection.execute(f"ATTACH {literal(str(target))} AS made{options}")
             connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
             connection.execute("DETACH made")
+
+
+def _fitting(rows: int) -> int:
+    """A number of rows that DuckDB takes for a group; 0: as many as it likes best."""
+    return rows and max(_LEAST_GROUP_ROWS, rows // _LEAST_GROUP_ROWS * _LEAST_GROUP_ROWS)
 
 
 def _lacks_memory(error: duckdb.Error) -> bool:

@@ -31,6 +31,14 @@ def write(select: str, target: Path, connection: duckdb.DuckDBPyConnection, *, r
         return _write(select, target, connection, max(least, group // _FEWER))
 
 
+def group_rows(path: Path, connection: duckdb.DuckDBPyConnection) -> int:
+    """How many rows a group has at the most, where ``write`` made more than one and smaller ones than usual; else 0."""
+    found = connection.execute(
+        f"SELECT max(row_group_num_rows) FROM parquet_metadata({literal(str(path))}) HAVING max(row_group_id) > 0"
+    ).fetchone()
+    return int(found[0]) if found and found[0] < _MOST_ROWS else 0
+
+
 def _write(select: str, target: Path, connection: duckdb.DuckDBPyConnection, group_rows: int) -> int:
     target.unlink(missing_ok=True)
     done = connection.execute(
