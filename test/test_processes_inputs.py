@@ -17,7 +17,8 @@ from gristmill.errors import ConfigurationError, Fault, FetchError, InvalidInput
 from gristmill.fetch import Fetched
 from gristmill.processes import BoundingBox, MediaType, Progress, Table
 from gristmill.processes.docstring import parse_docstring
-from gristmill.processes.inputs import Inputs, declare_inputs
+from gristmill.processes.inputs import Inputs
+from gristmill.processes.signature import declare_inputs
 
 
 class Level(enum.Enum):

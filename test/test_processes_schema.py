@@ -12,7 +12,7 @@ from openapi_schema_validator import OAS30Validator, oas30_format_checker
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from gristmill.errors import ConfigurationError
-from gristmill.processes.inputs import make_adapter
+from gristmill.processes.hints import make_adapter
 from gristmill.processes.schema import openapi_schema
 
 

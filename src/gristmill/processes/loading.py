@@ -21,8 +21,8 @@ from typing import Any
 from gristmill.errors import ConfigurationError
 from gristmill.processes import correlation, echo, groupby, histogram, regression, scatter, sql, summary, timeseries
 from gristmill.processes.authoring import DECLARATION, where
-from gristmill.processes.inputs import ParameterError
 from gristmill.processes.registry import Process, Registry
+from gristmill.processes.signature import ParameterError
 
 BUILT_IN: tuple[ModuleType, ...] = (
     correlation,

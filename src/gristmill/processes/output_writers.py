@@ -9,7 +9,7 @@ from pydantic.errors import PydanticUserError
 
 from gristmill.errors import ConfigurationError
 from gristmill.processes import encoders
-from gristmill.processes.inputs import make_adapter
+from gristmill.processes.hints import make_adapter
 from gristmill.processes.schema import BASE64, Schema, openapi_schema
 
 

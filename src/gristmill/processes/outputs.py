@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from gristmill.errors import ConfigurationError, Fault, pointer_part
 from gristmill.processes.authoring import MediaType, Output
 from gristmill.processes.docstring import Docstring, parse_docstring
-from gristmill.processes.inputs import hint_notes, readable
+from gristmill.processes.hints import hint_notes, readable
 from gristmill.processes.output_writers import shown, writer_of
 from gristmill.processes.schema import Schema
 

@@ -1,0 +1,68 @@
+"""What is wrong with given inputs: each place once, by its JSON pointer, in words of ours."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from pydantic import ValidationError
+
+from gristmill.errors import Fault, InvalidInputsError, pointer_part
+
+_SHOWN_VALUE = 60
+_LISTED_FAULTS = 100
+_COUNTED_FAULTS = 10_000
+
+
+def faults_of(error: ValidationError, value: object, at: str) -> Iterator[Fault]:
+    """Turn Pydantic's errors into faults, one for each place; the parts of a union are joined."""
+    if error.error_count() > _COUNTED_FAULTS:
+        yield Fault(at, f"has {error.error_count():,} faults, too many to list")
+        return
+    by_pointer: dict[str, list[str]] = {}
+    for one in error.errors(include_url=False):
+        pointer = at + _pointer(one["loc"], value, missing=one["type"] == "missing")
+        pointer += str(one.get("ctx", {}).get("pointer", ""))
+        message = (
+            one["msg"]
+            .removeprefix("Value error, ")
+            .replace("Input should", "should")
+            .replace("Field required", "is required")
+        )
+        given = one["input"]
+        if (
+            isinstance(given, str | int | float | bool)
+            and len(repr(given)) <= _SHOWN_VALUE
+            and one["type"] != "missing"
+        ):
+            message += f", not {json.dumps(given)}"
+        by_pointer.setdefault(pointer, []).append(message)
+    for pointer, messages in islice(by_pointer.items(), _LISTED_FAULTS):
+        yield Fault(pointer, "; or ".join(dict.fromkeys(messages)))
+    if len(by_pointer) > _LISTED_FAULTS:
+        yield Fault(at, f"has {len(by_pointer) - _LISTED_FAULTS:,} more faults")
+
+
+def _pointer(location: tuple[int | str, ...], value: Any, *, missing: bool) -> str:
+    """Turn Pydantic's location, which also names parts of unions, into the rest of a JSON pointer."""
+    pointer = ""
+    for index, part in enumerate(location):
+        is_there = (isinstance(value, list) and isinstance(part, int) and part < len(value)) or (
+            isinstance(value, dict) and part in value
+        )
+        if is_there:
+            value = value[part]
+        if is_there or (missing and index == len(location) - 1):
+            pointer += "/" + pointer_part(str(part))
+    return pointer
+
+
+def sentence(faults: list[Fault]) -> str:
+    """The first fault, and how many more there are."""
+    first = f"{faults[0].pointer} {faults[0].detail}"
+    return first if len(faults) == 1 else f"{first}; and {len(faults) - 1} more"
+
+
+def invalid(pointer: str, detail: str) -> InvalidInputsError:
+    """The error of one fault."""
+    return InvalidInputsError(f"{pointer} {detail}", faults=[Fault(pointer, detail)])
