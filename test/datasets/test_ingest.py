@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.tables import LIMITS, long_texts, rows_of, types_of
 
 from gristmill.datasets import ingest as module
-from gristmill.datasets import sample
+from gristmill.datasets import sample, stored_parquet
 from gristmill.datasets.facts import Facts
 from gristmill.datasets.ingest import ingest
 from gristmill.datasets.options import ReadingOptions
@@ -458,6 +458,37 @@ def test_the_sample_of_a_file_whose_rows_become_long_has_few_of_them(tmp_path: P
     assert taken[0] // taken[1] <= row_bytes < 10_100
 
 
+@pytest.mark.parametrize(("columns", "threads"), [(3, 2), (600, 1)])
+def test_a_wide_table_is_written_by_one_thread_and_no_setting_can_change(
+    read: Read, monkeypatch: pytest.MonkeyPatch, columns: int, threads: int
+) -> None:
+    """Two have 2.5 GB of a table of 2,000 columns in memory, one has 1.1."""
+    found: list[object] = []
+    write = stored_parquet.write
+
+    def looked_at(select: str, target: Path, connection: duckdb.DuckDBPyConnection, **more: int) -> int:
+        found.append(connection.execute("SELECT current_setting('threads')").fetchone())
+        with pytest.raises(duckdb.Error, match="locked"):
+            connection.execute("SET threads = 2")
+        return write(select, target, connection, **more)
+
+    monkeypatch.setattr(stored_parquet, "write", looked_at)
+    row = ",".join(f"c{place}" for place in range(columns))
+    read(f"{row}\n{row}\n".encode(), limits={"columns": 1000})
+    read((json.dumps(dict.fromkeys(row.split(","), 1)) + "\n").encode(), "ndjson", limits={"columns": 1000})
+    assert found == [(threads,)] * 2
+
+
+def test_memory_that_zstd_lacks_is_said_to_be_lacking(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> int:
+        raise duckdb.InternalException("INTERNAL Error: Parquet writer: 9 compressed page size out of range for type")
+
+    monkeypatch.setattr(stored_parquet, "write", failing)
+    assert "MiB of memory" in refused(tmp_path, read, ReadingFailedError, b"a\n1\n")
+
+
 # Parquet
 
 
@@ -517,6 +548,7 @@ def test_rows_of_parquet_are_limited_before_they_are_read(tmp_path: Path, read: 
 def test_duckdb_reaches_nothing_but_the_two_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("a\n1\n")
     with module._duckdb(tmp_path / "source", tmp_path / "table", LIMITS) as connection:
+        module._lock(connection, columns=3)
         for statement in (
             f"FROM read_csv('{tmp_path}/secret')",
             f"FROM read_text('{tmp_path}/*')",

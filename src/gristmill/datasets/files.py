@@ -11,6 +11,7 @@ from gristmill.datasets import stored_parquet
 from gristmill.datasets.cache import WAIT_SECONDS, Cache
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.inference import literal
+from gristmill.datasets.shortage import lacks_memory
 from gristmill.datasets.store import Store
 from gristmill.errors import QueryLimitError
 from gristmill.limits import MIB, usable_cpus
@@ -65,12 +66,12 @@ class Files:
             try:
                 self._write(parquet, target)
             except duckdb.Error as error:
-                if not _lacks_memory(error):
+                if not lacks_memory(error):
                     raise
                 target.unlink()
                 self._write(parquet, target, group_rows=_LEAST_GROUP_ROWS)
         except duckdb.Error as error:
-            if not _lacks_memory(error):
+            if not lacks_memory(error):
                 raise
             raise QueryLimitError(
                 f"To read version {version.edition.version[:12]} of the data set into the cache takes more than "
@@ -92,11 +93,6 @@ class Files:
 def _fitting(rows: int) -> int:
     """A number of rows that DuckDB takes for a group; 0: as many as it likes best."""
     return rows and max(_LEAST_GROUP_ROWS, rows // _LEAST_GROUP_ROWS * _LEAST_GROUP_ROWS)
-
-
-def _lacks_memory(error: duckdb.Error) -> bool:
-    # Where it lacks while the file is completed, DuckDB says that it could not commit, or be detached.
-    return isinstance(error, duckdb.OutOfMemoryException) or "could not allocate block" in str(error)
 
 
 def instance(memory_bytes: int) -> duckdb.DuckDBPyConnection:

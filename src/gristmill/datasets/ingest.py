@@ -30,6 +30,7 @@ from gristmill.datasets.inference import (
 )
 from gristmill.datasets.json_files import JsonFile, nested
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
+from gristmill.datasets.shortage import lacks_memory
 from gristmill.datasets.texts import as_utf8, check_width, first_line_of, shown, unique_names
 from gristmill.errors import (
     Fault,
@@ -44,6 +45,7 @@ from gristmill.errors import (
 _FIRST_ROWS = 100  # a cast that fails is slow, so that few rows first rule out what is easy to see
 # DuckDB's own limit is below the kernel's, so that it can say so itself.
 _DUCKDB_SHARE = 0.6
+_MOST_FOR_THREADS = 500  # columns
 _NOT_STORED = re.compile(r'\b(VARIANT|GEOMETRY|GEOGRAPHY|HUGEINT|UHUGEINT|BIT|ANY)\b|"NULL"')
 
 
@@ -90,12 +92,22 @@ def _duckdb(path: Path, target: Path, limits: ReadingLimits) -> Iterator[duckdb.
         "TimeZone": "'UTC'",
         "allowed_paths": f"[{literal(str(path))}, {literal(str(target))}]",
         "enable_external_access": "false",
-        "lock_configuration": "true",
     }
     with duckdb.connect(":memory:") as connection:
         for key, value in settings.items():
             connection.execute(f"SET {key} = {value}")
         yield connection
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
+    """Let no setting change from here on.
+
+    Of wide rows, each thread has some thousand in memory, several times, and is of no help: of 2,000 columns, two take
+    twice as much memory and no less time.
+    """
+    if columns > _MOST_FOR_THREADS:
+        connection.execute("SET threads = 1")
+    connection.execute("SET lock_configuration = true")
 
 
 # Text
@@ -109,6 +121,7 @@ def _copy_texts(
         file = CsvFile.open(path, options, limits)
     else:
         file = JsonFile.open(path, options, limits, connection)
+    _lock(connection, len(file.names))
     _check_types(options, file.names)
     columns: Sequence[Texts | JsonTexts] = file.columns()
     rules = {
@@ -202,6 +215,7 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
     relation = f"read_parquet({file}, hive_partitioning = false)"
     found = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     check_width(len(found), limits)
+    _lock(connection, len(found))
     raw = [str(column[0]) for column in found]
     names = unique_names(raw, limits.column_name_bytes)
     parts = []
@@ -245,7 +259,7 @@ def _too_many_rows(limits: ReadingLimits) -> TooLargeError:
 
 
 def _is_shortage(error: BaseException) -> bool:
-    return isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or _disk_errno(error) != 0
+    return lacks_memory(error) or _disk_errno(error) != 0
 
 
 def _disk_errno(error: BaseException) -> int:
@@ -263,7 +277,7 @@ def _mapped(error: BaseException, source: Path, limits: ReadingLimits) -> BaseEx
     """The same error in our words; ours, and what nobody expected, as it is."""
     if isinstance(error, GristmillError):
         return error
-    if isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or "bad_alloc" in str(error):
+    if lacks_memory(error):
         return ReadingFailedError(
             f"Reading the file took more than {limits.memory_bytes // 2**20:,} MiB of memory (setting "
             "GRISTMILL_DATASET_READING_MEMORY_MB). Upload fewer columns, shorter values, or smaller Parquet row groups."
