@@ -44,7 +44,8 @@ def test_the_first_example_is_described_as_the_page_says(offered: dict[str, Proc
 
 
 def test_the_example_of_several_outputs_gives_them(offered: dict[str, Process]) -> None:
-    outputs = offered["straight_line"].run({"table": "a,b\n0,1\n1,3\n2,5\n", "x": "a", "y": "b"}, CONTEXT)
+    table = "a,b\n0,1\n1,3\n7,\n,9\n2,5\n"  # what is missing is no 0
+    outputs = offered["straight_line"].run({"table": table, "x": "a", "y": "b"}, CONTEXT)
 
     assert [one.name for one in outputs] == ["slope", "offset", "residuals", "plot"]
     assert json.loads(outputs[0].data) == pytest.approx(2)
@@ -53,8 +54,10 @@ def test_the_example_of_several_outputs_gives_them(offered: dict[str, Process]) 
 
 def test_the_example_that_draws_on_demand_draws_where_it_is_wanted(offered: dict[str, Process]) -> None:
     def outputs(*wanted: str) -> list[str]:
-        inputs = {"table": {"x": [0, 1, 2], "y": [0, 1, 0]}, "x": "x", "y": "y"}
-        return [one.name for one in offered["area_under"].run(inputs, replace(CONTEXT, outputs=wanted))]
+        inputs = {"table": {"x": [0, 1, None, 2], "y": [0, 1, 9, 0]}, "x": "x", "y": "y"}
+        found = offered["area_under"].run(inputs, replace(CONTEXT, outputs=wanted))
+        assert json.loads(found[0].data) == 1.0
+        return [one.name for one in found]
 
     assert outputs("area") == ["area"]
     assert outputs() == ["area", "plot"]

@@ -171,6 +171,35 @@ def test_rows_are_chosen_by_a_mask() -> None:
     assert table.where(table["a"] > 1) == Table.from_columns({"a": [2, 3], "b": [None, "z"]})
 
 
+@pytest.mark.parametrize(
+    ("cells", "dtype", "expected"),
+    [
+        ([1, None, 3], "float64", [1, math.nan, 3]),
+        ([1, 3], "int64", [1, 3]),
+        ([1.5, None], "float64", [1.5, math.nan]),
+        ([True, None], "object", [True, None]),
+        (["x", None], "object", ["x", None]),
+        (["2024-01-01", None], "datetime64[us]", ["2024-01-01", "NaT"]),
+        ([None], "object", [None]),
+    ],
+)
+def test_what_is_null_is_no_value_in_an_array(cells: list[Any], dtype: str, expected: list[Any]) -> None:
+    array = Table([Column.of("c", cells)])["c"]
+
+    assert array.dtype == dtype
+    np.testing.assert_array_equal(array, np.array(expected, dtype))
+
+
+def test_complete_rows_have_a_value_in_each_column() -> None:
+    table = Table.from_json({"a": [1, None, 3, 4], "b": [1.5, 2.5, "NaN", 4.5], "c": ["x", "y", "z", None]})
+
+    assert table.complete("a", "b") == Table.from_columns({"a": [1, 4], "b": [1.5, 4.5]})
+    assert table.complete("c", "a", "c") == Table.from_columns({"c": ["x", "z"], "a": [1, 3]})
+    assert table.complete("a")["a"].dtype == "int64"
+    with pytest.raises(KeyError, match="no column 'd'"):
+        table.complete("a", "d")
+
+
 def test_an_unknown_column_is_named_with_those_that_there_are() -> None:
     with pytest.raises(KeyError, match="no column 'c'; there are: a, b"):
         Table.from_columns({"a": [1], "b": [2]})["c"]

@@ -54,6 +54,20 @@ class Column:
     valid: npt.NDArray[np.bool_]
 
     @property
+    def array(self) -> Array:
+        """The values; in the place of null what NumPy and pandas take for missing: NaN, NaT, None.
+
+        So integers with nulls are float64 (beyond 2^53 not exact), booleans and strings with nulls object.
+        """
+        if self.valid.all() or self.kind in {"number", "datetime"}:
+            return self.values
+        if self.kind == "integer":
+            return np.where(self.valid, self.values, math.nan)
+        objects = self.values.astype(object)
+        objects[~self.valid] = None
+        return objects
+
+    @property
     def present(self) -> Array:
         """The values that are not null."""
         return self.values if self.valid.all() else self.values[self.valid]

@@ -49,7 +49,10 @@ class _Loaded(Mapping[str, Column]):
 
 
 class Table(Mapping[str, Array]):
-    """Columns of equal length, by name: ``table["x"]`` is the array, ``table.column("x")`` knows nulls and type too."""
+    """Columns of equal length, by name.
+
+    ``table["x"]`` is the array, with NaN, NaT or None where null; ``table.column("x")`` knows nulls and type too.
+    """
 
     __slots__ = ("_columns", "rows")
 
@@ -73,7 +76,7 @@ class Table(Mapping[str, Array]):
         return table
 
     def __getitem__(self, name: str) -> Array:
-        return self.column(name).values
+        return self.column(name).array
 
     def __contains__(self, name: object) -> bool:
         return name in self._columns
@@ -108,6 +111,16 @@ class Table(Mapping[str, Array]):
     def where(self, chosen: npt.NDArray[np.bool_]) -> "Table":
         """Return the rows for which a boolean array of one value a row is true."""
         return Table(Column(one.name, one.kind, one.values[chosen], one.valid[chosen]) for one in self.columns)
+
+    def complete(self, *names: str) -> "Table":
+        """Return these columns, of the rows that have a value in each of them; NaN is none."""
+        columns = [self.column(name) for name in dict.fromkeys(names)]
+        chosen = np.ones(self.rows, "?")
+        for column in columns:
+            chosen &= column.valid
+            if column.kind == "number":
+                chosen &= ~np.isnan(column.values)
+        return Table(columns).where(chosen)
 
     def to_json(self) -> dict[str, object]:
         """Return ``{"columns": [{"name", "type"}], "rows": [[...]]}``, which reads back as the same table."""
