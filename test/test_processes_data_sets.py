@@ -114,7 +114,9 @@ def test_what_cannot_be_read_says_where_and_why(context: RunContext, table: Any,
     assert said in fault.detail
 
 
-@pytest.mark.parametrize("tables", [{}, [], "x", {"a": {"x": [1]}, "A": {"x": [1]}}])
+@pytest.mark.parametrize(
+    "tables", [{}, [], "x", {"a": {"x": [1]}, "A": {"x": [1]}}, {"": {"x": [1]}}, {"a\0": {"x": [1]}}]
+)
 def test_several_data_sets_need_names_that_sql_tells_apart(context: RunContext, tables: Any) -> None:
     with pytest.raises(InvalidInputsError, match="/inputs/tables"):
         run(heads, context, tables=tables)

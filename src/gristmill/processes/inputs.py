@@ -106,6 +106,9 @@ class Input:
     def _read_data_sets(self, raw: object, at: str, fetch: Fetch | None, data: RunData | None) -> dict[str, Any]:
         if not isinstance(raw, dict) or not raw:
             raise invalid(at, 'must be an object with a data set for each name, such as {"a": {"dataset": "flights"}}')
+        for name in raw:
+            if not name or "\0" in name:
+                raise invalid(f"{at}/{pointer_part(name)}", "is no name in SQL; give one of one letter or more")
         names = [name.casefold() for name in raw]
         if twice := [name for name in raw if names.count(name.casefold()) > 1]:
             raise invalid(at, f"has the names {twice[0]!r} and {twice[1]!r}, which SQL does not tell apart")
