@@ -24,7 +24,7 @@ MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
 }
 # Counts up when the same rows are written in another way.
-SERIALISER = 6
+SERIALISER = 7
 # Shorter bodies fit into one packet as they are.
 LEAST_CODED_BYTES = 1024
 _CODINGS: tuple[Coding, ...] = ("zstd", "gzip")

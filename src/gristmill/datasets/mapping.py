@@ -49,6 +49,10 @@ def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one re
         # A float as the double that is written with the same digits: 0.1, not 0.10000000149011612.
         double = sql if type_text == "DOUBLE" else f"CAST(CAST({sql} AS VARCHAR) AS DOUBLE)"
         return f"CASE WHEN isfinite({sql}) THEN to_json({double}) ELSE to_json({name}) END"
+    if type_text.endswith("]"):
+        item = f"e{depth}"
+        inner = _json(item, type_text[: type_text.rindex("[")], depth + 1)
+        return f"list_transform({sql}, lambda {item}: to_json({inner}))"
     if type_text == "TIMESTAMP WITH TIME ZONE":
         written = _moment(f"timezone('UTC', {sql})")
         return f"CASE WHEN isfinite({sql}) THEN {written} || 'Z' ELSE CAST({sql} AS VARCHAR) END"
@@ -58,10 +62,6 @@ def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one re
         return _duration(sql)
     if type_text == "BLOB":
         return f"base64({sql})"
-    if type_text.endswith("]"):
-        item = f"e{depth}"
-        inner = _json(item, type_text[: type_text.rindex("[")], depth + 1)
-        return f"list_transform({sql}, lambda {item}: to_json({inner}))"
     if type_text.startswith("MAP("):
         key, value = _split(type_text[len("MAP(") : -1])
         return _json(f"map_entries({sql})", f"STRUCT(key {key}, value {value})[]", depth)
