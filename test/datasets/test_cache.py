@@ -267,6 +267,33 @@ def test_two_files_are_made_at_a_time_and_the_next_one_waits(cache: Cache) -> No
     assert use(cache, 7)
 
 
+def test_a_version_does_not_wait_for_exports_that_are_made(cache: Cache) -> None:
+    go_on, begun = threading.Event(), threading.Event()
+    exports = [f"{version(1)}-{number:032x}" for number in range(MAKINGS_AT_ONCE)]
+
+    def make(key: str) -> None:
+        def build(path: Path) -> None:
+            begun.set()
+            assert go_on.wait(30)
+            path.write_bytes(b"export")
+
+        with cache.open(key, build):
+            pass
+
+    use(cache, 1)
+    threads = [threading.Thread(target=make, args=(key,)) for key in exports]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(30)
+    with pytest.raises(CacheBusyError, match="are being made"), cache.open(f"{version(1)}-{9:032x}", write, 0.05):
+        pass
+    assert use(cache, 7, wait_seconds=0.05)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert {cache.folder / f"{key}.data" for key in exports} <= set(cache.folder.iterdir())
+
+
 def test_a_builder_that_is_killed_is_followed_by_the_next(cache: Cache, start: Start) -> None:
     stuck = start("stick", 1)
     assert said(stuck) == "half"

@@ -25,7 +25,7 @@ from gristmill.datasets import rows
 from gristmill.datasets.json_rows import Form, Rows
 from gristmill.datasets.queries import Table
 from gristmill.datasets.statements import Statement
-from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
+from gristmill.errors import BusyError, QueryLimitError, QueryValueError, StorageFullError
 
 
 @dataclass(frozen=True)
@@ -359,6 +359,15 @@ def test_a_query_whose_time_was_over_before_it_began_is_stopped(connection: duck
 def test_a_file_past_its_time_names_the_setting_of_files(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(QueryLimitError, match=r"longer than 0\.2 s.*GRISTMILL_DATASET_READING_SECONDS"):
         rows.write(connection, SLOW, tmp_path / "rows.csv", "csv", seconds=0.2)
+
+
+def test_memory_that_others_have_at_the_moment_is_worth_another_try(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("SET memory_limit = '64MiB'; SET temp_directory = ''")
+    greedy = Statement("SELECT count(DISTINCT hash(i)) FROM range(9000000) t(i)", (), ("n",), ("BIGINT",))
+    with rows._TURNS.run(), pytest.raises(BusyError, match="GRISTMILL_DATASET_QUERY_MEMORY_MB") as caught:
+        rows.fetched(connection, greedy, seconds=30)
+    assert caught.value.retry_after_seconds
+    assert rows._TURNS.running == 0
 
 
 def test_a_query_that_needs_too_much_memory_is_refused_and_the_connection_goes_on(

@@ -21,7 +21,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from gristmill.clearing import remove
@@ -31,7 +31,10 @@ from gristmill.settings import Settings
 
 WAIT_SECONDS = 60.0
 MAKINGS_AT_ONCE = 2
-"""So many files are made at a time in one process: each takes disk and memory of its own until it is done."""
+"""So many files are made at a time in one process: each takes disk and memory of its own until it is done.
+
+One of the places is left to versions: the first page of one does not wait for others' large exports.
+"""
 _SHORTEST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
 _ASK_SECONDS = 1.0  # those who use files only for later look so often
@@ -55,6 +58,7 @@ class Cache:
         self.folder = folder
         self.most_bytes = most_bytes
         self._makings = threading.BoundedSemaphore(MAKINGS_AT_ONCE)
+        self._exports = threading.BoundedSemaphore(MAKINGS_AT_ONCE - 1)
 
     @contextmanager
     def open(self, key: str, build: Build, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
@@ -160,7 +164,7 @@ class Cache:
         try:
             with locks.usable(self.folder):
                 self._file(key).unlink(missing_ok=True)
-            with self._place_to_make(deadline):
+            with self._place_to_make(key, deadline):
                 self._build(made, build)
             with self._room(key, made.stat().st_size, deadline), locks.usable(self.folder):
                 made.rename(self._file(key))
@@ -172,16 +176,17 @@ class Cache:
         remove(made.parent)
 
     @contextmanager
-    def _place_to_make(self, deadline: float) -> Iterator[None]:
-        if not self._makings.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise CacheBusyError(
-                f"{MAKINGS_AT_ONCE} other files are being made for the cache, the most at a time; try again.",
-                retry_after_seconds=5,
-            )
-        try:
+    def _place_to_make(self, key: str, deadline: float) -> Iterator[None]:
+        is_version = len(key) == _VERSION_LETTERS
+        with ExitStack() as stack:
+            for places in [self._makings] if is_version else [self._exports, self._makings]:
+                if not places.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                    raise CacheBusyError(
+                        "As many other files are being made for the cache as may be at a time; try again.",
+                        retry_after_seconds=5,
+                    )
+                stack.callback(places.release)
             yield
-        finally:
-            self._makings.release()
 
     def _build(self, made: Path, build: Build) -> None:
         """Make the file; where the disk is full, once more without all that can be spared."""

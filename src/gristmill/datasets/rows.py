@@ -15,8 +15,10 @@ import duckdb
 from gristmill.datasets.json_rows import AS_OBJECTS, Form, Rows, Writer, cell_of
 from gristmill.datasets.mapping import csv_of, quoted
 from gristmill.datasets.statements import Statement
+from gristmill.datasets.turns import Turns
 from gristmill.datasets.watchdog import Watchdog
-from gristmill.errors import QueryLimitError, QueryValueError, StorageFullError
+from gristmill.errors import BusyError, QueryLimitError, QueryValueError, StorageFullError
+from gristmill.limits import usable_cpus
 
 FileFormat = Literal["csv", "parquet"]
 _OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRESSION zstd"}
@@ -31,6 +33,15 @@ _QUERY_TOO_SLOW = (
     "GRISTMILL_DATASET_QUERY_SECONDS). Ask for fewer rows or groups, for less of the table by a filter, or run it as a "
     "job of the process sql or groupby."
 )
+_QUERY_TOO_LARGE = (
+    "The query needs more memory than there is for the queries of an API process (setting "
+    "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask for fewer groups or columns, for less of the table by a filter, or run it "
+    "as a job of the process sql or groupby."
+)
+_MEMORY_TAKEN = (
+    "Other queries need the memory that there is for the queries of an API process at the moment (setting "
+    "GRISTMILL_DATASET_QUERY_MEMORY_MB); try again."
+)
 _FILE_TOO_SLOW = (
     "Writing the rows as a file took longer than {:g} s, and was stopped (setting GRISTMILL_DATASET_READING_SECONDS). "
     "Ask for fewer columns, for less of the table by a filter, without sortby, or for pages as NDJSON."
@@ -43,13 +54,19 @@ _FILE_TOO_LARGE = (
 _LOOK_SECONDS = 0.1  # from the start of a file until its size is looked at; then again and again
 
 _WATCHDOG = Watchdog()
+_RETRY_SECONDS = 5
+_WAITING = 16  # for their turn at most: each holds a thread that answers requests
+_TURNS = Turns(max(2, usable_cpus()), _WAITING)
 
 
 def read(
     connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float, form: Form = AS_OBJECTS
 ) -> Rows:
-    """The rows of a statement; fewer where the form has room for no more. Raises QueryLimitError, QueryValueError."""
-    with limited(connection, seconds):
+    """The rows of a statement; fewer where the form has room for no more.
+
+    Waits for its turn at most as long as it may take itself. Raises BusyError, QueryLimitError, QueryValueError.
+    """
+    with _TURNS.take(seconds), limited(connection, seconds):
         names, inner = _inner(statement)
         plain = statement.plain or (False,) * len(statement.types)
         cells = [
@@ -80,8 +97,8 @@ def _at_once(writer: Writer, width: int) -> int:
 
 
 def fetched(connection: duckdb.DuckDBPyConnection, statement: Statement, *, seconds: float) -> list[tuple[Any, ...]]:
-    """What a statement gives, as DuckDB hands it over. Raises QueryLimitError, QueryValueError."""
-    with limited(connection, seconds):
+    """What a statement gives, as DuckDB hands it over; in its turn, as ``read``. Raises the same errors."""
+    with _TURNS.take(seconds), limited(connection, seconds):
         return connection.execute(statement.sql, statement.values).fetchall()
 
 
@@ -151,24 +168,26 @@ def _inner(statement: Statement) -> tuple[list[str], str]:
 
 @contextmanager
 def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str = _QUERY_TOO_SLOW) -> Iterator[None]:
-    """Interrupts what runs on the connection after some seconds, and maps DuckDB's errors."""
-    try:
-        with _WATCHDOG.limit(seconds, connection.interrupt):
-            yield
-    except duckdb.InterruptException as error:
-        raise QueryLimitError(too_slow.format(seconds)) from error
-    except duckdb.OutOfMemoryException as error:
-        raise QueryLimitError(
-            "The query needs more memory than there is for the queries of an API process (setting "
-            "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask for fewer groups or columns, for less of the table by a filter, "
-            "or run it as a job of the process sql or groupby."
-        ) from error
-    except duckdb.IOException as error:
-        if os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        raise StorageFullError(
-            "The server's disk has no room for the rows as a file; ask for fewer, or try again later."
-        ) from error
-    except duckdb.DataError as error:
-        first = str(error).partition("\n")[0]
-        raise QueryValueError(f"The query cannot be computed on this data: {first}") from error
+    """Interrupts what runs on the connection after some seconds, and maps DuckDB's errors.
+
+    Raises BusyError where memory lacks beside others: alone it may do.
+    """
+    with _TURNS.run():
+        try:
+            with _WATCHDOG.limit(seconds, connection.interrupt):
+                yield
+        except duckdb.InterruptException as error:
+            raise QueryLimitError(too_slow.format(seconds)) from error
+        except duckdb.OutOfMemoryException as error:
+            if _TURNS.running > 1:
+                raise BusyError(_MEMORY_TAKEN, retry_after_seconds=_RETRY_SECONDS) from error
+            raise QueryLimitError(_QUERY_TOO_LARGE) from error
+        except duckdb.IOException as error:
+            if os.strerror(errno.ENOSPC) not in str(error):
+                raise
+            raise StorageFullError(
+                "The server's disk has no room for the rows as a file; ask for fewer, or try again later."
+            ) from error
+        except duckdb.DataError as error:
+            first = str(error).partition("\n")[0]
+            raise QueryValueError(f"The query cannot be computed on this data: {first}") from error

@@ -1,0 +1,63 @@
+"""Statements of one process take turns, so that each gets within its time limit what it would get alone.
+
+All at once, they would share the CPUs, and each be stopped as too slow.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gristmill.errors import BusyError
+
+
+class Turns:
+    """Safe for use by many threads. at_once: so many statements run at a time. waiting: as many more wait at most."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._at_once = at_once
+        self._waiting = waiting
+        self._places = threading.BoundedSemaphore(at_once)
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._running = 0
+
+    @property
+    def running(self) -> int:
+        """How many statements run, those without a turn too."""
+        return self._running
+
+    @contextmanager
+    def take(self, seconds: float) -> Iterator[None]:
+        """A turn, which is waited for at most so long. Raises BusyError."""
+        with self._lock:
+            if self._taken >= self._at_once + self._waiting:
+                raise self._busy(seconds)
+            self._taken += 1
+        try:
+            if not self._places.acquire(timeout=seconds):
+                raise self._busy(seconds)
+            try:
+                yield
+            finally:
+                self._places.release()
+        finally:
+            with self._lock:
+                self._taken -= 1
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """A statement runs meanwhile, with a turn or without one."""
+        with self._lock:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def _busy(self, seconds: float) -> BusyError:
+        return BusyError(
+            f"As many queries are under way here as run at a time ({self._at_once}), and others wait. Try again, or "
+            "run it as a job of the process sql or groupby.",
+            retry_after_seconds=max(1, round(seconds)),
+        )
