@@ -45,7 +45,7 @@ from gristmill.errors import (
 _FIRST_ROWS = 100  # a cast that fails is slow, so that few rows first rule out what is easy to see
 # DuckDB's own limit is below the kernel's, so that it can say so itself.
 _DUCKDB_SHARE = 0.6
-_MOST_FOR_THREADS = 500  # columns
+_MOST_FOR_ALL = 500  # columns
 _NOT_STORED = re.compile(r'\b(VARIANT|GEOMETRY|GEOGRAPHY|HUGEINT|UHUGEINT|BIT|ANY)\b|"NULL"')
 
 
@@ -103,10 +103,11 @@ def _lock(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
     """Let no setting change from here on.
 
     Of wide rows, each thread has some thousand in memory, several times, and is of no help: of 2,000 columns, two take
-    twice as much memory and no less time.
+    twice as much memory and no less time. To look for what such columns have in common takes DuckDB half a minute.
     """
-    if columns > _MOST_FOR_THREADS:
+    if columns > _MOST_FOR_ALL:
         connection.execute("SET threads = 1")
+        connection.execute("SET disabled_optimizers = 'common_subexpressions'")
     connection.execute("SET lock_configuration = true")
 
 
