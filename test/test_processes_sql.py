@@ -193,6 +193,21 @@ def test_an_error_of_the_query_says_what_and_where(query: str, words: list[str])
         assert word in said
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT " + "+".join(["1"] * 5000), "Max expression depth limit of 1000 exceeded."),
+        (
+            "PIVOT (SELECT i, i AS j FROM range(110000) t(i)) ON i USING sum(j)",
+            "Pivot column limit of 100000 exceeded.",
+        ),
+        ("show '/x'", "Table with name /x does not exist!; the tables are: shops, sales"),
+    ],
+)
+def test_an_error_advises_nothing_that_a_query_cannot_do_and_shows_nothing_around_it(query: str, said: str) -> None:
+    assert refused(query).endswith(said)
+
+
 def test_a_result_is_cut_at_the_limit_and_says_so() -> None:
     answer = ask("SELECT * FROM range(100) ORDER BY range DESC", limit=3)
 

@@ -231,7 +231,10 @@ def _parts(pattern: re.Pattern[str], text: str, parameter: str) -> list[re.Match
         part = pattern.match(text, position)
         if part is None:
             near = text[position : position + 20]
-            detail = f"Not understood at character {position + 1}, near {near!r}: write it as {_FORMS[pattern]}"
+            detail = (
+                f"Not understood at character {position + 1}, near {near!r}: write it as {_FORMS[pattern]}; a name "
+                "with commas, brackets or double quotes stands in double quotes, with its own ones doubled."
+            )
             raise _fault(parameter, detail)
         parts.append(part)
         position = part.end()

@@ -4,6 +4,7 @@ DuckDB's own parser says what a statement is. As a subquery it runs only if it c
 no other statement, and DuckDB refuses one in a WITH.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
 # DuckDB cuts letters of a query that it shows in two; what Python then raises has the message.
 _THE_QUERYS = (duckdb.Error, UnicodeDecodeError)
 _NOT_THE_QUERYS = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.FatalException)
+_NOT_HERE = re.compile(r' Use "?SET [^"]*?"?(?: to increase [^.]*)?\.(?= |$)')  # settings are not the query's to change
 _RESULT = 'temp."result of the query"'
 _COLUMNS_A_STATEMENT = 64  # planning one over all of thousands takes many seconds, and memory
 
@@ -134,12 +136,14 @@ def explained(error: duckdb.Error | UnicodeDecodeError, query: str, lines_before
     """
     whole = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
     message, _, place = whole.partition("\nLINE ")
-    said = f"cannot be run: {' '.join(message.split())}"
+    said = f"cannot be run: {_NOT_HERE.sub('', ' '.join(message.split()))}"
     number, _, rest = place.partition(": ")
     shown, _, marks = rest.partition("\n")
     if not number.isdigit() or "^" not in marks:
         return said
     line = int(number) - lines_before
+    if line < 1:  # in what we have put around it
+        return said
     at = marks.index("^") - len(f"LINE {number}: ")
     near = shown[at : at + marks.count("^")].strip()
     # DuckDB shows a part of a long line.
