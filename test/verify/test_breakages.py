@@ -187,7 +187,7 @@ BREAKAGES: dict[str, list[Breakage]] = {
         for name in ("acceptedByRelease", "runByRelease", "attempts", "worker", "host", "sha256", "sourceHash")
     ]
     + [
-        Breakage("the inputs", says(f"{JOB}/prov", '"number":2.5', '"number":3.5')),
+        Breakage("the inputs", says(f"{JOB}/prov", r'\"number\":2.5', r'\"number\":3.5')),
         Breakage("the process", says(f"{JOB}/prov", '"prov:label":"echo"', '"prov:label":"sql"')),
         Breakage("without activity/job:", says(f"{JOB}/prov", '"activity":{"job:', '"activity":{"job:x')),
     ],

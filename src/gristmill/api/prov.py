@@ -31,20 +31,23 @@ def provenance(job_id: str) -> Response:
 def _document(serving: Services, job: Job, base: str) -> Document:
     """The job as an activity, its inputs and outputs as entities, process and worker as agents."""
     data = serving.jobs.inputs(job)
-    inputs, data_sets = _inputs(data), _data_sets(data, base)
+    inputs, data_sets = f"gristmill:inputs/{job.id}", _data_sets(data, base)
+    version = (job.made.process_version if job.made else job.run_process_version) or job.process_version
+    process = f"gristmill:process/{links.quoted(job.process)}/{version}"
+    owner = f"gristmill:owner/{links.quoted(job.owner)}"
     source = {f"job:{job.same_as}": _source(serving, job.same_as, job.made)} if job.made else {}
     made: Document = {
         "prefix": {"prov": "http://www.w3.org/ns/prov#", "gristmill": "urn:gristmill:prov:", "job": f"{base}/jobs/"},
         "activity": {f"job:{job.id}": _activity(serving, job)} | source,
-        "entity": {"gristmill:inputs": inputs} | data_sets | _outputs(job, base),
-        "agent": _agents(serving, job, base),
+        "entity": {inputs: _inputs(data)} | data_sets | _outputs(job, base),
+        "agent": {process: _process(serving, job, version, base), owner: {"prov:label": job.owner}},
         "used": {
             f"_:used{number}": {"prov:activity": f"job:{job.id}", "prov:entity": entity}
-            for number, entity in enumerate(["gristmill:inputs", *data_sets])
+            for number, entity in enumerate([inputs, *data_sets])
         },
         "wasAssociatedWith": {
-            "_:plan": {"prov:activity": f"job:{job.id}", "prov:agent": "gristmill:process"},
-            "_:asked": {"prov:activity": f"job:{job.id}", "prov:agent": "gristmill:owner", "prov:role": "owner"},
+            "_:plan": {"prov:activity": f"job:{job.id}", "prov:agent": process},
+            "_:asked": {"prov:activity": f"job:{job.id}", "prov:agent": owner, "prov:role": "owner"},
         },
         "wasGeneratedBy": {
             f"_:made{number}": {"prov:entity": f"job:{job.id}/results/{output.name}", "prov:activity": f"job:{job.id}"}
@@ -99,7 +102,7 @@ def _inputs(data: bytes) -> Document:
         "gristmill:sha256": hashlib.sha256(data).hexdigest(),
     }
     if len(data) <= MOST_INLINE_BYTES:
-        facts["prov:value"] = json.loads(data)
+        facts["prov:value"] = data.decode()  # a PROV-JSON value is a literal, never an object
     return facts
 
 
@@ -130,10 +133,9 @@ def _outputs(job: Job, base: str) -> dict[str, Document]:
     }
 
 
-def _agents(serving: Services, job: Job, base: str) -> Document:
-    ran = job.made.process_version if job.made else job.run_process_version
-    version = ran or job.process_version
-    process: Document = {
+def _process(serving: Services, job: Job, version: str, base: str) -> Document:
+    """The process in the version that made the result, or of a job that has not run, that it was accepted for."""
+    facts: Document = {
         "prov:type": "prov:SoftwareAgent",
         "prov:label": job.process,
         "gristmill:processVersion": version,
@@ -142,5 +144,5 @@ def _agents(serving: Services, job: Job, base: str) -> Document:
     }
     source, declared = serving.jobs.source_of(version)
     if source:
-        process |= {"gristmill:declaredVersion": declared, "gristmill:sourceHash": source}
-    return {"gristmill:process": process, "gristmill:owner": {"prov:label": job.owner}}
+        facts |= {"gristmill:declaredVersion": declared, "gristmill:sourceHash": source}
+    return facts

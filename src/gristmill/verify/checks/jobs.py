@@ -97,15 +97,19 @@ def provenance(run: Run) -> str:
     names = ("gristmill:accepted", "prov:startTime", "prov:endTime")
     times = [str(answer.at(*activity, name, kind=str)) for name in names]
     answer.must(times == sorted(times), f"{', '.join(names)} in this order", ", ".join(times))
-    sent = answer.at("entity", "gristmill:inputs", "prov:value")
-    answer.must(sent == inputs, f"the inputs {brief(inputs)}", f"the inputs {brief(sent)}")
-    hashed = answer.at("entity", "gristmill:inputs", "gristmill:sha256", kind=str)
+    entity = ("entity", f"gristmill:inputs/{job}")
+    sent = answer.at(*entity, "prov:value", kind=str)
+    answer.must(_parsed(sent) == inputs, f"the inputs {brief(inputs)}", f"the inputs {brief(sent)}")
+    hashed = answer.at(*entity, "gristmill:sha256", kind=str)
     answer.must(bool(_HASH.fullmatch(hashed)), "the SHA-256 of the inputs", f"gristmill:sha256 {hashed}")
-    process = answer.at("agent", "gristmill:process", "prov:label", kind=str)
-    answer.must(process == "echo", "the process echo", f"the process {process}")
+    process, owner = (
+        ("agent", str(answer.at("wasAssociatedWith", of, "prov:agent", kind=str))) for of in ("_:plan", "_:asked")
+    )
+    label = answer.at(*process, "prov:label", kind=str)
+    answer.must(label == "echo", "the process echo", f"the process {label}")
     for name in ("processVersion", "interface", "sourceHash"):
-        answer.at("agent", "gristmill:process", f"gristmill:{name}", kind=str)
-    answer.at("agent", "gristmill:owner", "prov:label", kind=str)
+        answer.at(*process, f"gristmill:{name}", kind=str)
+    answer.at(*owner, "prov:label", kind=str)
     for name in inputs:
         answer.at("entity", f"job:{job}/results/{name}", "gristmill:mediaType", kind=str)
     if run.facts.release:
@@ -198,6 +202,14 @@ def repeated(run: Run) -> None:
     second.must_have("Gristmill-Submission", "replayed")
     other = submit(run, "echo", {"string": f"{run.mark} again"}, headers)
     other.problem(422, type_="idempotency-key-reused")
+
+
+def _parsed(text: str) -> object:
+    """The value of a JSON text; a text that is none as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _state(answer: Answer, data: str, job: str) -> tuple[str, datetime]:
