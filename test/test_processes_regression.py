@@ -230,3 +230,12 @@ def test_the_picture_shows_data_line_and_residuals_with_units(rows: int) -> None
     assert all(f">{text}<" in svg for text in ("mass", "length", "fitted length", "residual of length"))
     assert (">rows<" in svg) == (rows == 5000)
     assert ">mass<" not in run(columns, "length", ["mass", "age"])["plot_svg"]().decode()
+
+
+def test_a_line_that_no_numbers_hold_is_left_out_of_the_picture() -> None:
+    table = {"x": [1e-300, 2e-300, 3e-300, 4e-300], "y": [1e300, 2e300, 3.5e300, 4e300]}
+    with np.errstate(over="ignore", invalid="ignore"):
+        svg = run(table, "y", ["x"])["plot_svg"]().decode()
+
+    assert ">not finite<" in svg
+    assert ">x / 1e-300<" in svg

@@ -77,6 +77,15 @@ def test_a_table_without_rows_is_said_to_have_none(color: str | None) -> None:
     assert is_picture(outputs_of("scatter", table=empty, x="x", y="x", color=color), "no rows")
 
 
+@pytest.mark.parametrize("y", [[], [None], ["NaN", "Infinity"], [1e260]])
+def test_nothing_to_draw_over_time_is_said(y: list[Any]) -> None:
+    columns = [{"name": name, "type": kind} for name, kind in (("t", "datetime"), ("y", "number"))]
+
+    made = outputs_of("scatter", table={"columns": columns, "rows": [["2024-01-01", one] for one in y]}, x="t", y="y")
+
+    assert is_picture(made, "no rows")
+
+
 def test_rare_values_share_a_colour() -> None:
     groups = [f"g{number:02}" for number in range(12) for _ in range(20 - number)]
     table = {"x": list(range(len(groups))), "y": list(range(len(groups))), "g": groups}

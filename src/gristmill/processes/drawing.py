@@ -19,7 +19,7 @@ from matplotlib.axis import Axis
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import Formatter, MaxNLocator
+from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, NullLocator
 
 P = ParamSpec("P")
 
@@ -196,8 +196,9 @@ def _common(texts: Collection[str]) -> int:
 def empty(axes: Axes, text: str) -> None:
     """Say why there is nothing to see."""
     axes.text(0.5, 0.5, text, ha="center", va="center", color=GREY, transform=axes.transAxes)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(NullLocator())
+        axis.set_major_formatter(NullFormatter())  # Matplotlib's of times fails without a tick
 
 
 def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str], title: str) -> Legend:

@@ -13,19 +13,23 @@ from gristmill.processes.drawing import SERIES, number_ticks
 
 FEW = 3000  # points, which dots still show
 _LARGEST_DRAWN = 1e250  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
-
+_SMALLEST_DRAWN = 1e-250  # below it, Matplotlib takes a range for none
 _SHORT_SCALE = 50  # rows, up to which a scale has few powers of ten to name
 
 Floats = npt.NDArray[np.float64]
 
 
 def reduced(*arrays: Floats) -> tuple[list[Floats], str]:
-    """Bring numbers that are too large to draw to ones that are not; return them and by what they were divided."""
-    largest = max((float(np.nanmax(np.abs(one), initial=0)) for one in arrays), default=0.0)
-    if largest <= _LARGEST_DRAWN:
-        return list(arrays), ""
-    power = math.floor(math.log10(largest))
-    return [one / 10.0**power for one in arrays], f" / 1e{power}"
+    """Bring numbers that are too large or too small to draw to ones that are not, and infinities to NaN.
+
+    Return them and by what they were divided.
+    """
+    finite = [np.where(np.isfinite(one), one, np.nan) for one in arrays]
+    largest = max((float(np.nanmax(np.abs(one), initial=0)) for one in finite), default=0.0)
+    if not largest or _SMALLEST_DRAWN <= largest <= _LARGEST_DRAWN:
+        return finite, ""
+    power = max(-300, math.floor(math.log10(largest)))  # 10 to what is less may be 0
+    return [one / 10.0**power for one in finite], f" / 1e{power}"
 
 
 def draw_points(axes: Axes, x: Floats, y: Floats, hexagons: tuple[int, int] = (45, 26)) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gristmill.processes.drawing import SERIES, footnote, heading, picture, short
+from gristmill.processes.drawing import SERIES, empty, footnote, heading, picture, short
 from gristmill.processes.pictures_points import Floats, add_color_bar, draw_points, reduced
 
 _LABEL_LETTERS = 40
@@ -48,6 +48,8 @@ def _draw_residuals(figure: Figure, axes: Axes, residuals: Residuals) -> None:
     axes.axhline(0, color=SERIES[1], linewidth=1.2)
     axes.set_xlabel(short(f"fitted {residuals.y}", _LABEL_LETTERS) + divided)
     axes.set_ylabel(short(f"residual of {residuals.y}", _LABEL_LETTERS) + divided)
+    if not np.isfinite(fitted).any():
+        empty(axes, "not finite")
     if points is not None:
         add_color_bar(figure, axes, points)
 
