@@ -9,6 +9,7 @@ import pytest
 from support.runs import outputs_of
 
 from gristmill.errors import InvalidInputsError
+from gristmill.processes.drawing import BLUE, GREY
 from gristmill.samples import penguins
 
 
@@ -94,6 +95,34 @@ def test_rare_values_share_a_colour() -> None:
 
     assert made["scatter"]["colors"] == [*(f"g0{number}" for number in range(7)), "(others)"]
     assert (table_of(made).g == "(others)").sum() == sum(20 - number for number in range(7, 12))
+
+
+def test_a_missing_value_and_what_is_called_like_it_are_told_apart() -> None:
+    made = outputs_of(
+        "scatter", table={"x": [1, 2, 3, 4], "g": [None, "(none)", None, "(others)"]}, x="x", y="x", color="g"
+    )
+
+    assert made["scatter"]["colors"] == ["((none))", "(none)", "(others)"]
+    assert table_of(made).g.tolist() == ["((none))", "(none)", "((none))", "(others)"]
+    assert is_picture(made, "((none))", "(none)")
+
+
+def test_rare_values_are_not_one_with_a_value_that_is_called_like_them() -> None:
+    groups = ["(others)"] * 5 + [f"g{number}" for number in range(8)] * 3 + [None]
+
+    made = outputs_of("scatter", table={"x": list(range(len(groups))), "g": groups}, x="x", y="x", color="g")
+
+    assert made["scatter"]["colors"] == ["(others)", *(f"g{number}" for number in range(6)), "((others))"]
+    assert (table_of(made).g == "((others))").sum() == 3 + 3 + 1
+
+
+def test_the_others_are_drawn_below_the_named_values() -> None:
+    groups = [f"g{number}" for number in range(9)]
+
+    svg = outputs_of("scatter", table={"x": list(range(9)), "g": groups}, x="x", y="x", color="g")["plot_svg"].decode()
+
+    assert svg.index(f"fill: {GREY.lower()}; fill-opacity: 0.8") < svg.index(f"fill: {BLUE.lower()}; fill-opacity: 0.8")
+    assert svg.index(">g6<") < svg.index(">(others)<")
 
 
 def test_times_stand_along_the_axis() -> None:

@@ -84,6 +84,18 @@ def test_small_groups_are_taken_together() -> None:
     assert table_of(made).set_index("g")["count(v)"]["(others)"] == sum(20 - number for number in range(7, 12))
 
 
+def test_a_missing_group_and_what_is_called_like_it_are_told_apart() -> None:
+    groups = [None, "(none)", None, "(others)", *(f"g{number}" for number in range(8))]
+    table = {"v": ["2024-01-01"] * 12, "g": groups, "w": [1] * 12}
+
+    made = outputs_of("timeseries", table=table, time="v", values=["w"], by="g", aggregate="count")
+
+    named = ["((none))", "(none)", "(others)", *(f"g{number}" for number in range(4)), "((others))"]
+    assert made["timeseries"]["groups"] == named
+    counts = pd.read_csv(io.BytesIO(made["table"])).set_index("g")["count(w)"].to_dict()
+    assert counts == dict.fromkeys(named, 1) | {"((none))": 2, "((others))": 4}
+
+
 def test_a_period_without_rows_is_there_and_empty() -> None:
     table = {"t": ["2024-01-01", "2024-01-02", "2024-01-05", None], "v": [1, "NaN", 3, 4]}
 

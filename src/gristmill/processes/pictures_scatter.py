@@ -51,10 +51,11 @@ def _dots(points: Points, labels: tuple[str, str, str], is_time: bool) -> Figure
     }  # fmt: skip
     if not points.names and len(x):
         axes.plot(x, y, "o", color=SERIES[0], **look)
-    for place, name in enumerate(points.names):
+    for place in range(len(points.names)):
         chosen = points.colors == place
-        color = GREY if name == "(others)" and place else SERIES[place]
-        axes.plot(x[chosen], y[chosen], "o", color=color, **look)
+        is_others = points.has_others and place == len(points.names) - 1
+        color = GREY if is_others else SERIES[place]
+        axes.plot(x[chosen], y[chosen], "o", color=color, zorder=1 if is_others else 2, **look)
     if points.names:
         names = all_short(points.names, _NAME_LETTERS)
         made = legend(figure, axes.get_lines(), names, short(labels[2], _NAME_LETTERS))

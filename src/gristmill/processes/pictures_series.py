@@ -32,11 +32,16 @@ _MARKED_PERIODS = 60
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What to draw. groups, by: names of the lines and what they are; empty where there is one line."""
+    """What to draw.
+
+    groups, by: names of the lines and what they are; empty where there is one line. has_others: whether the last line
+    is that of groups that are taken together.
+    """
 
     periods: Array
     lines: Sequence[Lines]
     groups: Sequence[str]
+    has_others: bool
     by: str
     time: str
     title: str
@@ -51,7 +56,7 @@ def draw(series: Series) -> Figure:
     every: Any = figure.subplots(count, 1, sharex=True, squeeze=False)
     places = date2num(series.periods) if len(series.periods) else np.zeros(0)
     for axes, line in zip(every[:, 0], series.lines, strict=True):
-        _draw_line(axes, places, line, series.groups)
+        _draw_line(axes, places, line, has_others=series.has_others)
     last = every[-1, 0]
     if len(places):
         time_ticks(last.xaxis, 8)
@@ -67,11 +72,10 @@ def draw(series: Series) -> Figure:
     return figure
 
 
-def _draw_line(axes: Any, places: Array, line: Lines, groups: Sequence[str]) -> None:
+def _draw_line(axes: Any, places: Array, line: Lines, *, has_others: bool) -> None:
     values, divided = reduced(*(np.where(np.isfinite(one), one, np.nan) for one in line.values))
     for place, one in enumerate(values):
-        is_others = bool(groups) and groups[place] == "(others)" and place == len(groups) - 1 and place > 0
-        color = GREY if is_others else SERIES[place]
+        color = GREY if has_others and place == len(values) - 1 else SERIES[place]
         axes.plot(places, one, color=color, linewidth=1.3, marker="o", markersize=3.2, markevery=_alone(one))
     axes.set_ylabel(short(line.label, _LABEL_LETTERS) + divided)
     axes.margins(x=0.01)

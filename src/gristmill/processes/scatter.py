@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
+from gristmill.processes.color_groups import as_text, color_groups
 from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.table import Table
@@ -17,7 +18,6 @@ from gristmill.processes.workspaces import reuses_workspace
 from gristmill.words import counted
 
 MOST_POINTS = 3000
-MOST_COLORS = 7
 _ACROSS, _UP = 60, 40  # cells of the density
 _LARGEST = 1e250  # beyond it, ranges are no numbers any more
 _MICROSECONDS_A_DAY = 86_400e6
@@ -74,12 +74,17 @@ class ScatterOutputs(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """The rows that are drawn. x: days since 1970 for times. colors: place in ``names`` of each, or empty."""
+    """The rows that are drawn.
+
+    x: days since 1970 for times. colors: place in ``names`` of each, or empty. has_others: whether the last of the
+    names is that of values that are taken together.
+    """
 
     x: Floats
     y: Floats
     colors: npt.NDArray[np.int64]
     names: list[str]
+    has_others: bool
 
 
 @reuses_workspace
@@ -158,22 +163,16 @@ def _points(table: DataSet, x: DataColumn, y: DataColumn, color: DataColumn | No
         across = f"CASE WHEN {is_drawn} THEN epoch_us({moment}) / {_MICROSECONDS_A_DAY} ELSE 'NaN' END"
     drawn = f"isfinite(x) AND abs(x) <= {_LARGEST} AND isfinite(y) AND abs(y) <= {_LARGEST}"
     kept = f"{x.sql} IS NOT NULL AND {y.sql} IS NOT NULL"
-    value = "''" if color is None else f"coalesce(CAST({color.sql} AS VARCHAR), '(none)')"
+    value = "NULL" if color is None else as_text(color)
     rows = f"(SELECT {across} AS x, CAST({y.sql} AS DOUBLE) AS y, {value} AS c FROM {table.sql} WHERE {kept})"
-    names: list[str] = []
-    place = "0"
-    if color is not None:
-        top = f"SELECT c FROM {rows} WHERE {drawn} GROUP BY c ORDER BY count(*) DESC, c LIMIT {MOST_COLORS + 1}"
-        names = [row[0] for row in table.query(top).fetchall()]
-        if len(names) > MOST_COLORS:
-            names[MOST_COLORS:] = ["(others)"]
-        place = f"coalesce(list_position(?, c), {len(names)}) - 1"
-    found = table.query(
-        f"SELECT x, y, CAST({place} AS BIGINT) AS c FROM {rows} WHERE {drawn}", [names] if color is not None else []
-    ).fetchnumpy()
+    groups = None if color is None else color_groups(table, "c", f"{rows} WHERE {drawn}")
+    place, bound = ("0", []) if groups is None else (groups.place("c"), [groups.values])
+    found = table.query(f"SELECT x, y, CAST({place} AS BIGINT) AS c FROM {rows} WHERE {drawn}", bound).fetchnumpy()
     arrays = [np.ma.getdata(found[name]) for name in ("x", "y", "c")]
     ((missing,),) = table.query(f"SELECT count(*) FROM {table.sql} WHERE {x.sql} IS NULL OR {y.sql} IS NULL").fetchall()
-    return Points(arrays[0], arrays[1], arrays[2] if color is not None else arrays[2][:0], names), int(missing)
+    if groups is None:
+        return Points(arrays[0], arrays[1], arrays[2][:0], [], has_others=False), int(missing)
+    return Points(arrays[0], arrays[1], arrays[2], groups.names, groups.has_others), int(missing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
+from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
 from gristmill.processes.column import Array, Column
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.table import Table
@@ -19,7 +20,6 @@ Period = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]
 Aggregate = Literal["mean", "sum", "minimum", "maximum", "median", "count"]
 
 MOST_PERIODS = 50_000
-MOST_GROUPS = 8
 _AUTOMATIC_PERIODS = 400
 _SECONDS: dict[Period, int] = {
     "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "month": 2_629_746, "quarter": 7_889_238,
@@ -31,7 +31,6 @@ _AGGREGATES: dict[Aggregate, str] = {
 }  # fmt: skip
 _DRAWN = "BETWEEN TIMESTAMP '0001-01-08' AND TIMESTAMP '9999-12-30'"  # what Matplotlib can label
 _PERIODS, _FOUND = '"periods of the series"', '"found by period"'
-_OTHERS = "(others)"
 
 
 class SeriesValues(BaseModel):
@@ -144,17 +143,19 @@ def timeseries(
     moment = f"timezone('UTC', {when.sql})" if when.kind == "timestamptz" else f"CAST({when.sql} AS TIMESTAMP)"
     has_time = f"{when.sql} IS NOT NULL AND isfinite({when.sql}) AND {moment} {_DRAWN}"
     period = _period(table, moment, has_time, resample)
-    groups = _groups(table, grouping, has_time)
+    groups = None if grouping is None else color_groups(table, as_text(grouping), f"{table.sql} WHERE {has_time}")
+    names = groups.names if groups is not None else []
     progress(20, "computing")
     periods = _compute(table, (moment, has_time, period), asked, groups)
-    made, lines, empty = _results(table, asked, periods, time, groups)
+    made, lines, empty = _results(table, asked, periods, time, names)
     progress(50, "drawing")
     numbers = _numbers(table, asked.columns, has_time, periods)
     told = TimeSeries(
-        time=time, period=period, aggregate=aggregate, periods=len(periods), empty=empty, by=by, groups=groups,
+        time=time, period=period, aggregate=aggregate, periods=len(periods), empty=empty, by=by, groups=names,
         **numbers,
     )  # fmt: skip
-    picture = _draw(told, periods, lines, grouping, when.label)
+    has_others = groups is not None and groups.has_others
+    picture = _draw(told, periods, lines, grouping, when.label, has_others=has_others)
     return SeriesOutputs(table=made, timeseries=told, plot=picture.png, plot_svg=picture.svg)
 
 
@@ -206,25 +207,12 @@ def _period(table: DataSet, moment: str, has_time: str, resample: str) -> Period
     return chosen
 
 
-def _groups(table: DataSet, grouping: DataColumn | None, has_time: str) -> list[str]:
-    """The names of the groups, or nothing."""
-    if grouping is None:
-        return []
-    value = f"coalesce(CAST({grouping.sql} AS VARCHAR), '(none)')"
-    found = table.query(
-        f"SELECT {value} FROM {table.sql} WHERE {has_time} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {MOST_GROUPS + 1}"
-    ).fetchall()
-    names = [row[0] for row in found]
-    return names if len(names) <= MOST_GROUPS else [*names[: MOST_GROUPS - 1], _OTHERS]
-
-
-def _compute(table: DataSet, times: tuple[str, str, Period], asked: _Asked, groups: list[str]) -> Array:
+def _compute(table: DataSet, times: tuple[str, str, Period], asked: _Asked, groups: ColorGroups | None) -> Array:
     """Compute the values by period and group into a table of their own; return the begins of all periods."""
     moment, has_time, period = times
-    place, bound = "1", []
-    if asked.by is not None:
-        place = f"coalesce(list_position(?, coalesce(CAST({asked.by.sql} AS VARCHAR), '(none)')), {len(groups)})"
-        bound = [groups]
+    place, bound = "0", []
+    if asked.by is not None and groups is not None:
+        place, bound = groups.place(as_text(asked.by)), [groups.values]
     selected = ", ".join(
         f"{_AGGREGATES[asked.aggregate].format(_finite(column))} AS v{number}"
         for number, column in enumerate(asked.columns)
@@ -258,7 +246,7 @@ def _results(
     ).fetchnumpy()
     begins = np.ma.getdata(found["p"]).astype("M8[us]")
     places = np.searchsorted(periods, begins)
-    group = np.ma.filled(np.ma.asarray(found["g"]), 1) - 1
+    group = np.ma.filled(np.ma.asarray(found["g"]), 0)
     rows = np.ma.filled(np.ma.asarray(found["n"]), 0).astype("i8")
     everywhere = np.ones(len(begins), "?")
     taken = {time} | ({by} if by else set())
@@ -305,7 +293,9 @@ def _numbers(table: DataSet, columns: list[DataColumn], has_time: str, periods: 
     }
 
 
-def _draw(told: TimeSeries, periods: Array, lines: list[Lines], by: DataColumn | None, when: str) -> Any:
+def _draw(
+    told: TimeSeries, periods: Array, lines: list[Lines], by: DataColumn | None, when: str, *, has_others: bool
+) -> Any:
     pictures: Any = importlib.import_module("gristmill.processes.pictures_series")  # Matplotlib, not for the API
     odd = sum(column.not_finite for column in told.columns)
     notes = [
@@ -314,4 +304,5 @@ def _draw(told: TimeSeries, periods: Array, lines: list[Lines], by: DataColumn |
     ]
     note = ", ".join(filter(None, notes))
     title = f"By {told.period}: {counted(told.rows - told.without_time, 'row')}"
-    return pictures.draw(pictures.Series(periods, lines, told.groups, by.label if by else "", when, title, note))
+    label = by.label if by else ""
+    return pictures.draw(pictures.Series(periods, lines, told.groups, has_others, label, when, title, note))
