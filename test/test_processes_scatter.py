@@ -87,6 +87,18 @@ def test_nothing_to_draw_over_time_is_said(y: list[Any]) -> None:
     assert is_picture(made, "no rows")
 
 
+def test_what_is_left_out_is_said_with_its_reason() -> None:
+    times = ["2024-01-01", "9999-12-31", "0001-01-01", None, "2024-01-01", "2024-01-01"]
+    y = [1, 1, "NaN", 1, "Infinity", 1e260]
+
+    made = outputs_of("scatter", table=[{"t": t, "y": one} for t, one in zip(times, y, strict=True)], x="t", y="y")
+
+    told = made["scatter"]
+    assert (told["drawn"], told["missing"], told["not_finite"]) == (1, 1, 4)
+    reasons = "2 rows before 0001-01-08 or after 9999-12-30, 1 row not finite, 1 row beyond 1e250"
+    assert is_picture(made, f"not shown: 1 row without a value, {reasons}")
+
+
 def test_rare_values_share_a_colour() -> None:
     groups = [f"g{number:02}" for number in range(12) for _ in range(20 - number)]
     table = {"x": list(range(len(groups))), "y": list(range(len(groups))), "g": groups}

@@ -110,6 +110,28 @@ def test_a_period_without_rows_is_there_and_empty() -> None:
     assert "not shown: 1 row without t, 1 value not finite" in made["plot_svg"].decode()
 
 
+def test_what_is_left_out_is_said_with_its_reason() -> None:
+    times = ["2024-01-01", "2024-01-02", "9999-12-31", "0001-01-01", None]
+
+    made = outputs_of("timeseries", table={"t": times, "v": [1, None, 1, 1, 1]}, time="t", values=["v"])
+
+    told = made["timeseries"]
+    assert (told["without_time"], told["out_of_range"]) == (1, 2)
+    said = "not shown: 1 row without t, 2 rows before 0001-01-08 or after 9999-12-30, 1 value missing"
+    assert said in made["plot_svg"].decode()
+    assert ">By day: 2 rows<" in made["plot_svg"].decode()
+
+
+def test_a_panel_without_values_says_so() -> None:
+    columns = [{"name": name, "type": kind} for name, kind in (("t", "datetime"), ("v", "number"), ("w", "number"))]
+    table = {"columns": columns, "rows": [["2024-01-01", 1, None], ["2024-01-02", 2, "NaN"]]}
+
+    svg = outputs_of("timeseries", table=table, time="t", values=["w", "v"])["plot_svg"].decode()
+
+    assert svg.count(">no values<") == 1
+    assert ">02<" in svg or ">Jan-02<" in svg or ">2024-Jan-02<" in svg
+
+
 def test_a_table_without_rows_is_said_to_have_none() -> None:
     columns = [{"name": name, "type": kind} for name, kind in (("t", "datetime"), ("v", "number"))]
 

@@ -193,10 +193,10 @@ def _common(texts: Collection[str]) -> int:
     return next((at for at, (one, other) in enumerate(zip(least, greatest, strict=False)) if one != other), len(least))
 
 
-def empty(axes: Axes, text: str) -> None:
-    """Say why there is nothing to see."""
+def empty(axes: Axes, text: str, *, keeps_x: bool = False) -> None:
+    """Say why there is nothing to see. keeps_x: leave the x axis, which other panels share, as it is."""
     axes.text(0.5, 0.5, text, ha="center", va="center", color=GREY, transform=axes.transAxes)
-    for axis in (axes.xaxis, axes.yaxis):
+    for axis in (axes.yaxis,) if keeps_x else (axes.xaxis, axes.yaxis):
         axis.set_major_locator(NullLocator())
         axis.set_major_formatter(NullFormatter())  # Matplotlib's of times fails without a tick
 

@@ -80,6 +80,8 @@ def _draw_line(axes: Any, places: Array, line: Lines, *, has_others: bool) -> No
     axes.set_ylabel(short(line.label, _LABEL_LETTERS) + divided)
     axes.margins(x=0.01)
     number_ticks(axes.yaxis, 5)
+    if len(places) and not np.isfinite(values).any():
+        empty(axes, "no values", keeps_x=True)
     axes.grid(axis="y", color="#E0E0E0", linewidth=0.6)
 
 

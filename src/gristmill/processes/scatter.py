@@ -12,6 +12,7 @@ from gristmill.processes.authoring import MediaType, OnDemand, Progress, process
 from gristmill.processes.color_groups import as_text, color_groups
 from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet, as_table_has_it
+from gristmill.processes.drawn_times import ARE_DRAWN, NOT_DRAWN
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
@@ -21,7 +22,6 @@ MOST_POINTS = 3000
 _ACROSS, _UP = 60, 40  # cells of the density
 _LARGEST = 1e250  # beyond it, ranges are no numbers any more
 _MICROSECONDS_A_DAY = 86_400e6
-_DRAWN_TIMES = "BETWEEN TIMESTAMP '0001-01-08' AND TIMESTAMP '9999-12-30'"  # what Matplotlib can label
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +35,8 @@ class Scatter(BaseModel):
         rows: Number of rows of the data set.
         drawn: Rows that are drawn: all with two values.
         missing: Rows without one of the values.
-        not_finite: Further rows with NaN, an infinity, a number beyond 1e250, or a time not in the years 1 to 9999.
+        not_finite: Further rows with NaN, an infinity, a number beyond 1e250, or a time before 0001-01-08 or after
+            9999-12-30.
         x_range: Smallest and largest x; of times, ISO 8601 in UTC. Null without rows.
         y_range: Smallest and largest y.
         correlation: Pearson's, or null where a column is constant.
@@ -87,6 +88,25 @@ class Points:
     has_others: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Numbers of rows that are not drawn: the reasons exclude each other."""
+
+    missing: int
+    times: int
+    not_finite: int
+    large: int
+
+    def __str__(self) -> str:
+        reasons = {
+            "without a value": self.missing,
+            NOT_DRAWN: self.times,
+            "not finite": self.not_finite,
+            "beyond 1e250": self.large,
+        }
+        return ", ".join(f"{counted(count, 'row')} {reason}" for reason, count in reasons.items() if count)
+
+
 @reuses_workspace
 @process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def scatter(
@@ -113,7 +133,7 @@ def scatter(
     across, up = _numeric(table, "x", x, times=True), _numeric(table, "y", y, times=False)
     coloured = None if color is None else _column(table, "color", color)
     progress(10, "reading")
-    found, missing = _points(table, across, up, coloured)
+    found, left_out = _points(table, across, up, coloured)
     is_density = len(found.x) > points
     grid = _grid(found) if is_density else None
     progress(40, "drawing")
@@ -122,8 +142,8 @@ def scatter(
         y=y,
         rows=table.rows,
         drawn=len(found.x),
-        missing=missing,
-        not_finite=table.rows - missing - len(found.x),
+        missing=left_out.missing,
+        not_finite=left_out.times + left_out.not_finite + left_out.large,
         x_range=_range(found.x, is_time=across.is_time),
         y_range=[float(found.y.min()), float(found.y.max())] if len(found.y) else None,
         correlation=_correlation(found.x, found.y),
@@ -131,10 +151,8 @@ def scatter(
         colors=found.names,
     )
     pictures: Any = importlib.import_module("gristmill.processes.pictures_scatter")  # Matplotlib, not for the API
-    notes = {"without a value": missing, "not finite": numbers.not_finite}
-    said = [f"{counted(count, 'row')} {reason}" for reason, count in notes.items() if count]
     heading = "" if coloured is None else coloured.label
-    picture = pictures.draw(found, grid, (across.label, up.label, heading), ", ".join(said), is_time=across.is_time)
+    picture = pictures.draw(found, grid, (across.label, up.label, heading), str(left_out), is_time=across.is_time)
     made = _cells(found, grid, across) if grid else _rows(found, (x, y, color or ""), across)
     return ScatterOutputs(table=made, scatter=numbers, plot=picture.png, plot_svg=picture.svg)
 
@@ -154,12 +172,12 @@ def _numeric(table: DataSet, name: str, chosen: str, *, times: bool) -> DataColu
     return column
 
 
-def _points(table: DataSet, x: DataColumn, y: DataColumn, color: DataColumn | None) -> tuple[Points, int]:
-    """The rows to draw, and how many have a value missing."""
+def _points(table: DataSet, x: DataColumn, y: DataColumn, color: DataColumn | None) -> tuple[Points, LeftOut]:
+    """The rows to draw, and how many are left out."""
     _, moment = as_table_has_it(x)
     across = f"CAST({x.sql} AS DOUBLE)"
     if x.is_time:
-        is_drawn = f"isfinite({x.sql}) AND {moment} {_DRAWN_TIMES}"
+        is_drawn = f"isfinite({x.sql}) AND {moment} {ARE_DRAWN}"
         across = f"CASE WHEN {is_drawn} THEN epoch_us({moment}) / {_MICROSECONDS_A_DAY} ELSE 'NaN' END"
     drawn = f"isfinite(x) AND abs(x) <= {_LARGEST} AND isfinite(y) AND abs(y) <= {_LARGEST}"
     kept = f"{x.sql} IS NOT NULL AND {y.sql} IS NOT NULL"
@@ -169,10 +187,16 @@ def _points(table: DataSet, x: DataColumn, y: DataColumn, color: DataColumn | No
     place, bound = ("0", []) if groups is None else (groups.place("c"), [groups.values])
     found = table.query(f"SELECT x, y, CAST({place} AS BIGINT) AS c FROM {rows} WHERE {drawn}", bound).fetchnumpy()
     arrays = [np.ma.getdata(found[name]) for name in ("x", "y", "c")]
-    ((missing,),) = table.query(f"SELECT count(*) FROM {table.sql} WHERE {x.sql} IS NULL OR {y.sql} IS NULL").fetchall()
     if groups is None:
-        return Points(arrays[0], arrays[1], arrays[2][:0], [], has_others=False), int(missing)
-    return Points(arrays[0], arrays[1], arrays[2], groups.names, groups.has_others), int(missing)
+        points = Points(arrays[0], arrays[1], arrays[2][:0], [], has_others=False)
+    else:
+        points = Points(arrays[0], arrays[1], arrays[2], groups.names, groups.has_others)
+    is_beyond, is_odd = "isnan(x)" if x.is_time else "false", "NOT (isfinite(x) AND isfinite(y))"
+    ((complete, *counts),) = table.query(
+        f"SELECT count(*), count(*) FILTER ({is_beyond}), count(*) FILTER ({is_odd} AND NOT {is_beyond}), "
+        f"count(*) FILTER (NOT ({is_odd} OR {drawn})) FROM {rows}"
+    ).fetchall()
+    return points, LeftOut(table.rows - complete, *counts)
 
 
 @dataclass(frozen=True, slots=True)

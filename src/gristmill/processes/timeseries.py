@@ -11,6 +11,7 @@ from gristmill.processes.authoring import MediaType, OnDemand, Progress, process
 from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
 from gristmill.processes.column import Array, Column
 from gristmill.processes.dataset import DataSet
+from gristmill.processes.drawn_times import ARE_DRAWN, NOT_DRAWN
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
@@ -29,7 +30,6 @@ _AGGREGATES: dict[Aggregate, str] = {
     "mean": "avg({})", "sum": "sum({})", "minimum": "min({})", "maximum": "max({})", "median": "median({})",
     "count": "count({})",
 }  # fmt: skip
-_DRAWN = "BETWEEN TIMESTAMP '0001-01-08' AND TIMESTAMP '9999-12-30'"  # what Matplotlib can label
 _PERIODS, _FOUND = '"periods of the series"', '"found by period"'
 
 
@@ -58,7 +58,8 @@ class TimeSeries(BaseModel):
         by: The column that makes the groups, or null.
         groups: The groups, the largest first; others are taken together.
         rows: Number of rows of the data set.
-        without_time: Rows without a time, or with one that is not between the years 1 and 9999.
+        without_time: Rows without a time.
+        out_of_range: Rows with a time that is infinite, before 0001-01-08 or after 9999-12-30: they are in no period.
     """
 
     time: str
@@ -73,6 +74,7 @@ class TimeSeries(BaseModel):
     groups: list[str]
     rows: int
     without_time: int
+    out_of_range: int
 
 
 class SeriesOutputs(TypedDict):
@@ -141,7 +143,7 @@ def timeseries(
     asked = _Asked([_number(table, name) for name in values], aggregate, grouping)
     progress(10, "reading times")
     moment = f"timezone('UTC', {when.sql})" if when.kind == "timestamptz" else f"CAST({when.sql} AS TIMESTAMP)"
-    has_time = f"{when.sql} IS NOT NULL AND isfinite({when.sql}) AND {moment} {_DRAWN}"
+    has_time = f"{when.sql} IS NOT NULL AND isfinite({when.sql}) AND {moment} {ARE_DRAWN}"
     period = _period(table, moment, has_time, resample)
     groups = None if grouping is None else color_groups(table, as_text(grouping), f"{table.sql} WHERE {has_time}")
     names = groups.names if groups is not None else []
@@ -149,7 +151,7 @@ def timeseries(
     periods = _compute(table, (moment, has_time, period), asked, groups)
     made, lines, empty = _results(table, asked, periods, time, names)
     progress(50, "drawing")
-    numbers = _numbers(table, asked.columns, has_time, periods)
+    numbers = _numbers(table, asked.columns, (when.sql, has_time), periods)
     told = TimeSeries(
         time=time, period=period, aggregate=aggregate, periods=len(periods), empty=empty, by=by, groups=names,
         **numbers,
@@ -270,26 +272,30 @@ def _results(
     return Table(made), lines, int((rows == 0).sum())
 
 
-def _numbers(table: DataSet, columns: list[DataColumn], has_time: str, periods: Array) -> dict[str, Any]:
+def _numbers(table: DataSet, columns: list[DataColumn], times: tuple[str, str], periods: Array) -> dict[str, Any]:
+    time, has_time = times
     counts = ", ".join(
         f"count({column.sql}) FILTER ({has_time}), "
         + (f"count(*) FILTER ({has_time} AND NOT isfinite({column.sql}))" if column.kind == "number" else "0")
         for column in columns
     )
-    ((timed, *found),) = table.query(f"SELECT count(*) FILTER ({has_time}), {counts} FROM {table.sql}").fetchall()
+    ((there, timed, *found),) = table.query(
+        f"SELECT count({time}), count(*) FILTER ({has_time}), {counts} FROM {table.sql}"
+    ).fetchall()
     pairs = zip(columns, found[::2], found[1::2], strict=True)
     ends = [f"{one}Z" for one in np.datetime_as_string(periods[[0, -1]], unit="s")] if len(periods) else [None, None]
     return {
         "columns": [
             SeriesValues(
-                column=column.name, unit=column.unit, values=there - odd, missing=timed - there, not_finite=odd
+                column=column.name, unit=column.unit, values=valid - odd, missing=timed - valid, not_finite=odd
             )
-            for column, there, odd in pairs
+            for column, valid, odd in pairs
         ],
         "first": ends[0],
         "last": ends[1],
         "rows": table.rows,
-        "without_time": table.rows - timed,
+        "without_time": table.rows - there,
+        "out_of_range": there - timed,
     }
 
 
@@ -297,12 +303,13 @@ def _draw(
     told: TimeSeries, periods: Array, lines: list[Lines], by: DataColumn | None, when: str, *, has_others: bool
 ) -> Any:
     pictures: Any = importlib.import_module("gristmill.processes.pictures_series")  # Matplotlib, not for the API
-    odd = sum(column.not_finite for column in told.columns)
-    notes = [
-        f"{counted(told.without_time, 'row')} without {told.time}" if told.without_time else "",
-        f"{counted(odd, 'value')} not finite" if odd else "",
+    left_out = [
+        (told.without_time, "row", f"without {told.time}"),
+        (told.out_of_range, "row", NOT_DRAWN),
+        (sum(column.missing for column in told.columns), "value", "missing"),
+        (sum(column.not_finite for column in told.columns), "value", "not finite"),
     ]
-    note = ", ".join(filter(None, notes))
-    title = f"By {told.period}: {counted(told.rows - told.without_time, 'row')}"
+    note = ", ".join(f"{counted(count, what)} {reason}" for count, what, reason in left_out if count)
+    title = f"By {told.period}: {counted(told.rows - told.without_time - told.out_of_range, 'row')}"
     label = by.label if by else ""
     return pictures.draw(pictures.Series(periods, lines, told.groups, has_others, label, when, title, note))
