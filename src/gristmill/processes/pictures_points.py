@@ -10,6 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import LogLocator
 
 from gristmill.processes.drawing import SERIES, number_ticks
+from gristmill.processes.fitting import fitting_ticks
 
 FEW = 3000  # points, which dots still show
 _LARGEST_DRAWN = 1e250  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
@@ -37,8 +38,8 @@ def draw_points(axes: Axes, x: Floats, y: Floats, hexagons: tuple[int, int] = (4
 
     Return what a colour bar of their number needs, or None where there are only dots.
     """
-    for axis in (axes.xaxis, axes.yaxis):
-        number_ticks(axis, 5)
+    fitting_ticks(axes.xaxis, 5)
+    number_ticks(axes.yaxis, 5)
     if len(x) <= FEW:
         alpha = 0.8 if len(x) < 300 else 0.5
         axes.plot(x, y, "o", markersize=3.5, color=SERIES[0], alpha=alpha, markeredgewidth=0, rasterized=len(x) > 1000)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from gristmill.processes.charts import Chart
 from gristmill.processes.drawing import GREY, SERIES, all_short, footnote, number_ticks, picture, short, time_ticks
+from gristmill.processes.fitting import fitting_ticks
 
 _LABEL_LETTERS = 28
 _AXIS_LETTERS = 40
@@ -64,7 +65,7 @@ def _lines(chart: Chart, places: Any) -> Figure:
     if is_time:
         time_ticks(last.xaxis, 8)
     else:
-        number_ticks(last.xaxis, 6)
+        fitting_ticks(last.xaxis, 6)
     last.set_xlabel(short(chart.axis.name, _AXIS_LETTERS))
     return figure
 

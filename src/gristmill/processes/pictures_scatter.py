@@ -20,6 +20,7 @@ from gristmill.processes.drawing import (
     short,
     time_ticks,
 )
+from gristmill.processes.fitting import all_fitting, fitting_ticks
 from gristmill.processes.pictures_points import add_color_bar, reduced
 from gristmill.processes.scatter import Grid, Points
 from gristmill.words import counted
@@ -27,6 +28,7 @@ from gristmill.words import counted
 _LABEL_LETTERS = 44
 _NAME_LETTERS = 24
 _RASTERIZED = 1000
+_PANEL_INCHES, _PANEL_TITLE_SIZE = 3.1, 10
 
 
 @picture()
@@ -80,7 +82,7 @@ def _density(points: Points, grid: Grid, labels: tuple[str, str, str], is_time: 
     (y,), by_y = reduced(grid.y)
     norm = LogNorm(vmin=1, vmax=max(2.0, *(float(one.max()) for one in grid.counts)))
     drawn: Any = None
-    names = all_short(points.names, 2 * _NAME_LETTERS)
+    names = all_fitting(points.names, 2 * _NAME_LETTERS, _PANEL_INCHES, _PANEL_TITLE_SIZE)
     for place, axes in enumerate(every.flat):
         if place >= count:
             axes.set_visible(False)
@@ -88,7 +90,7 @@ def _density(points: Points, grid: Grid, labels: tuple[str, str, str], is_time: 
         shown = np.ma.masked_equal(grid.counts[place].T, 0)
         drawn = axes.pcolormesh(x, y, shown, cmap="viridis_r", norm=norm, rasterized=True)
         if points.names:
-            axes.set_title(names[place], loc="left", fontsize=10)
+            axes.set_title(names[place], loc="left", fontsize=_PANEL_TITLE_SIZE)
         is_last = place + across >= count
         axes.tick_params(labelbottom=is_last)
         _label(axes, labels[0] + by_x if is_last else "", labels[1] + by_y if place % across == 0 else "", is_time)
@@ -102,5 +104,5 @@ def _label(axes: Axes, x: str, y: str, is_time: bool) -> None:
     if is_time:
         time_ticks(axes.xaxis, 7)
     else:
-        number_ticks(axes.xaxis, 6)
+        fitting_ticks(axes.xaxis, 6)
     number_ticks(axes.yaxis, 6)

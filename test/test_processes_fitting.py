@@ -1,0 +1,55 @@
+"""What has room in a picture: labels of ticks that do not touch, names that end where their panel does."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from support.runs import outputs_of
+
+from gristmill.processes.fitting import all_fitting, fitting_ticks
+
+
+@pytest.mark.parametrize("width", [2, 3.5, 8])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1e6, 1.4e9), (1.7e12, 1.702e12), (999_999_999.99, 1_000_000_000.01), (0, 1), (-3e-10, 2e-10), (5, 5), (0, 9e15)],
+)
+def test_the_labels_of_ticks_do_not_touch(low: float, high: float, width: float) -> None:
+    figure = Figure(figsize=(width, 2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([low, high], [0, 1])
+    fitting_ticks(axes.xaxis, 6)
+    figure.draw_without_rendering()
+
+    extents = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert extents
+    for one, other in pairwise(extents):
+        assert one.x1 < other.x0
+
+
+def test_short_labels_are_as_many_as_they_were() -> None:
+    figure = Figure(figsize=(8, 2))
+    axes = figure.add_subplot()
+    axes.set_xlim(0, 10)
+    fitting_ticks(axes.xaxis, 6)
+
+    assert list(axes.get_xticks()) == [0, 2, 4, 6, 8, 10]
+
+
+def test_long_numbers_have_few_labels_in_panels() -> None:
+    random = np.random.default_rng(1)
+    table = {"n": random.integers(1, 1_400_000_000, 300).tolist(), "y": [1, 2] * 150, "g": ["a", "b", "c"] * 100}
+
+    svg = outputs_of("scatter", table=table, x="n", y="y", color="g", points=1)["plot_svg"].decode()
+
+    assert ">1,000,000,000<" in svg
+    assert ">750,000,000<" not in svg
+
+
+@pytest.mark.parametrize("letter", ["W", "o", "i"])
+def test_names_are_as_long_as_their_panel_is_wide(letter: str) -> None:
+    short, cut = all_fitting(["short", letter * 100], 48, 3.0, 10)
+
+    assert short == "short"
+    assert len(cut) == 48 if letter == "i" else 15 < len(cut) < 48
