@@ -360,7 +360,8 @@ def test_a_type_that_is_given_is_the_type(tmp_path: Path, read: Read) -> None:
 @pytest.mark.parametrize(
     ("kind", "value"),
     [("INTEGER", "1.5"), ("TINYINT", "128"), ("DECIMAL(9,2)", "1.005"), ("DATE", "2023-02-29"), ("UUID", "x"),
-     ("BOOLEAN", "maybe"), ("DOUBLE", "1,5"), ("DOUBLE", "1e400"), ("TIMESTAMP", "2024-01-01T00:00:00Z")],
+     ("BOOLEAN", "maybe"), ("DOUBLE", "1,5"), ("DOUBLE", "1e400"), ("TIMESTAMP", "2024-01-01T00:00:00Z"),
+     ("DATE", "2024-02-29T23:30-05:00"), ("DATE", "2024-02-29 23:59:59.999999"), ("DATE", "epoch")],
 )  # fmt: skip
 def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
     tmp_path: Path, read: Read, kind: str, value: str
@@ -371,6 +372,14 @@ def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
     data = f'{{"n":null}}\n\n{{"n":"{value}"}}\n'.encode()
     said = refused(tmp_path, read, MalformedDataError, data, "ndjson", types={"n": kind})
     assert "Line 3, column 'n'" in said
+
+
+@pytest.mark.parametrize("text", ["2024-02-09", "2024/2/9", "2024-02-09T00:00", "2024-02-09 00:00:00.000"])
+def test_a_date_may_be_given_for_days_written_in_other_ways_and_for_midnights(
+    tmp_path: Path, read: Read, text: str
+) -> None:
+    read(f"a\n{text}\n".encode(), types={"a": "DATE"})
+    assert rows_of(tmp_path / "table") == [(dt.date(2024, 2, 9),)]
 
 
 def test_a_type_for_a_column_that_is_not_there_is_refused(tmp_path: Path, read: Read) -> None:

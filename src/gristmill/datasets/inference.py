@@ -16,6 +16,7 @@ _COLUMNS_A_STATEMENT = 256  # whose values are in memory at a time, of some thou
 MISFIT = "gristmill-misfit:"
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DAY_ALONE = r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([T ]00:00(:00(\.0{1,6})?)?)?"  # DuckDB drops any time of day
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ZONE = r"(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)"  # DuckDB takes +99:99, and moves the day
 # What TRY_CAST takes for a DOUBLE, and is none to a person: leading zeros, separators, more digits than any type has.
@@ -148,6 +149,8 @@ def _given(text: str, number: str, type_text: str) -> Rule:
         pattern = f"{_DAY}([T ]{_CLOCK}{zone})?"
     elif type_text == "TIME":
         pattern = _CLOCK
+    elif type_text == "DATE":
+        pattern = _DAY_ALONE
     else:
         pattern = r"[\s\S]*"
     value = f"TRY_CAST({text} AS {type_text})"
