@@ -59,6 +59,15 @@ FITS = {
     "1e3\n-0": ("DOUBLE", [1000.0, -0.0]),
     "1\ninf\n-Infinity": ("DOUBLE", [1.0, math.inf, -math.inf]),
     "1e400\n1": ("VARCHAR", ["1e400", "1"]),
+    "9007199254740992\n1.5": ("DOUBLE", [2.0**53, 1.5]),
+    "9007199254740993\n1.5": ("VARCHAR", ["9007199254740993", "1.5"]),
+    "9007199254740993\nnan": ("VARCHAR", ["9007199254740993", "nan"]),
+    "9007199254740993\n1e3": ("VARCHAR", ["9007199254740993", "1e3"]),
+    "12345678901234567890\n1.5": ("VARCHAR", ["12345678901234567890", "1.5"]),
+    "1e22\n0.12345678901234567": ("DOUBLE", [1e22, 0.12345678901234567]),
+    "+4915112345678": ("VARCHAR", ["+4915112345678"]),
+    "+5\n1.5": ("VARCHAR", ["+5", "1.5"]),
+    "+1.5\n1": ("DOUBLE", [1.5, 1.0]),
     "true\nFALSE": ("BOOLEAN", [True, False]),
     "1\ntrue": ("VARCHAR", ["1", "true"]),
     "2024-02-29": ("DATE", [dt.date(2024, 2, 29)]),
@@ -348,6 +357,11 @@ def test_values_of_json_have_the_types_of_csv_and_nested_ones_stay(tmp_path: Pat
     assert second == (None, dt.date(2024, 1, 2), 0.5, None, [], "a", None, None, True)
 
 
+def test_a_whole_number_of_json_that_a_double_would_round_stays_text(tmp_path: Path, read: Read) -> None:
+    read(b'{"a":9007199254740993}\n{"a":"NaN"}\n', "ndjson")
+    assert rows_of(tmp_path / "table") == [("9007199254740993",), ("NaN",)]
+
+
 # Types that are given
 
 
@@ -361,7 +375,8 @@ def test_a_type_that_is_given_is_the_type(tmp_path: Path, read: Read) -> None:
     ("kind", "value"),
     [("INTEGER", "1.5"), ("TINYINT", "128"), ("DECIMAL(9,2)", "1.005"), ("DATE", "2023-02-29"), ("UUID", "x"),
      ("BOOLEAN", "maybe"), ("DOUBLE", "1,5"), ("DOUBLE", "1e400"), ("TIMESTAMP", "2024-01-01T00:00:00Z"),
-     ("DATE", "2024-02-29T23:30-05:00"), ("DATE", "2024-02-29 23:59:59.999999"), ("DATE", "epoch")],
+     ("DATE", "2024-02-29T23:30-05:00"), ("DATE", "2024-02-29 23:59:59.999999"), ("DATE", "epoch"),
+     ("DOUBLE", "9007199254740993"), ("FLOAT", "16777217")],
 )  # fmt: skip
 def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
     tmp_path: Path, read: Read, kind: str, value: str
@@ -372,6 +387,11 @@ def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
     data = f'{{"n":null}}\n\n{{"n":"{value}"}}\n'.encode()
     said = refused(tmp_path, read, MalformedDataError, data, "ndjson", types={"n": kind})
     assert "Line 3, column 'n'" in said
+
+
+def test_a_number_with_a_plus_is_one_where_the_type_is_given(tmp_path: Path, read: Read) -> None:
+    read(b"a,b,c\n+5,+16777216,+9007199254740992\n", types={"a": "INTEGER", "b": "FLOAT", "c": "DOUBLE"})
+    assert rows_of(tmp_path / "table") == [(5, 2.0**24, 2.0**53)]
 
 
 @pytest.mark.parametrize("text", ["2024-02-09", "2024/2/9", "2024-02-09T00:00", "2024-02-09 00:00:00.000"])

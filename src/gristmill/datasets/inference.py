@@ -19,8 +19,11 @@ _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DAY_ALONE = r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([T ]00:00(:00(\.0{1,6})?)?)?"  # DuckDB drops any time of day
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ZONE = r"(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)"  # DuckDB takes +99:99, and moves the day
-# What TRY_CAST takes for a DOUBLE, and is none to a person: leading zeros, separators, more digits than any type has.
-_NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}"
+# What TRY_CAST takes for a DOUBLE, and is none to a person: leading zeros, separators, more digits than any type has,
+# and a telephone number, whose plus would be lost.
+_NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}|^\+[0-9]+$"
+_WHOLE = r"[+-]?[0-9]+"
+_EXACT_LETTERS = {"DOUBLE": 15, "FLOAT": 7}  # a whole number of so many is exact in the type
 
 
 def name(text: str) -> str:
@@ -101,17 +104,23 @@ def _numbers(text: str) -> list[Rule]:
         for type_text in ("BIGINT", "DECIMAL(38,0)")
         for value in [f"TRY_CAST({text} AS {type_text})"]
     ]
-    double = f"TRY_CAST({text} AS DOUBLE)"
-    return [
-        *integers,
-        Rule("DOUBLE", f"{_is_double(text, double)} AND NOT regexp_matches({text}, {literal(_NO_NUMBER)})", double),
-    ]
+    double = _floating(text, "DOUBLE")
+    is_number = f"NOT regexp_matches({text}, {literal(_NO_NUMBER)})"
+    return [*integers, replace(double, fits=f"{double.fits} AND {is_number}")]
 
 
-def _is_double(text: str, double: str) -> str:
-    """True for what a double can say: a number too large for it would become infinity."""
+def _floating(text: str, type_text: str) -> Rule:
+    """What a DOUBLE or FLOAT can say: no number that would become infinity, and no whole one that it would round."""
+    value = f"TRY_CAST({text} AS {type_text})"
     named = f"regexp_full_match({text}, '(?i)[+-]?(nan|inf|infinity)')"
-    return f"({double} IS NOT NULL AND (isfinite({double}) OR {named}))"
+    is_long_whole = f"length({text}) > {_EXACT_LETTERS[type_text]} AND regexp_full_match({text}, {literal(_WHOLE)})"
+    is_exact = f"coalesce(TRY_CAST({text} AS HUGEINT) = TRY_CAST({value} AS HUGEINT), false)"
+    return Rule(
+        type_text,
+        f"({value} IS NOT NULL AND (isfinite({value}) OR {named}) "
+        f"AND CASE WHEN {is_long_whole} THEN {is_exact} ELSE true END)",
+        value,
+    )
 
 
 def _times(text: str) -> list[Rule]:
@@ -142,8 +151,8 @@ def _given(text: str, number: str, type_text: str) -> Rule:
     elif "INT" in type_text:
         text, pattern = number, r"[+-]?[0-9]+"
     elif type_text in {"DOUBLE", "FLOAT"}:
-        value = f"TRY_CAST({number} AS {type_text})"
-        return Rule(type_text, f"{_is_double(number, value)} AND NOT contains({number}, '_')", value)
+        rule = _floating(number, type_text)
+        return replace(rule, fits=f"{rule.fits} AND NOT contains({number}, '_')")
     elif type_text.startswith("TIMESTAMP"):
         zone = f"{_ZONE}?" if type_text.endswith("ZONE") else ""
         pattern = f"{_DAY}([T ]{_CLOCK}{zone})?"
