@@ -70,6 +70,15 @@ def test_anything_else_goes_the_ordinary_way(make, change):
     assert answer.status_code == (304 if change.get("If_None_Match") == "*" else 200)
 
 
+@pytest.mark.parametrize(("tags", "status"), [("*", 304), ('"other"', 412)])
+def test_if_match_goes_before_what_the_client_has(make, tags, status):
+    api = make()
+    path = upload(api)
+    etag = api.get(path).headers["ETag"]
+
+    assert api.get(path, If_None_Match=etag, If_Match=tags).status_code == status
+
+
 def test_who_may_not_read_is_not_let_in_by_what_others_have_asked_for(make, tmp_path):
     token = new_token(Settings(token_file=tmp_path / "tokens"), "ann", "manage")
     api = make(token_file=tmp_path / "tokens", anonymous="none")

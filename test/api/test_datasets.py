@@ -58,6 +58,7 @@ def test_a_changed_data_set_is_not_overwritten_by_who_has_not_seen_the_change(ap
     refused = put(api, BIRDS + "b,1,2010-01-01\n", If_Match=etag)
     assert refused.status_code == 412
     assert refused.json["type"] == "urn:gristmill:problem:precondition-failed"
+    assert put(api, BIRDS, If_Match=f"W/{etag}").status_code == 412
     assert api.client.delete("/datasets/birds", headers={"If-Match": etag}).status_code == 412
 
 

@@ -252,6 +252,35 @@ def test_parts_of_a_file_are_those_of_the_coding(api):
     assert beyond.status_code == 416
 
 
+@pytest.mark.parametrize("query", ["/rows", "/rows?f=ndjson", "/rows?f=csv", "/rows?f=parquet", "/aggregate"])
+def test_what_if_match_does_not_name_is_not_sent(api, query):
+    def asked(**headers):
+        with api.get(f"/datasets/numbers{query}", **headers) as answer:
+            answer.get_data()
+        return answer
+
+    etag = asked().headers["ETag"]
+
+    for tags in ("*", etag, f'"other", {etag}'):
+        assert asked(If_Match=tags).status_code == 200
+        assert asked(If_Match=tags, If_None_Match=etag).status_code == 304
+    for tags in ('"other"', f"W/{etag}"):
+        for more in ({}, {"Range": "bytes=1-2"}, {"If_None_Match": etag}):
+            refused = asked(If_Match=tags, **more)
+            assert (refused.status_code, refused.mimetype) == (412, "application/problem+json")
+            assert etag in refused.json["detail"]
+    assert asked(If_Match="").status_code == 400
+    assert api.get(f"/datasets/absent{query}", If_Match="*").status_code == 404
+
+
+def test_a_part_is_sent_of_what_if_match_names(api):
+    whole = get(api, "?f=csv")
+
+    part = get(api, "?f=csv", If_Match=whole.headers["ETag"], Range="bytes=100-199")
+
+    assert (part.status_code, part.data) == (206, whole.data[100:200])
+
+
 @pytest.mark.parametrize(
     ("asked", "status"),
     [("bytes=-9999999", 206), ("bytes=0-1,4-5", 200), ("lines=1-2", 200), ("bytes=5-2", 200), ("bytes=x", 200)],

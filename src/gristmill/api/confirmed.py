@@ -53,7 +53,7 @@ class Confirmed:
     def headers(self, environ: Mapping[str, Any]) -> list[tuple[str, str]] | None:
         """The headers of 304 where that is the answer; None where Flask is to answer."""
         tags, method = environ.get("HTTP_IF_NONE_MATCH"), environ["REQUEST_METHOD"]
-        if not tags or not self._known or method not in {"GET", "HEAD"}:
+        if not tags or not self._known or method not in {"GET", "HEAD"} or "HTTP_IF_MATCH" in environ:
             return None
         began = time.perf_counter()
         try:

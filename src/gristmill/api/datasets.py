@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 
 from gristmill.api import access, bodies, links, negotiation
+from gristmill.api.conditions import tags_of
 from gristmill.api.dataset_documents import Document, data_set_document, data_set_url, list_entry, version_document
 from gristmill.api.job_query import read_limit
 from gristmill.api.reading_query import ReadingQuery, read_reading_options
 from gristmill.api.services import services
 from gristmill.datasets.dataset import Conditions, DataSet, check_name
 from gristmill.datasets.intake import facts_of
-from gristmill.errors import Fault, ForbiddenError, InvalidRequestError, NoSuchDataSetError
+from gristmill.errors import ForbiddenError, InvalidRequestError, NoSuchDataSetError
 
 _PIECE_BYTES = 256 * 1024
 # What the server lets pass; the limits of an upload are counted while it comes in.
@@ -161,20 +162,7 @@ def _headers(found: DataSet) -> dict[str, str]:
 
 
 def _conditions() -> Conditions:
-    return Conditions(_tags("If-Match"), _tags("If-None-Match"))
-
-
-def _tags(header: str) -> tuple[str, ...] | None:
-    """The entity tags of a header, without quotes; None when it is not there. InvalidRequestError."""
-    text = request.headers.get(header)
-    if text is None:
-        return None
-    tags = request.if_match if header == "If-Match" else request.if_none_match
-    found = ("*",) if tags.star_tag else tuple(tags.as_set(include_weak=header != "If-Match"))
-    if not found:
-        wanted = 'must be * or entity tags in double quotes, such as "123"'
-        raise InvalidRequestError(f"{header} {wanted}; got {text[:100]}.", faults=[Fault(header, wanted)])
-    return found
+    return Conditions(tags_of("If-Match"), tags_of("If-None-Match"))
 
 
 def _pieces() -> Iterator[bytes]:

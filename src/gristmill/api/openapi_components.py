@@ -228,7 +228,7 @@ RESPONSES: Part = {
     "NotFound": _problem("There is no such thing."),
     "Conflict": _problem("It cannot be done in the present state."),
     "SlowUpload": _problem("The body did not come in time."),
-    "Precondition": _problem("The data set is not in the state that If-Match or If-None-Match asks for."),
+    "Precondition": _problem("What is asked for is not in the state that If-Match or If-None-Match names."),
     "Malformed": _problem("The file is not what it is said to be, or reading it met a limit; the place is named."),
     "TooLarge": _problem("The body is larger than the limit."),
     "UnsupportedMediaType": _problem("The body is of no kind that is read here, by Content-Type or Content-Encoding."),

@@ -140,6 +140,7 @@ _NAME_SCHEMA: Part = {"type": "string", "maxLength": LONGEST_NAME, "pattern": f"
 _NAME = _path("datasetName", "Name of a data set.", _NAME_SCHEMA)
 _VERSION = _path("versionID", "A version, as a data set lists it.", TEXT)
 _F, _UNLESS = ref("parameters", "f"), ref("parameters", "IfNoneMatch")
+_IF_STILL = _condition("If-Match", "Only when its ETag is still one of these; `*`: whatever it is.")
 _CONDITIONS = (
     _condition("If-Match", "Only when the data set is still in this state: an ETag, a version, or *."),
     _condition("If-None-Match", "`*`: only when there is no such data set yet."),
@@ -194,8 +195,9 @@ def _rows_operation(identifier: str, summary: str, path_parameters: tuple[Part, 
             _query("shape", "JSON rows as objects, or as arrays.", {"type": "string", "enum": list(get_args(Shape))}),
             _query("f", "Format of the rows.", {"type": "string", "enum": list(ROW_MEDIA_TYPES)}),
             _UNLESS,
+            _IF_STILL,
         ),
-        errors=(*_READ, "Malformed"),
+        errors=(*_READ, "Precondition", "Malformed"),
     )
 
 
@@ -213,8 +215,9 @@ def _groups_operation(identifier: str, summary: str, path_parameters: tuple[Part
             _ROWS_LIMIT,
             _query("f", "Format of the answer.", {"type": "string", "enum": ["json"]}),
             _UNLESS,
+            _IF_STILL,
         ),
-        errors=(*_READ, "Malformed"),
+        errors=(*_READ, "Precondition", "Malformed"),
     )
 
 

@@ -84,7 +84,10 @@ class Representation:
     @property
     def is_known_to_be_held(self) -> bool:
         """Whether the client names it, and so has got it from here: it needs not be looked for."""
-        return self.is_fixed and f'"{self.etag}"' in request.environ.get("HTTP_IF_NONE_MATCH", "")
+        environ = request.environ
+        if not self.is_fixed or "HTTP_IF_MATCH" in environ:
+            return False
+        return f'"{self.etag}"' in environ.get("HTTP_IF_NONE_MATCH", "")
 
     def not_modified(self) -> Response:
         """304, with the headers that 200 would have."""

@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import parse_range_header
 from werkzeug.wsgi import FileWrapper
 
-from gristmill.api import access, confirmed, links, negotiation
+from gristmill.api import access, conditions, confirmed, links, negotiation
 from gristmill.api.dataset_documents import data_set_url
 from gristmill.api.datasets import existing_name
 from gristmill.api.parameters import read_limit, wrong_parameter
@@ -81,13 +81,14 @@ def _groups(name: str, version_id: str) -> Response:
 
 
 def _answered(asked: Representation, answer: Callable[[Version, Representation], Response]) -> Response:
-    """304 where the client has it, else what ``answer`` makes."""
+    """304 where the client has it, else what ``answer`` makes. PreconditionFailedError where it wants another one."""
     # Of a version that the URL names, what has been sent once stays right, even if there is no such data set any more.
     if asked.is_known_to_be_held:
         response = asked.not_modified()
     else:
         version = services().datasets.versions.get(existing_name(asked.name), asked.version)
         sent = asked.of(version.edition.version)
+        conditions.require_match(sent.etag)
         response = sent.not_modified() if sent.is_held else answer(version, sent)
     if asked.is_fixed:
         confirmed.remember(response)
@@ -164,10 +165,12 @@ def _whole(version: Version, sent: Representation, query: MultiDict[str, str]) -
 def _asking_for_one_part(size: int) -> "WSGIEnvironment":
     """The request with its Range only where that is one of bytes: any other is ignored (RFC 9110, 14.2).
 
-    The last bytes of a file that has fewer are all of it (14.1.2): so readers of Parquet ask for its end.
+    The last bytes of a file that has fewer are all of it (14.1.2): so readers of Parquet ask for its end. If-Match has
+    been dealt with: Werkzeug would send the file with 412, and does not know ``*``.
     """
     asked = parse_range_header(request.headers.get("Range"))
     environ = dict(request.environ)
+    environ.pop("HTTP_IF_MATCH", None)
     is_weak = request.headers.get("If-Range", "").startswith("W/")  # never right: bytes are to be the same (13.1.5)
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or is_weak:
         environ.pop("HTTP_RANGE", None)
