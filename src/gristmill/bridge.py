@@ -28,6 +28,11 @@ T = TypeVar("T")
 
 # A client that takes nothing for this long is cut off.
 SEND_SECONDS = 30.0
+# A body of known length goes out in pieces. Granian and HTTP's queue hold some seven of them for a client that takes
+# nothing, so they are smaller where many are on their way: few go as fast as can be, thousands cost some 400 kB each.
+_PIECE_BYTES = 256 * 1024
+_LEAST_PIECE_BYTES = 32 * 1024
+_PIECES_BYTES = 2 * 1024 * 1024  # one of each
 # What is read and thrown away of a refused body, so that a client that is still sending gets to see the answer.
 _LINGER_BYTES = 32 * 1024 * 1024
 _LINGER_SECONDS = 2.0
@@ -80,6 +85,7 @@ class Bridge:
         self._streams: set[SleepingStream] = set()
         self._draining = False
         self._requests = 0
+        self._downloads = 0
         self._all_answered = asyncio.Event()
         self._all_answered.set()
 
@@ -120,6 +126,7 @@ class Bridge:
         try:
             incoming = Incoming(exchange.environ, receive, self._loop)
             await self._take_body(exchange, incoming)
+            exchange.piece_bytes = self._piece_bytes(self._downloads + 1)
             data, more = await self._run(exchange.begin, self._threads_for(exchange))
         except GristmillError as error:
             data, more = exchange.refuse(error), False
@@ -146,6 +153,10 @@ class Bridge:
         if not whole:
             await _discard_body(receive)
 
+    @staticmethod
+    def _piece_bytes(downloads: int) -> int:
+        return min(_PIECE_BYTES, max(_LEAST_PIECE_BYTES, _PIECES_BYTES // downloads))
+
     def _threads_for(self, exchange: Exchange) -> Threads:
         """The threads for a view. BusyError when too many requests wait for one."""
         if exchange.environ["PATH_INFO"] == "/healthz":
@@ -169,6 +180,7 @@ class Bridge:
         changed = asyncio.Event()
         gone = self._loop.create_task(_until_gone(receive))
         gone.add_done_callback(lambda _: changed.set())
+        self._downloads += exchange.stream is None
         try:
             if exchange.stream is not None:
                 data = await self._send_stream(exchange, exchange.stream, changed, gone, send)
@@ -176,9 +188,11 @@ class Bridge:
                 more = True
                 while more:
                     await _send_piece(send, data, gone)
+                    exchange.piece_bytes = self._piece_bytes(self._downloads)
                     data, more = await self._run(exchange.go_on, self._threads)
             await send({"type": "http.response.body", "body": data, "more_body": False})
         finally:
+            self._downloads -= exchange.stream is None
             gone.cancel()
 
     async def _send_stream(

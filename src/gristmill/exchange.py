@@ -18,10 +18,6 @@ Headers = list[tuple[bytes, bytes]]
 RequestBody = IO[bytes] | io.RawIOBase
 T = TypeVar("T")
 
-# A body whose length is known goes out in pieces of this size: a few of them wait in memory for each slow client, who
-# has to take one within ``bridge.SEND_SECONDS``.
-_PIECE_BYTES = 256 * 1024
-
 _SERVER = {
     "SCRIPT_NAME": "",
     "SERVER_SOFTWARE": "gristmill",
@@ -64,7 +60,7 @@ class Exchange:
     """A request, and the response to it as far as it has come.
 
     All steps run in one context of their own, so that what the application binds to its context stays bound, and
-    no two steps at a time.
+    no two steps at a time. ``piece_bytes``: a body whose length is known is told in pieces of at least this size.
     """
 
     def __init__(self, application: "WSGIApplication", environ: dict[str, Any]) -> None:
@@ -72,6 +68,7 @@ class Exchange:
         self.status = 0
         self.headers: Headers = []
         self.stream: SleepingStream | None = None
+        self.piece_bytes = 2**18
         self._application = application
         self.request_body = io.BytesIO()
         self._body: Iterable[bytes] | None = None
@@ -134,7 +131,7 @@ class Exchange:
         for piece in self._pieces:
             pieces.append(piece)
             size += len(piece)
-            if self._length is None or size >= _PIECE_BYTES:
+            if self._length is None or size >= self.piece_bytes:
                 return b"".join(pieces), True
         self._close()
         return b"".join(pieces), False

@@ -109,7 +109,7 @@ def make_app(draining: threading.Event) -> flask.Flask:
     @app.get("/file")
     def file() -> flask.Response:
         megabytes = flask.request.args.get("mb", 16, int)
-        pieces = (bytes(2**16) for _ in range(16 * megabytes))
+        pieces = (bytes(2**14) for _ in range(64 * megabytes))
         return flask.Response(pieces, headers={"Content-Length": str(megabytes * 2**20)})
 
     @app.get("/big")
