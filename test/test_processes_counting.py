@@ -45,6 +45,27 @@ def test_a_run_knows_the_table_itself_of_a_stored_version(tmp_path: Path) -> Non
         assert frequencies(data, data.column("x"), 1).most == [(1, 1)]
 
 
+@pytest.mark.parametrize("type_text", ["UBIGINT", "DECIMAL(38,0)", "DECIMAL(38,9)"])
+def test_values_that_a_floating_point_number_would_round_are_counted_apart(tmp_path: Path, type_text: str) -> None:
+    zeros = ".000000000" if type_text.endswith("9)") else ""
+    data, _ = stored(tmp_path, f"SELECT (12345678901234567890 + i % 50)::{type_text} AS x FROM range(100) r(i)")
+    least, greatest = f"12345678901234567890{zeros}", f"12345678901234567939{zeros}"
+
+    (column,) = summary(data, 2, progress=Progress())["columns"]
+
+    assert (column.distinct, column.minimum, column.maximum) == (50, least, greatest)
+    assert [(one.value, one.count) for one in column.frequent] == [(least, 2), (f"12345678901234567891{zeros}", 2)]
+
+
+def test_decimals_that_a_floating_point_number_says_are_numbers(tmp_path: Path) -> None:
+    data, _ = stored(tmp_path, "SELECT unnest([1.10, 2.00, 2.00, NULL])::DECIMAL(9,2) AS x")
+
+    found = frequencies(data, data.column("x"), 5)
+
+    assert found.most == [(2.0, 2), (1.1, 1)]
+    assert (found.distinct, found.rows, found.minimum, found.maximum) == (2, 3, 1.1, 2.0)
+
+
 @pytest.mark.parametrize("most", [0, 2, 100])
 def test_frequencies_are_those_of_numpy(most: int) -> None:
     cells = np.random.default_rng(3).integers(0, 9, 200).tolist()

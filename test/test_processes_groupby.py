@@ -94,12 +94,14 @@ def test_the_order_is_the_one_that_was_asked_for_and_missing_values_are_last(sor
     assert "".join(row[0] for row in rows(run(columns, ["g"], "mean(x), count(x)", sort=sort))) == order
 
 
-def test_sums_beyond_64_bits_are_floating_point_numbers() -> None:
+def test_sums_beyond_64_bits_keep_their_digits() -> None:
     largest = 2**63 - 1
     table = {"g": [1, 1, 2], "i": [largest, largest, largest]}
 
     assert rows(run({"g": [2], "i": [largest]}, ["g"], "sum(i), max(i)")) == [[2, largest, largest]]
-    assert rows(run(table, ["g"], "sum(i), max(i)")) == [[1, float(2 * largest), largest], [2, 2.0**63, largest]]
+    outputs = run(table, ["g"], "sum(i), max(i)")
+    assert rows(outputs) == [[1, str(2 * largest), largest], [2, str(largest), largest]]
+    assert "not numbers" not in picture(outputs)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def stored(sql: str) -> DataSet:
         ("1.50::DECIMAL(9,2)", 1.5), ("DATE '2020-02-29'", "2020-02-29T00:00:00.000000Z"), ("true", True),
         ("TIMESTAMP '2020-01-01 01:02:03'", "2020-01-01T01:02:03.000000Z"), ("'é'", "é"), ("''", ""),
         ("TIMESTAMPTZ '2020-01-01 01:00:00+01'", "2020-01-01T00:00:00.000000Z"), ("1::UBIGINT", 1),
-        ("18446744073709551615::UBIGINT", 2.0**64), ("'00000000-0000-0000-0000-000000000001'::UUID",
+        ("18446744073709551615::UBIGINT", "18446744073709551615"), ("'00000000-0000-0000-0000-000000000001'::UUID",
         "00000000-0000-0000-0000-000000000001"), ("TIME '01:02:03'", "01:02:03"), ("INTERVAL 1 DAY", "1 day"),
         ("'ab'::BLOB", "YWI="), ("NULL::INTEGER", None), ("'infinity'::DOUBLE", "Infinity"),
     ],
@@ -144,6 +146,24 @@ def test_values_of_every_type_make_groups(value: str, cell: Any) -> None:
     outputs = run(data, ["v"], "count(), min(v), count_distinct(v)")
 
     assert rows(outputs) == [[cell, 3, cell if cell != "Infinity" else "Infinity", 0 if cell is None else 1]]
+
+
+@pytest.mark.parametrize("type_text", ["UBIGINT", "DECIMAL(38,0)", "DECIMAL(38,9)"])
+def test_keys_that_a_floating_point_number_would_round_stay_apart_and_exact(type_text: str) -> None:
+    keys = [12345678901234567890 + number for number in range(100)]
+    zeros = ".000000000" if type_text.endswith("9)") else ""
+    data = stored(f"SELECT (12345678901234567890 + i)::{type_text} AS account FROM range(100) r(i)")
+
+    outputs = run(data, ["account"], "max(account), count_distinct(account)")
+
+    assert rows(outputs) == [[f"{key}{zeros}", f"{key}{zeros}", 1] for key in keys]
+    assert f">{keys[0]}{zeros}<" in picture(outputs)
+    assert "not numbers" not in picture(outputs)
+
+
+def test_bars_of_numbers_that_differ_in_late_digits_are_told_apart() -> None:
+    assert ">0.30000000000000004<" in picture(run({"x": [0.3, 0.1 + 0.2]}, ["x"]))
+    assert ">0.3<" in picture(run({"x": [0.1 + 0.2]}, ["x"]))
 
 
 def test_a_median_between_two_decimals_keeps_its_digits() -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet, as_table_has_it
+from gristmill.processes.exact import exact_cell, may_round
 from gristmill.processes.workspace import DataColumn
 from gristmill.words import counted
 
@@ -50,21 +51,33 @@ class Frequencies:
 
 def frequencies(data: DataSet, column: DataColumn, most: int) -> Frequencies:
     """Count the values of a column, and list the most frequent ones."""
+    is_rounded = may_round(column.type)
     kind, value = as_table_has_it(column)
+    if is_rounded:
+        kind, value = "string", column.sql
+    shown = "CAST({} AS VARCHAR)" if is_rounded else "{}"
+    ends = ", ".join(f"{shown.format(end)} AS {end}" for end in ("least", "greatest"))
     found = data.query(
         f"WITH grouped AS MATERIALIZED "
         f"(SELECT {value} AS v, count(*) AS n FROM {data.source} WHERE {column.sql} IS NOT NULL GROUP BY 1) "
-        "SELECT v, n, d, r, least, greatest FROM (SELECT count(*) AS d, CAST(coalesce(sum(n), 0) AS BIGINT) AS r, "
+        f"SELECT {shown.format('v')} AS value, n, d, r, {ends} FROM "
+        "(SELECT count(*) AS d, CAST(coalesce(sum(n), 0) AS BIGINT) AS r, "
         "min(v) AS least, max(v) AS greatest FROM grouped) "
         f"LEFT JOIN (FROM grouped ORDER BY n DESC, v LIMIT {most}) ON true ORDER BY n DESC, v"
     ).fetchnumpy()
     values, least, greatest = (
         Column.of_arrays(name, kind, np.ma.getdata(found[name]), ~np.ma.getmaskarray(found[name])).cells()
-        for name in ("v", "least", "greatest")
+        for name in ("value", "least", "greatest")
     )
+    if is_rounded:
+        values, least, greatest = (list(map(_exact, cells)) for cells in (values, least, greatest))
     counts = np.ma.filled(found["n"], 0).tolist()
     listed = [(cell, count) for cell, count in zip(values, counts, strict=True) if count]
     return Frequencies(listed, int(found["d"][0]), int(found["r"][0]), least[0], greatest[0])
+
+
+def _exact(cell: object) -> object:
+    return None if cell is None else exact_cell(str(cell))
 
 
 def finite(column: Column) -> npt.NDArray[Any]:

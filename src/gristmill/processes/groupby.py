@@ -13,6 +13,7 @@ from gristmill.errors import InvalidRequestError
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet
+from gristmill.processes.exact import may_round
 from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
@@ -181,11 +182,12 @@ def _unit(metric: Metric, column: DataColumn | None) -> str:
 def _draw(table: DataSet, numbers: Groups, result: Table) -> Any:
     pictures: Any = importlib.import_module("gristmill.processes.pictures_groups")  # Matplotlib, not for the API
     rows = numbers.in_picture
-    cells = [[_label(cell) for cell in _first(result.column(name), rows).cells()] for name in numbers.by]
+    labels = zip(*(_labels(_first(result.column(name), rows).cells()) for name in numbers.by), strict=True)
+    types = [row[1] for row in table.query(f"DESCRIBE {_FOUND}").fetchall()]
     panels, skipped = [], []
-    for name, unit in zip(numbers.metrics, numbers.units, strict=True):
+    for name, unit, type_text in zip(numbers.metrics, numbers.units, types[len(numbers.by) :], strict=True):
         column = _first(result.column(name), rows)
-        if column.is_numeric:
+        if column.is_numeric or may_round(type_text):
             values = [float(value) if valid else None for value, valid in zip(column.values, column.valid, strict=True)]
             panels.append(pictures.Panel(f"{name} ({unit})" if unit else name, values, column.kind == "integer"))
         else:
@@ -198,9 +200,10 @@ def _draw(table: DataSet, numbers: Groups, result: Table) -> Any:
         ),
         f"{', '.join(skipped)}, not numbers" if skipped else "",
     ]
-    labels = [" · ".join(parts) for parts in zip(*cells, strict=True)]
     heading = ", ".join(table.column(name).label for name in numbers.by)
-    drawn = pictures.Groups(heading, labels, panels, [note for note in notes if note], numbers.groups)
+    drawn = pictures.Groups(
+        heading, [" · ".join(parts) for parts in labels], panels, [note for note in notes if note], numbers.groups
+    )
     return pictures.draw(drawn)
 
 
@@ -208,10 +211,16 @@ def _first(column: Column, rows: int) -> Column:
     return Column(column.name, column.kind, column.values[:rows], column.valid[:rows])
 
 
+def _labels(cells: list[object]) -> list[str]:
+    """Numbers have as few digits as tell them apart."""
+    short = [_label(f"{cell:.12g}" if isinstance(cell, float) else cell) for cell in cells]
+    return short if len(set(short)) == len(set(cells)) else [_label(cell) for cell in cells]
+
+
 def _label(cell: object) -> str:
     if cell is None:
         return "(missing)"
     if isinstance(cell, bool):
         return str(cell).lower()
-    text = f"{cell:.12g}" if isinstance(cell, float) else str(cell)
+    text = str(cell)
     return _NO_MICROSECONDS.sub("Z", text.removesuffix("T00:00:00.000000Z")) or "(empty)"

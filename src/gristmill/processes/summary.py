@@ -18,6 +18,7 @@ from gristmill.processes.counting import (
     own_bins,
 )
 from gristmill.processes.dataset import DataSet
+from gristmill.processes.exact import may_round
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
@@ -130,6 +131,8 @@ def _of_values(
     loaded = table.table().column(column.name)
     values = finite(loaded)
     statistics = _times(values) if loaded.kind == "datetime" else _numeric(values)
+    if may_round(column.type):
+        statistics |= {"minimum": found.minimum, "maximum": found.maximum}
     statistics["not_finite"] = len(loaded.present) - len(values)
     is_whole = column.kind == "integer"
     try:

@@ -1,0 +1,42 @@
+"""Decimals and whole numbers beyond 64 bits as results have them: as text where a number would round them."""
+
+from decimal import Decimal
+
+from gristmill.processes.column import Kind
+from gristmill.processes.dataset import DataSet
+
+_WIDE = frozenset(["HUGEINT", "UHUGEINT", "UBIGINT"])
+_LARGEST_INTEGER = 2**63
+
+
+def may_round(type_text: str) -> bool:
+    """Whether values of a DuckDB type can be beyond what 64-bit integers and doubles say."""
+    return type_text in _WIDE or type_text.startswith("DECIMAL(")
+
+
+def exactly(data: DataSet, name: str, type_text: str, relation: str) -> tuple[Kind, str]:
+    """The kind that a column of such a type has in a table so that no value changes, and the SQL that gives them.
+
+    name: the column's in ``relation``, which is what stands behind FROM.
+    """
+    written = f"CAST(CAST({name} AS DOUBLE) AS VARCHAR)"  # what a reader of the result sees of a double
+    is_integer = f"TRY_CAST({name} AS BIGINT) IS NOT NULL" if _is_whole(type_text) else "false"
+    is_double = f"coalesce(TRY_CAST({written} AS {type_text}) = {name}, false)"
+    all_are = ", ".join(f"coalesce(bool_and({one}), true)" for one in (is_integer, is_double))
+    ((integers, doubles),) = data.query(f"SELECT {all_are} FROM {relation} WHERE {name} IS NOT NULL").fetchall()
+    if integers:
+        return "integer", f"CAST({name} AS BIGINT)"
+    return ("number", f"CAST({name} AS DOUBLE)") if doubles else ("string", f"CAST({name} AS VARCHAR)")
+
+
+def exact_cell(text: str) -> int | float | str:
+    """A decimal or a whole number, written out, as a JSON value that no reader rounds."""
+    value = Decimal(text)
+    if "." not in text and abs(value) < _LARGEST_INTEGER:
+        return int(value)
+    number = float(value)
+    return number if Decimal(repr(number)) == value else text
+
+
+def _is_whole(type_text: str) -> bool:
+    return type_text in _WIDE or type_text.endswith(",0)")
