@@ -19,7 +19,8 @@ FORMS: list[Any] = [
     [{"a": 1, "b": "x"}, {"a": 2}],
     {"a": [1, 2], "b": ["x", None]},
     "a,b\n1,x\n2,\n",
-    "\r\na,b\r\n1,x\r\n2,NA\r\n\r\n",
+    "a,b\r\n1,x\r\n2,NA\r\n\r\n",
+    "\ufeffa;b\n1;x\n2;",
 ]
 
 
@@ -104,15 +105,16 @@ def test_what_is_no_table_is_refused_with_its_place(value: Any, message: str, po
     ("texts", "kind", "cells"),
     [
         ("1\n2\nNA\n", "integer", [1, 2, None]),
-        ("1\n2.5\n\"\"\n", "number", [1.0, 2.5, None]),
+        ("1\n2.5\nNULL\n", "number", [1.0, 2.5, None]),
+        ('a\n""\n', "string", ["a", ""]),
         ("1e3\nNaN\ninf\n", "number", [1000.0, "NaN", "Infinity"]),
         ("true\nFALSE\n", "boolean", [True, False]),
         ("007x\n1_000\n", "string", ["007x", "1_000"]),
         ("2024-01-01\nN/A\n", "datetime", ["2024-01-01T00:00:00.000000Z", None]),
-        ("9999999999999999999\n", "number", [1e19]),
+        ("9999999999999999999\n", "string", ["9999999999999999999"]),
         ('"a, ""b"""\n" c"\n', "string", ['a, "b"', " c"]),
         ("1_000\n", "string", ["1_000"]),
-        ("0001-01-01T00:00:00+05:00\n", "string", ["0001-01-01T00:00:00+05:00"]),
+        ("0001-01-01T00:00:00+05:00\n", "datetime", ["0000-12-31T19:00:00.000000Z"]),
     ],
 )  # fmt: skip
 def test_a_column_of_csv_gets_the_narrowest_type_that_fits(texts: str, kind: str, cells: list[Any]) -> None:

@@ -129,7 +129,7 @@ def first_record(path: Path, delimiter: str, quote: str, most_bytes: int) -> tup
     text = data.decode("utf-8", "ignore")
     if not text.strip():
         raise MalformedDataError("The file is empty: there is no line that names columns or holds values.")
-    delimiter = delimiter or _likely_delimiter(text, quote)
+    delimiter = delimiter or likely_delimiter(text, quote)
     for record in _records(io.StringIO(text, newline=""), delimiter, quote):
         if len(data) > most_bytes and sum(map(len, record)) >= most_bytes // 4:
             break
@@ -142,7 +142,8 @@ def first_record(path: Path, delimiter: str, quote: str, most_bytes: int) -> tup
     )
 
 
-def _likely_delimiter(text: str, quote: str) -> str:
+def likely_delimiter(text: str, quote: str) -> str:
+    """The most frequent delimiter outside quotes in the first line; of none, the comma."""
     counts = dict.fromkeys(_DELIMITERS, 0)
     quoted = False
     for letter in text:

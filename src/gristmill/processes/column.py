@@ -1,4 +1,4 @@
-"""One column of a table, of one type, on NumPy arrays: made of JSON values, of texts, or of Python's and NumPy's."""
+"""One column of a table, of one type, on NumPy arrays: made of JSON values, or of Python's and NumPy's."""
 
 import math
 import re
@@ -27,8 +27,6 @@ _FILLERS: dict[Kind, object] = {
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?")
 _ISO_UTC = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?")
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
-_NULL_TEXTS = {"", "NA", "N/A", "null", "NULL", "None"}
 _LARGEST_INTEGER = 2**63
 
 
@@ -99,14 +97,19 @@ class Column:
         present = [one for one in cells if one is not None]
         found = kind or _kind_of(name, cells, present)
         convert = {"datetime": _datetimes, "number": _numbers}.get(found)
-        values = np.full(len(cells), _FILLERS[found], _DTYPES[found])
         try:
-            values[valid] = convert(present) if convert else _checked(present, found)
+            return cls.filled(name, found, convert(present) if convert else _checked(present, found), valid)
         except (ValueError, TypeError, OverflowError) as error:
             if kind is None and found == "datetime":
                 return cls.of(name, cells, "string")
             raise TableError(f"column {name!r} does not hold values of type {found}: {error}") from error
-        return cls(name, found, values, valid)
+
+    @classmethod
+    def filled(cls, name: str, kind: Kind, present: Sequence[Any] | Array, valid: npt.NDArray[np.bool_]) -> Self:
+        """Make a column of the values that are not null, in their order."""
+        values = np.full(len(valid), _FILLERS[kind], _DTYPES[kind])
+        values[valid] = present
+        return cls(name, kind, values, valid)
 
     @classmethod
     def of_arrays(cls, name: str, kind: Kind, values: Array, valid: npt.NDArray[np.bool_]) -> Self:
@@ -171,35 +174,6 @@ def _datetime(value: Any) -> np.datetime64:
     if isinstance(value, datetime) and value.tzinfo is not None:
         value = value.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(value, "us")
-
-
-def column_of_texts(name: str, texts: Sequence[str]) -> Column:
-    """Make a column of what CSV held, of the narrowest type that fits all of it."""
-    stripped = [text.strip() for text in texts]
-    valid = np.fromiter((text not in _NULL_TEXTS for text in stripped), "?", len(stripped))
-    present = [text for text in stripped if text not in _NULL_TEXTS]
-    lowered = {text.lower() for text in present}
-    kind: Kind = "string"
-    converted: Sequence[Any] | Array = present
-    if present and lowered <= {"true", "false"}:
-        kind, converted = "boolean", [text.lower() == "true" for text in present]
-    elif present and all(map(_INTEGER.fullmatch, present)):
-        kind, converted = "integer", [int(text) for text in present]
-    elif present and all(map(_ISO.fullmatch, present)):
-        try:
-            kind, converted = "datetime", _datetimes(present)
-        except (ValueError, OverflowError):
-            converted = present
-    elif present and not any("_" in text for text in present):  # float() takes 1_000 for a number
-        try:
-            kind, converted = "number", [float(text) for text in present]
-        except ValueError:
-            converted = present
-    if kind == "string":
-        converted = [text for text, is_valid in zip(texts, valid.tolist(), strict=True) if is_valid]
-    values = np.full(len(texts), _FILLERS[kind], _DTYPES[kind])
-    values[valid] = converted
-    return Column(name, kind, values, valid)
 
 
 def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:

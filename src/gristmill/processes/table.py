@@ -6,6 +6,7 @@ row objects, an object of column arrays, or a string of CSV. ``"NaN"``, ``"Infin
 where the rest of the column is numbers. Strings are times where all of the column are ISO 8601 dates or times.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -20,7 +21,9 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from gristmill.errors import pointer_part
-from gristmill.processes.column import KINDS, Array, Column, Kind, TableError, column_of_texts, column_of_values
+from gristmill.processes.column import KINDS, Array, Column, Kind, TableError, column_of_values
+from gristmill.processes.column_texts import column_of_texts
+from gristmill.processes.csv_texts import read_csv
 
 _SEVERAL = re.compile(r"[\r\n,]")  # columns or lines
 
@@ -189,20 +192,10 @@ class Table(Mapping[str, Array]):
         )
 
     @classmethod
-    def from_csv(cls, text: str, delimiter: str = ",") -> Self:
-        """Read CSV with a header line (RFC 4180); ``""``, ``NA``, ``N/A``, ``null``, ``NULL`` and ``None`` are null."""
-        try:
-            lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
-        except csv.Error as error:
-            raise TableError(f"is not CSV: {error}") from error
-        if not lines:
-            raise TableError("is empty; the first line must name the columns")
-        heads = [head.strip() or f"column_{number}" for number, head in enumerate(lines[0], start=1)]
-        for index, row in enumerate(lines[1:], start=2):
-            if len(row) != len(heads):
-                raise TableError(f"row {index} has {len(row)} values, where there are {len(heads)} columns")
-        cells = zip(*lines[1:], strict=True) if len(lines) > 1 else [()] * len(heads)
-        return cls(column_of_texts(head, texts) for head, texts in zip(heads, cells, strict=True))
+    def from_csv(cls, text: str, delimiter: str = "") -> Self:
+        """Read CSV with a header line (RFC 4180) as uploads are read; ``NA``, ``null`` and their like are null too."""
+        names, cells = read_csv(text, delimiter)
+        return cls(column_of_texts(name, texts) for name, texts in zip(names, cells, strict=True))
 
     @classmethod
     def from_bytes(cls, content: bytes, media_type: str, *, charset: str = "", name: str = "") -> Self:
@@ -211,7 +204,7 @@ class Table(Mapping[str, Array]):
         if kind == "parquet":
             return cls._from_parquet(content)
         try:
-            text = content.decode(charset or "utf-8-sig")
+            text = _decoded(content, charset)
             match kind:
                 case "json":
                     return cls.from_json(json.loads(text))
@@ -319,6 +312,11 @@ _ENDINGS = {
 def _format(media_type: str, name: str) -> str:
     by_type = _FORMATS.get(media_type.partition(";")[0].strip().lower())
     return by_type or _ENDINGS.get(urlsplit(name).path.rpartition(".")[2].lower(), "csv")
+
+
+def _decoded(content: bytes, charset: str) -> str:
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else charset or "utf-8-sig")
 
 
 def _as_list(value: object, at: str) -> list[Any]:

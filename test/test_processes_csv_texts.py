@@ -1,0 +1,96 @@
+"""CSV that comes with a request is read as an upload of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tables import LIMITS
+
+from gristmill.datasets.ingest import ingest
+from gristmill.datasets.options import ReadingOptions
+from gristmill.errors import MalformedDataError
+from gristmill.processes.column import TableError
+from gristmill.processes.csv_texts import NULLS
+from gristmill.processes.dataset import DataSet
+from gristmill.processes.table import Table
+from gristmill.processes.workspace import Workspace
+
+READ = [
+    # types
+    "zip\n01234\n00501\n", "x\n 1\n", 'x\n" 1"\n', "x\n1\n-2\n0\n", "x\n-0\n1\n", "x\n+1\n", "x\n9223372036854775807\n",
+    "x\n1.5\n.5\n1.\n-1e3\n", "x\n1e400\n", "x\n1e-400\n", "x\nnan\n-Infinity\nINF\n1\n", "x\n1_000\n", "x\n0x1F\n",
+    "x\n\u0661\n", f"x\n{'9' * 39}\n", "x\n00.5\n", "x\ntrue\nFALSE\n", "x\ntrue\n1\n", "x\n2024-02-29\n0001-01-01\n",
+    "x\n2023-02-29\n", "x\n0000-01-01\n", "x\n2024-2-9\n", "x\n2024-02-29T10:00\n2024-02-29 10:00:00.123456\n",
+    "x\n2024-02-29T24:00\n2024-02-29 23:59:59\n", "x\n2024-02-29 24:01\n", "x\n2024-02-29T10:00:00.1234567\n",
+    "x\n2024-02-29\n2024-02-29T10:00\n", "x\n2024-02-29T10:00Z\n2024-02-29 10:00+0130\n2024-02-29 00:00:00-11\n",
+    "x\n2024-02-29T10:00Z\n2024-02-29T10:00\n", "x\n2024-02-29T10:00+16:00\n", "x\n0001-01-01T00:00:00+05:00\n",
+    "x;y\n2024-02-29T10:00:00,5;1\n", "x\n10:00\n1\n",
+    # what is missing
+    'x,y\n1,\n2,""\n', "x,y\nNA,null\n1,None\n", 'x,y\n"NA","null"\nN/A,a\n', "x,y\n,\n,\n", 'x\n""\n\n"NA"\nNA\n',
+    # lines
+    "x\n1\n\n2\n", "x\n1\n\n\n", "x,y\n1,2\n\n\n3,4\n\n", "x\r\n1\r\n\r\n2\r\n", "x\r1\r2\r", "x,y\n1,2", "x", "x\n",
+    "x,y\n", "x\n \n", "x\n1,\n", "\ufeffx,y\n1,2\n",
+    # delimiters
+    "a;b\n1;2,5\n", "a|b\n1|2\n", "a\tb\n1\t2\n", "a,b;c;d\n1;2;3\n", '"a,b,c";d\n1;2\n', "a\n1;2\n",
+    "a,b,\n1,2,\n", "a,b\n1,2,\n3,4,,\n", "a,b\n1,2,NA\n", "a,a,A,a_2,\n1,2,3,4,5\n", " a , b\n1,2\n", ",\n1,2\n",
+    # quotes
+    'x,y\n1,"a,""b"""\n', 'x,y\n1,"a\nb"\n2,"c\r\nd"\n', 'x,y\n1,a"b\n2,a""b"\n', 'x,y\n1, "a,b" \n', 'x,y\n1,  "a"\n',
+    'x,y\n1,\t"a"\n', 'x,y\n1,"""a"\n', 'x,y\n"1","2"\n"3","4"', 'x\n"a"\n,\n', 'x,y\n"1"  ,"2",\n',
+]  # fmt: skip
+REFUSED = [
+    "", "\n", "\nx,y\n1,2\n", "x,y\n1\n", "x,y\n1,2,3\n", 'x,y\n1,2,""\n', "x,y\n1,2, \n", "x,y\n1,2\n \n", 'x,y\n1,"2',
+    'x,y\n1,"a"b\n', 'x,y\n1, "a"b\n', "x,y\n1,2\r\n3,4\n", "x,y\r\n1,2\n", "x,y\n1,2\r3,4\n", 'x\n"a"\r\n', "x\n1\0\n",
+    '"a\tb"\n1\n', '"a\nb",c\n1,2\n', '"a\r\nb",c\n1,2',
+]  # fmt: skip
+
+Columns = list[tuple[str, str, list[Any]]]
+
+
+@pytest.fixture
+def uploaded(tmp_path: Path) -> Any:
+    def uploaded(content: bytes) -> DataSet:
+        (tmp_path / "source").write_bytes(content)
+        facts = ingest(tmp_path / "source", tmp_path / "table", ReadingOptions("csv", nulls=tuple(NULLS)), LIMITS)
+        workspace = Workspace()
+        workspace.connection.execute(f"CREATE TABLE data AS FROM read_parquet('{tmp_path / 'table'}')")
+        return DataSet(workspace.connection, "data", workspace._described("data"), facts.rows)
+
+    return uploaded
+
+
+def columns_of(table: Table) -> Columns:
+    return [(one.name, one.kind, one.cells()) for one in table.columns]
+
+
+@pytest.mark.parametrize("text", READ)
+def test_a_text_gives_the_same_names_kinds_and_values_inline_as_uploaded(text: str, uploaded: Any) -> None:
+    assert columns_of(Table.from_bytes(text.encode(), "text/csv")) == columns_of(uploaded(text.encode()).table())
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_text_is_refused_inline_as_uploaded(text: str, uploaded: Any) -> None:
+    with pytest.raises(MalformedDataError):
+        uploaded(text.encode())
+    with pytest.raises(TableError):
+        Table.from_bytes(text.encode(), "text/csv")
+
+
+def test_utf_16_is_known_by_its_mark_inline_as_uploaded(uploaded: Any) -> None:
+    content = "ä,b\n1,é\n".encode("utf-16")
+
+    assert columns_of(Table.from_bytes(content, "text/csv", charset="utf-8")) == columns_of(uploaded(content).table())
+
+
+@pytest.mark.parametrize(
+    ("texts", "type_text"), [(["18446744073709551615", "1"], "DECIMAL(38,0)"), (["10:00"], "TIME")]
+)
+def test_what_no_column_of_a_table_says_stays_text(texts: list[str], type_text: str, uploaded: Any) -> None:
+    content = "\n".join(["x", *texts]).encode()
+
+    assert uploaded(content).column("x").type == type_text
+    assert columns_of(Table.from_bytes(content, "text/csv")) == [("x", "string", texts)]
+
+
+def test_a_quote_that_is_not_closed_is_refused_with_its_line_at_once() -> None:
+    with pytest.raises(TableError, match=r"in line 3, a quote is not closed"):
+        Table.from_csv('x\n1\n"' + '""' * 500_000)
