@@ -17,6 +17,7 @@ _LARGEST_INTEGER = 2**63
 _NUMBER = re.compile(
     r"[+-]?(?:(?:(?:0|[1-9][0-9]{0,37})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?P<named>(?i:nan|inf|infinity)))"
 )
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"(?:(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?|24:00(?::00(?:\.0{1,6})?)?)"
 _DATE = re.compile(rf"(?!0000){_DAY}")
@@ -66,6 +67,8 @@ def _numbers(texts: list[str]) -> list[float]:
         number = float(text) if match else math.nan
         if not match or not (match["named"] or math.isfinite(number)):
             raise _MisfitError
+        if _WHOLE.fullmatch(text) and (text.startswith("+") or int(text) != number):
+            raise _MisfitError  # a telephone number, and what a float would round
         found.append(number)
     return found
 
