@@ -487,6 +487,13 @@ def test_the_sample_of_a_file_whose_rows_become_long_has_few_of_them(tmp_path: P
     assert taken[0] // taken[1] <= row_bytes < 10_100
 
 
+def test_a_nested_value_has_no_more_bytes_than_a_text(tmp_path: Path, read: Read) -> None:
+    lines = b'{"a":[1,2]}\n' + b'{"a":[' + b",".join([b"1234567890"] * 60) + b"]}\n"
+    said = refused(tmp_path, read, TooLargeError, lines, "ndjson", limits={"cell_bytes": 500})
+    assert "Row 2, column 'a'" in said
+    assert read(lines, "ndjson", limits={"cell_bytes": 1000}).rows == 2
+
+
 @pytest.mark.parametrize(("columns", "threads"), [(3, 2), (600, 1)])
 def test_a_wide_table_is_written_by_one_thread_and_no_setting_can_change(
     read: Read, monkeypatch: pytest.MonkeyPatch, columns: int, threads: int

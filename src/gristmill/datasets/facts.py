@@ -73,8 +73,9 @@ def _asked_of(column: str, type_text: str) -> dict[str, str]:
 
 
 def _length_of(column: str, type_text: str) -> str:
-    """The bytes of a value, where these can be many."""
-    return {"text": f"strlen({column})", "binary": f"octet_length({column})"}.get(kind_of(type_text) or "", "")
+    """The bytes of a value, where these can be many; of a nested one, those of its text."""
+    lengths = {"text": "strlen({})", "binary": "octet_length({})", "nested": "strlen(CAST({} AS VARCHAR))"}
+    return lengths.get(kind_of(type_text) or "", "").format(column)
 
 
 def _as_json(type_text: str, text: str | None) -> bool | int | float | str | None:
