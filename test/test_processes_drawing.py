@@ -22,8 +22,12 @@ NUMBERED = [f"The quick brown fox number {number} of a long category" for number
 @pytest.mark.parametrize(
     ("texts", "made"),
     [
-        (NUMBERED, ["The quick brown…1…", "The quick brown…2…", "The quick brow…12…", "The quick brow…31…"]),
-        (["x" * 30 + " a " + "x" * 30, "x" * 30 + " b " + "x" * 30], ["xxxxxxxxxxxxxxx…a…", "xxxxxxxxxxxxxxx…b…"]),
+        (NUMBERED, ["The quic…1…ategory", "The quic…2…ategory", "The qui…12…ategory", "The qui…31…ategory"]),
+        (["x" * 30 + " a " + "x" * 30, "x" * 30 + " b " + "x" * 30], ["xxxxxxxx…a…xxxxxxx", "xxxxxxxx…b…xxxxxxx"]),
+        (
+            ["a long " + "name " * 9 + "here", "b long " + "name " * 9 + "here"],
+            ["a long na…ame here", "b long na…ame here"],
+        ),
         (["as it is", "", "as it is"], ["as it is", "(empty)", "as it is"]),
         (
             ["a long name that ends in one", "a long name that ends in two"],

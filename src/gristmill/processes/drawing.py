@@ -173,18 +173,26 @@ def _line(text: str) -> str:
 
 
 def _cut_apart(lines: Collection[str], letters: int) -> dict[str, str]:
-    """Different lines, each as its beginning and the words in which it differs from the others."""
+    """Different lines, each as its beginning, the words in which it differs from the others, and its end."""
     begin = next(iter(lines)).rfind(" ", 0, _common(lines)) + 1
     rest = {line: line[begin:] for line in sorted(lines)}
     same = _common([words[::-1] for words in rest.values()])
     made: dict[str, str] = {}
     for line, words in rest.items():
         end = words.find(" ", len(words) - same) if same else -1
-        own = short(f"{words[:end]}…" if end >= 0 else words, letters * 2 // 3)
+        own = short(words[:end] if end >= 0 else words, letters * 2 // 3)
+        if end >= 0:
+            own = _ended(own, words[end + 1 :], letters - len(own) - 2, begin)
         cut = f"{line[: max(0, min(begin, letters - len(own) - 1))]}…{own}"
         again = sum(other.startswith(cut) for other in made.values())
         made[line] = f"{cut} ({again + 1})" if again else cut
     return made
+
+
+def _ended(own: str, rest: str, room: int, begin: int) -> str:
+    """What a line alone has, and the end of the rest: half of the room, or more where the beginning takes less."""
+    shown = max(0, min(len(rest), max(room // 2, room - begin)))
+    return f"{own} {rest}" if shown == len(rest) else f"{own}…{rest[len(rest) - shown :]}"
 
 
 def _common(texts: Collection[str]) -> int:
