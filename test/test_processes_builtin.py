@@ -312,6 +312,15 @@ def test_a_panel_says_what_its_bars_count_and_parts_numbers_too_long_to_stand_in
     assert ">50<" in svg
 
 
+def test_a_panel_says_which_rows_it_leaves_out() -> None:
+    table = {"n": [1, 2.5, None, "NaN"], "t": ["a", "b", None, None]}
+
+    svg = run("summary", {"table": table})["plot_svg"].decode()
+
+    assert ">1 without a value, 1 not finite<" in svg
+    assert ">rows, 2 without a value<" in svg
+
+
 CELLS = st.one_of(
     *(
         st.lists(st.none() | kind, max_size=5)

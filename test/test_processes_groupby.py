@@ -66,8 +66,8 @@ def test_what_is_not_finite_is_left_out_and_counted_but_makes_groups() -> None:
     outputs = run({"x": [1.0, math.nan, math.nan, math.inf], "y": [1.0, math.nan, 3.0, None]}, ["x"], "sum(y), count()")
 
     assert rows(outputs) == [[1.0, 1.0, 1], ["Infinity", None, 1], ["NaN", 3.0, 2]]
-    assert outputs["groupby"].not_finite == {"y": 1}
-    assert "1 of y that is not finite" in picture(outputs)
+    assert (outputs["groupby"].missing, outputs["groupby"].not_finite) == ({"y": 1}, {"y": 1})
+    assert "1 of y that is missing, 1 of y that is not finite" in picture(outputs)
 
 
 def test_a_missing_value_is_a_group_of_its_own_and_stands_last() -> None:

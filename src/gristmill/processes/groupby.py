@@ -39,6 +39,7 @@ class Groups(BaseModel):
         in_table: Number of groups in the table: all of them, or the first ones.
         in_picture: Number of groups in the picture.
         rows: Number of rows of the data set.
+        missing: For each column of a metric that has them, the number of missing values.
         not_finite: For each column of a metric that has them, the number of values that are NaN or infinite: they are
             left out as if they were missing.
     """
@@ -50,6 +51,7 @@ class Groups(BaseModel):
     in_table: int
     in_picture: int
     rows: int
+    missing: dict[str, int]
     not_finite: dict[str, int]
 
 
@@ -111,6 +113,7 @@ def groupby(
         in_table=result.rows,
         in_picture=min(shown, total),
         rows=table.rows,
+        missing=_missing(table, [column for column in columns if column is not None]),
         not_finite=_not_finite(table, by, [column for column in columns if column is not None]),
     )
     progress(50, "drawing")
@@ -166,6 +169,15 @@ def _sorted(table: DataSet, names: list[str], key: str, groups: int) -> Table:
     return fetched(table, f"FROM {_FOUND} ORDER BY {order} LIMIT {most}", names)
 
 
+def _missing(table: DataSet, columns: list[DataColumn]) -> dict[str, int]:
+    asked = {column.name: column for column in columns}
+    if not asked:
+        return {}
+    counts = ", ".join(f"count(*) - count({column.sql})" for column in asked.values())
+    (row,) = table.query(f"SELECT {counts} FROM {table.sql}").fetchall()
+    return {name: count for name, count in zip(asked, row, strict=True) if count}
+
+
 def _not_finite(table: DataSet, by: list[str], columns: list[DataColumn]) -> dict[str, int]:
     asked = {column.name: column for column in columns if column.kind == "number" and column.name not in by}
     if not asked:
@@ -195,8 +207,9 @@ def _draw(table: DataSet, numbers: Groups, result: Table) -> Any:
     notes = [
         counted(numbers.groups - rows, "more group") if numbers.groups > rows else "",
         *(
-            f"{count:,} of {name} that {'is' if count == 1 else 'are'} not finite"
-            for name, count in numbers.not_finite.items()
+            f"{count:,} of {name} that {'is' if count == 1 else 'are'} {reason}"
+            for reason, counts in (("missing", numbers.missing), ("not finite", numbers.not_finite))
+            for name, count in counts.items()
         ),
         f"{', '.join(skipped)}, not numbers" if skipped else "",
     ]

@@ -85,9 +85,8 @@ def draw_all(panels: Sequence[Bars]) -> Figure:
         _draw_bars(axes, bars, PANEL_CATEGORIES, _PANEL_LETTERS)
         is_histogram = bars.edges is not None
         axes.set_ylabel("rows" if is_histogram else "", fontsize="small", color=GREY)
-        axes.set_xlabel(
-            "" if is_histogram else ", ".join(filter(None, ["rows", bars.note])), fontsize="small", color=GREY
-        )
+        said = ", ".join(filter(None, ["" if is_histogram else "rows", bars.note]))
+        axes.set_xlabel(said, fontsize="small", color=GREY)
     figure.text(0.5, 0.05 / height, note, fontsize=8, color=GREY, ha="center")
     return figure
 

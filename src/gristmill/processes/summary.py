@@ -100,7 +100,7 @@ def summary(
             made, panel = _of_values(table, column, found, frequent, pictures)
         else:
             made = _summary(table, column, found, frequent, minimum=found.minimum, maximum=found.maximum)
-            panel = _panel_of_values(pictures, column, found)
+            panel = _panel_of_values(pictures, column, found, table.rows)
         columns.append(made)
         panels.append(panel)
     progress(80, "drawing")
@@ -140,16 +140,24 @@ def _of_values(
     except RangeError as error:
         panel = pictures.Bars(f"{column.name}: {error}", [])
     else:
-        panel = pictures.Bars(column.label, counts.tolist(), edges, whole=is_whole)
+        note = _left_out(table.rows - found.rows, statistics["not_finite"])
+        panel = pictures.Bars(column.label, counts.tolist(), edges, note=note, whole=is_whole)
         if len(values):
             statistics["histogram"] = Distribution(edges=edges_as_json(edges), counts=counts.tolist())
     return _summary(table, column, found, frequent, **statistics), panel
 
 
-def _panel_of_values(pictures: Any, column: DataColumn, found: Frequencies) -> Any:
+def _panel_of_values(pictures: Any, column: DataColumn, found: Frequencies, rows: int) -> Any:
     shown = found.most[: pictures.PANEL_CATEGORIES]
     counts, names = [count for _, count in shown], [as_text(value) for value, _ in shown]
-    return pictures.Bars(column.name, counts, None, names, note=found.beyond(len(shown)))
+    note = ", ".join(filter(None, [found.beyond(len(shown)), _left_out(rows - found.rows)]))
+    return pictures.Bars(column.name, counts, None, names, note=note)
+
+
+def _left_out(nulls: int, not_finite: int = 0) -> str:
+    """Return the line under a panel that says which rows it leaves out."""
+    said = [f"{nulls:,} without a value" if nulls else "", f"{not_finite:,} not finite" if not_finite else ""]
+    return ", ".join(filter(None, said))
 
 
 def _numeric(values: Any) -> dict[str, Any]:
