@@ -321,6 +321,23 @@ def test_a_panel_says_which_rows_it_leaves_out() -> None:
     assert ">rows, 2 without a value<" in svg
 
 
+@pytest.mark.parametrize(
+    ("cells", "first", "last"),
+    [
+        ([10**15 + step for step in range(10)], "1,000,000,000,000,000", "1,000,000,000,000,009"),
+        ([2**53 - 1 - step for step in range(40)], "9,007,199,254,740,", "9,007,199,254,741,0"),
+        ([step * 1e-301 for step in range(1, 11)], "1.0e-301", "1.0e-300"),
+    ],
+)
+def test_bins_that_matplotlib_cannot_tell_apart_have_bars(cells: list[Any], first: str, last: str) -> None:
+    result = run("histogram", {"table": {"n": cells}, "column": "n"})
+
+    pixels = (imread(io.BytesIO(result["plot"]))[..., :3] * 255).round().astype("u1")
+    assert (pixels == (0x00, 0x72, 0xB2)).all(axis=-1).mean() > 0.1
+    assert first in result["plot_svg"].decode()
+    assert last in result["plot_svg"].decode()
+
+
 CELLS = st.one_of(
     *(
         st.lists(st.none() | kind, max_size=5)

@@ -33,7 +33,8 @@ _PANEL_TICKS = 4
 _PANEL_TICK_LETTERS = 30  # that have room under a panel
 _PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.4, 0.3  # inches
 _PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
-_LARGEST_DRAWN = 1e300  # beyond it, what Matplotlib reckons for margins and ticks may be no number any more
+# Beyond them, what Matplotlib reckons for margins, ticks and places may be no number any more, or all the same.
+_LARGEST_DRAWN, _SMALLEST_DRAWN, _NARROWEST_DRAWN = 1e300, 1e-250, 1e-12
 _OUTLINED_BINS = 60
 _LAST_DAY = 2_932_896.999  # of year 9999, the last that Matplotlib can label, in days since 1970
 
@@ -108,14 +109,7 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
         time_ticks(axes.xaxis, {**dict.fromkeys(range(7), 6), MONTHLY: 7})
         axes.margins(x=0)
     else:
-        places = edges
-        is_wide = not 1e-3 <= np.abs(edges).max() < 1e7
-        number_ticks(axes.xaxis, 3 if is_wide else ticks, whole=whole)
-        if np.abs(edges).max() > _LARGEST_DRAWN:
-            places = edges / 1e10
-            axes.set_xticks([places[0], places[-1]], [f"{edges[0]:.3g}", f"{edges[-1]:.3g}"])
-        if whole and edges[-1] - edges[0] <= 1:
-            axes.set_xticks([round(edges.mean())])
+        places = _ticked(axes, edges, ticks, whole=whole)
     if len(counts) <= _OUTLINED_BINS:
         axes.bar(places[:-1], counts, width=np.diff(places), align="edge", color=BLUE, edgecolor="white", linewidth=0.6)
     else:
@@ -127,11 +121,29 @@ def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, An
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
 
 
+def _ticked(axes: Axes, edges: np.ndarray[Any, Any], ticks: int, *, whole: bool) -> np.ndarray[Any, Any]:
+    """Tick an axis of numbers; return where the edges stand on it."""
+    largest = np.abs(edges).max()
+    shrunk = edges / 1e10 if largest > _LARGEST_DRAWN else edges
+    span = shrunk[-1] - shrunk[0]
+    if largest > _LARGEST_DRAWN or largest < _SMALLEST_DRAWN or span < largest * _NARROWEST_DRAWN:
+        half = 0.5 if whole else 0.0  # bins of whole numbers begin and end between two
+        ends = [edges[0] + half, edges[-1] - half]
+        texts = [f"{end:.3g}" for end in ends] if largest > _LARGEST_DRAWN else NumberFormatter().format_ticks(ends)
+        is_one = ends[0] >= ends[1]
+        axes.set_xticks([0.5] if is_one else [half / span, 1 - half / span], texts[:1] if is_one else texts)
+        return np.asarray((shrunk - shrunk[0]) / span)
+    number_ticks(axes.xaxis, ticks if 1e-3 <= largest < 1e7 else 3, whole=whole)
+    if whole and span <= 1:
+        axes.set_xticks([round(edges.mean())])
+    return edges
+
+
 def _part_long_ticks(axes: Axes) -> None:
     """Name only the first and the last tick, one above the other, where the numbers are too long to stand in a row."""
     low, high = axes.get_xlim()
     shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
-    texts = NumberFormatter().format_ticks(shown)
+    texts = axes.xaxis.get_major_formatter().format_ticks(shown)
     if len(texts) > 1 and sum(map(len, texts)) > _PANEL_TICK_LETTERS:
         axes.set_xticks([shown[0], shown[-1]], [texts[0], f"\n{texts[-1]}"])
         first, last = axes.get_xticklabels()
