@@ -305,6 +305,14 @@ DAYS = "SELECT DATE '2026-01-01' + i::INTEGER AS day, sin(i) AS height FROM rang
         ("SELECT 'a' || i AS s, i AS a, i AS b, i AS c, i AS d FROM range(3) t(i)", ["not shown: columns d"]),
         ("FROM (VALUES ('x', 1.5), ('y', NULL), (NULL, 'NaN'::DOUBLE)) v(s, n)", ["2 values missing", "(none)"]),
         ("FROM (VALUES (DATE '2026-01-01', 1), (NULL, 2), ('2026-01-03', 3)) v(d, n)", ["1 row without d"]),
+        (
+            "FROM (VALUES (DATE '2026-01-01', 1), (NULL, 2), ('2026-01-03', 3), ('9999-12-31', 3)) v(d, n)",
+            ["1 row without d, 1 row before 0001-01-08 or after 9999-12-30"],
+        ),
+        (
+            "FROM (VALUES (1.5::DOUBLE, 1), (NULL, 2), (2.5, 3), ('NaN', 3)) v(x, n)",
+            ["2 rows with x missing, not finite or too large"],
+        ),
         ("SELECT TIMESTAMPTZ '2026-01-01 00:00:00Z' + INTERVAL (i) HOUR AS t, i FROM range(4) v(i)", ["t (UTC)"]),
         ('SELECT \'$x^2$ \' || i AS "% $y$", 1e299 * i AS "a""b" FROM range(3) t(i)', ["$x^2$ 1", "% $y$", 'a"b']),
         ("SELECT '<i>&' AS s, sum(range) AS n FROM range(5) GROUP BY range", ["&lt;i&gt;&amp;"]),

@@ -8,6 +8,7 @@ import numpy as np
 from gristmill.datasets.columns import Kind, kind_of
 from gristmill.datasets.mapping import quoted
 from gristmill.processes.column import Array
+from gristmill.processes.drawn_times import ARE_DRAWN, NOT_DRAWN
 from gristmill.processes.selects import Result
 from gristmill.words import counted
 
@@ -19,20 +20,19 @@ _LARGEST_DRAWN = 1e300  # beyond it, what Matplotlib reckons for margins and tic
 _NUMBERS = frozenset(["integer", "number", "decimal"])
 _TIMES = frozenset(["date", "timestamp", "timestamptz"])
 _NAMES = frozenset(["text", "boolean", "uuid", "time"])
-_DRAWN_TIMES = "BETWEEN TIMESTAMP '0001-01-02' AND TIMESTAMP '9999-12-30'"  # what Matplotlib can label
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
     """What the numbers stand over.
 
-    places: numbers or datetime64 in order, for lines; None for bars, which have names.
+    places: numbers or datetime64 in order, for lines; None for bars, which have names. note: which rows have no place.
     """
 
     name: str
     places: Array | None
     names: Sequence[str] = ()
-    rows_left_out: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,25 @@ def _bars(result: Result, labels: list[str], numbers: list[str]) -> Chart | None
 def _over_times(result: Result, name: str, type_text: str, numbers: list[str]) -> Chart | None:
     zoned = type_text == "TIMESTAMP WITH TIME ZONE"
     time = f"timezone('UTC', {quoted(name)})" if zoned else f"CAST({quoted(name)} AS TIMESTAMP)"
-    drawn = f"CASE WHEN isfinite({quoted(name)}) AND {time} {_DRAWN_TIMES} THEN {time} END AS t"
-    (found,) = result.data.query(f"SELECT {drawn} FROM {result.sql}").fetchnumpy().values()
-    axis = Axis(f"{name} (UTC)" if zoned else name, np.ma.getdata(found).astype("datetime64[us]"))
-    return _lines(axis, ~np.ma.getmaskarray(found), _values(result, numbers[:MOST_PANELS]), numbers)
+    drawn = f"CASE WHEN isfinite({quoted(name)}) AND {time} {ARE_DRAWN} THEN {time} END AS t"
+    columns = result.data.query(f"SELECT {drawn}, {quoted(name)} IS NULL AS n FROM {result.sql}").fetchnumpy()
+    there, missing = ~np.ma.getmaskarray(columns["t"]), int(np.ma.getdata(columns["n"]).sum())
+    notes = [_rows(missing, f"without {name}"), _rows(int((~there).sum()) - missing, NOT_DRAWN)]
+    places = np.ma.getdata(columns["t"]).astype("datetime64[us]")
+    axis = Axis(f"{name} (UTC)" if zoned else name, places, note=", ".join(filter(None, notes)))
+    return _lines(axis, there, _values(result, numbers[:MOST_PANELS]), numbers)
 
 
 def _over_numbers(result: Result, first: str, numbers: list[str]) -> Chart | None:
     values = _values(result, [first, *numbers[:MOST_PANELS]])
     places = values.pop(first)
-    return _lines(Axis(first, places), np.isfinite(places), values, numbers)
+    there = np.isfinite(places)
+    note = _rows(int((~there).sum()), f"with {first} missing, not finite or too large")
+    return _lines(Axis(first, places, note=note), there, values, numbers)
+
+
+def _rows(count: int, reason: str) -> str:
+    return f"{counted(count, 'row')} {reason}" if count else ""
 
 
 def _lines(axis: Axis, there: Array, values: dict[str, Array], numbers: list[str]) -> Chart | None:
@@ -104,7 +113,7 @@ def _lines(axis: Axis, there: Array, values: dict[str, Array], numbers: list[str
     if len(kept) < 2 or len(np.unique(kept)) < len(kept):
         return None
     values = {name: one[there][order] for name, one in values.items()}
-    return _chart(Axis(axis.name, kept, rows_left_out=int((~there).sum())), values, numbers)
+    return _chart(Axis(axis.name, kept, note=axis.note), values, numbers)
 
 
 def _chart(axis: Axis, values: dict[str, Array], numbers: list[str]) -> Chart | None:
@@ -114,7 +123,7 @@ def _chart(axis: Axis, values: dict[str, Array], numbers: list[str]) -> Chart | 
     missing = sum(int(np.isnan(one).sum()) for one in panels.values())
     more = [name for name in numbers if name not in panels]
     notes = [
-        f"{counted(axis.rows_left_out, 'row')} without {axis.name}" if axis.rows_left_out else "",
+        axis.note,
         f"{counted(missing, 'value')} missing, not finite or too large" if missing else "",
         f"columns {', '.join(more)}" if more else "",
     ]
