@@ -7,7 +7,6 @@ where the rest of the column is numbers. Strings are times where all of the colu
 """
 
 import codecs
-import csv
 import io
 import json
 import re
@@ -26,6 +25,7 @@ from gristmill.processes.column_texts import column_of_texts
 from gristmill.processes.csv_texts import read_csv
 
 _SEVERAL = re.compile(r"[\r\n,]")  # columns or lines
+_QUOTED = re.compile(r'[",\r\n]')
 
 
 class _Loaded(Mapping[str, Column]):
@@ -134,12 +134,9 @@ class Table(Mapping[str, Array]):
         }
 
     def to_csv(self) -> str:
-        """Return CSV (RFC 4180) with a header line; null is empty."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(self._columns)
-        writer.writerows(zip(*(column.cells() for column in self.columns), strict=True))
-        return text.getvalue()
+        """Return CSV (RFC 4180) with a header line; null is empty, an empty text is ``""``."""
+        rows = [[_text_field(name) for name in self], *zip(*map(_fields, self.columns), strict=True)]
+        return "\r\n".join([*map(",".join, rows), ""])
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Sequence[Any] | Array]) -> Self:
@@ -312,6 +309,18 @@ _ENDINGS = {
 def _format(media_type: str, name: str) -> str:
     by_type = _FORMATS.get(media_type.partition(";")[0].strip().lower())
     return by_type or _ENDINGS.get(urlsplit(name).path.rpartition(".")[2].lower(), "csv")
+
+
+def _fields(column: Column) -> list[str]:
+    """The cells as CSV has them."""
+    write: Callable[[Any], str] = _text_field if column.kind == "string" else str
+    return ["" if cell is None else write(cell) for cell in column.cells()]
+
+
+def _text_field(text: str) -> str:
+    if text and not _QUOTED.search(text):
+        return text
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _decoded(content: bytes, charset: str) -> str:
