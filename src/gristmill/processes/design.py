@@ -85,6 +85,12 @@ class Design:
         for start in range(0, self.rows, size):
             yield self._block(size, start)
 
+    def is_constant(self, column: DataColumn) -> bool:
+        """Whether the column has one value in all complete rows; doubles may have one where it has several."""
+        sql = f"SELECT min({column.sql}) = max({column.sql}) FROM {self._table.sql} WHERE {self._complete}"
+        ((found,),) = self._table.query(sql).fetchall()
+        return bool(found)
+
     def _block(self, size: int, start: int) -> Floats:
         selected, values = [], []
         for place, column in enumerate(self._x):

@@ -76,7 +76,7 @@ def fit(blocks: Iterable[Floats], scale: Scale, *, intercept: bool) -> Fit:
             triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, part]), mode="r"))
     terms = width - 1
     upper, aim = triangle[:terms, :terms], triangle[:terms, terms]
-    _refuse_collinear(upper, scale)
+    _refuse_collinear(upper, scale, intercept=intercept)
     squares = float(triangle[terms, terms] ** 2)
     explained = float(np.sum(triangle[int(intercept) : terms, terms] ** 2))
     inverse = np.linalg.solve(upper, np.eye(terms))
@@ -110,13 +110,15 @@ def _unscaled(scale: Scale, terms: int, *, intercept: bool) -> Floats:
     return back
 
 
-def _refuse_collinear(upper: Floats, scale: Scale) -> None:
+def _refuse_collinear(upper: Floats, scale: Scale, *, intercept: bool) -> None:
     lengths = np.linalg.norm(upper, axis=0)
     # Large numbers that differ little have lost digits already as they were stored.
     coarseness = np.abs(scale.shifts[:-1]) / scale.sizes[:-1]
-    limit = _DEPENDENT + 8 * np.finfo(float).eps * float(coarseness.max(initial=0))
+    coarseness = np.concatenate([np.zeros(int(intercept)), coarseness])
+    # Of each column and those before it: one behind it is not its fault.
+    limits = _DEPENDENT + 8 * np.finfo(float).eps * np.maximum.accumulate(coarseness)
     for place in range(len(upper)):
-        if abs(upper[place, place]) > limit * lengths[place]:
+        if abs(upper[place, place]) > limits[place] * lengths[place]:
             continue
         shares = np.linalg.solve(upper[:place, :place], upper[:place, place]) if place else np.zeros(0)
         weights = np.abs(shares) * lengths[:place]

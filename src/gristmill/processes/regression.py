@@ -130,7 +130,7 @@ def regression(
     try:
         found = fit(design.blocks(), design.scale, intercept=intercept)
     except CollinearError as error:
-        raise wrong_input("x", _collinear(names, error, intercept=intercept)) from error
+        raise wrong_input("x", _collinear(table, design, names, error, intercept=intercept)) from error
     numbers = _numbers(table, design, found, y, intercept=intercept)
     progress(60, "drawing")
     picture = _draw(design, found, numbers, columns, intercept=intercept)
@@ -154,10 +154,16 @@ def _columns(table: DataSet, y: str, x: list[str]) -> list[DataColumn]:
     return [table.column(name) for name in [y, *x]]
 
 
-def _collinear(names: list[str], error: CollinearError, *, intercept: bool) -> str:
+def _collinear(table: DataSet, design: Design, names: list[str], error: CollinearError, *, intercept: bool) -> str:
     name = names[error.column]
     others = [names[place] for place in error.others]
     if not others or others == [_INTERCEPT]:
+        column = table.column(design.terms[error.column - intercept].column)
+        if column.is_numeric and not design.is_constant(column):
+            return (
+                f"has {name!r}, whose values are too large for how little they differ, as identifiers are: leave it "
+                "out, or subtract its least value before"
+            )
         return f"has {name!r}, which is the same in all rows{'' if intercept else ', 0'}: leave it out"
     shown = ", ".join(repr(other) for other in others[:10]) + (" and others" if len(others) > 10 else "")
     return f"has {name!r}, which follows from {shown} in all rows (collinearity): leave one of them out"
