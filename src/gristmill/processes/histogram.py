@@ -92,7 +92,8 @@ def histogram(
     Args:
         table: The data set.
         column: Name of the column.
-        bins: Number of bins of equal width; by default 20, or for whole numbers as many, up to 40, as suit them.
+        bins: Number of bins of equal width, for numbers and times; by default 20, or for whole numbers as many, up to
+            40, as suit them.
         minimum: Lower edge of the first bin, for numbers; by default the smallest value.
         maximum: Upper edge of the last bin, for numbers; by default the largest value.
     """
@@ -100,6 +101,7 @@ def histogram(
         known = ", ".join(one.name for one in table.columns)
         raise wrong_input("column", f"is not a column of the table; its columns are: {known or 'none'}")
     chosen = table.column(column)
+    _check_fitting(chosen, bins=bins, minimum=minimum, maximum=maximum)
     progress(10, "counting")
     edges: Any = None
     beyond = ""
@@ -117,6 +119,23 @@ def histogram(
         pictures.Bars(chosen.label, counts.counts, edges, names, title, note, chosen.kind == "integer")
     )
     return HistogramOutputs(table=_table(counts), histogram=counts, plot=picture.png, plot_svg=picture.svg)
+
+
+def _check_fitting(column: DataColumn, **given: float | None) -> None:
+    """Raise InvalidInputsError for what is given and says nothing about such a column."""
+    for name, value in given.items():
+        if value is None or column.is_numeric or (column.is_time and name == "bins"):
+            continue
+        if column.is_time:
+            raise wrong_input(
+                name,
+                f"is for numbers, and {column.name!r} is {column.kind}: its bins reach from its first time to its last "
+                "one; leave it out",
+            )
+        what = "numbers and times" if name == "bins" else "numbers"
+        raise wrong_input(
+            name, f"is for {what}, and {column.name!r} is {column.kind}: each of its values is counted; leave it out"
+        )
 
 
 def _categories(table: DataSet, column: DataColumn, found: Frequencies) -> Counts:
@@ -141,7 +160,7 @@ def _bins(
         if bins is None and low is None and high is None:
             counts, edges = own_bins(values, is_whole=column.kind == "integer")
         else:
-            counts, edges = bin_counts(values, bins or BINS, *(() if column.is_time else (low, high)))
+            counts, edges = bin_counts(values, bins or BINS, low, high)
     except RangeError as error:
         name = "minimum" if low is not None else "maximum" if high is not None else "bins"
         raise wrong_input(name, f"does not do: {error}") from error
