@@ -528,10 +528,10 @@ def test_memory_that_zstd_lacks_is_said_to_be_lacking(
 # Parquet
 
 
-def parquet(tmp_path: Path, select: str) -> bytes:
+def parquet(tmp_path: Path, select: str, group_rows: int = 122_880) -> bytes:
     path = tmp_path / "made"
     with duckdb.connect() as connection:
-        connection.execute(f"COPY ({select}) TO '{path}' (FORMAT parquet)")
+        connection.execute(f"COPY ({select}) TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE {group_rows})")
     data = path.read_bytes()
     path.unlink()
     return data
@@ -576,6 +576,42 @@ def test_what_is_no_parquet_is_refused(tmp_path: Path, read: Read) -> None:
 def test_rows_of_parquet_are_limited_before_they_are_read(tmp_path: Path, read: Read) -> None:
     data = parquet(tmp_path, "SELECT 1 AS a FROM range(100001)")
     assert "GRISTMILL_DATASET_ROWS" in refused(tmp_path, read, TooLargeError, data, "parquet")
+
+
+def threads_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """By how many threads each table is written from here on."""
+    found: list[int] = []
+    write = stored_parquet.write
+
+    def looked_at(select: str, target: Path, connection: duckdb.DuckDBPyConnection, **more: int) -> int:
+        told = connection.execute("SELECT current_setting('threads')").fetchone()
+        found.append(told[0] if told else 0)
+        return write(select, target, connection, **more)
+
+    monkeypatch.setattr(stored_parquet, "write", looked_at)
+    return found
+
+
+def test_large_row_groups_of_parquet_are_read_by_one_thread(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of groups of 1,048,576 rows, as pyarrow writes them, each thread has one in memory."""
+    found = threads_of(monkeypatch)
+    monkeypatch.setattr(module, "_MOST_BYTES_FOR_THREADS", 200_000)
+    for group_rows in (10_240, 40_960):
+        read(parquet(tmp_path, "SELECT hash(range) AS a FROM range(80_000)", group_rows), "parquet")
+    assert found == [2, 1]
+
+
+def test_what_two_threads_have_no_memory_for_is_read_by_one(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a dictionary holds long texts is not seen in the size of a row group."""
+    found = threads_of(monkeypatch)
+    data = parquet(tmp_path, "SELECT repeat(CAST(range % 100 AS VARCHAR), 600) AS a FROM range(600_000)", 102_400)
+    limits = {"rows": 600_000, "memory_bytes": 150 * 2**20}
+    assert (len(data) < 10**6, read(data, "parquet", limits=limits).rows) == (True, 600_000)
+    assert found == [2, 1]
 
 
 # What DuckDB may reach

@@ -9,12 +9,13 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
 from gristmill.datasets import sample, stored_parquet
-from gristmill.datasets.columns import kind_of
+from gristmill.datasets.columns import Column, kind_of
 from gristmill.datasets.csv_files import CsvFile
 from gristmill.datasets.facts import Facts, columns_of
 from gristmill.datasets.inference import (
@@ -46,6 +47,7 @@ _FIRST_ROWS = 100  # a cast that fails is slow, so that few rows first rule out 
 # DuckDB's own limit is below the kernel's, so that it can say so itself.
 _DUCKDB_SHARE = 0.6
 _MOST_FOR_ALL = 500  # columns
+_MOST_BYTES_FOR_THREADS = 128 * 2**20
 _NOT_STORED = re.compile(r'\b(VARIANT|GEOMETRY|GEOGRAPHY|HUGEINT|UHUGEINT|BIT|ANY)\b|"NULL"')
 
 
@@ -58,14 +60,12 @@ def ingest(source: Path, target: Path, options: ReadingOptions, limits: ReadingL
     copy = target.with_name(target.name + ".utf8")
     try:
         path = source if options.format == "parquet" else as_utf8(source, options.encoding, copy)
-        with _duckdb(path, target, limits) as connection:
-            if options.format == "parquet":
-                rows = _copy_parquet(path, target, limits, connection)
-            else:
-                rows = _copy_texts(path, target, options, limits, connection)
-            if rows > limits.rows:
-                raise _too_many_rows(limits)  # noqa: TRY301
-            columns = columns_of(target, rows, limits, connection)
+        try:
+            rows, columns = _read(path, target, options, limits)
+        except duckdb.Error as error:
+            if limits.threads == 1 or not lacks_memory(error):
+                raise
+            rows, columns = _read(path, target, options, replace(limits, threads=1))
         stored_bytes = target.stat().st_size
         if stored_bytes > limits.stored_bytes:
             raise OSError(errno.EFBIG, "more than a version may have")  # noqa: TRY301
@@ -78,6 +78,18 @@ def ingest(source: Path, target: Path, options: ReadingOptions, limits: ReadingL
         raise mapped from error
     finally:
         copy.unlink(missing_ok=True)
+
+
+def _read(path: Path, target: Path, options: ReadingOptions, limits: ReadingLimits) -> tuple[int, tuple[Column, ...]]:
+    """Write ``target``; returns its rows and the facts of its columns."""
+    with _duckdb(path, target, limits) as connection:
+        if options.format == "parquet":
+            rows = _copy_parquet(path, target, limits, connection)
+        else:
+            rows = _copy_texts(path, target, options, limits, connection)
+        if rows > limits.rows:
+            raise _too_many_rows(limits)
+        return rows, columns_of(target, rows, limits, connection)
 
 
 @contextmanager
@@ -99,15 +111,18 @@ def _duckdb(path: Path, target: Path, limits: ReadingLimits) -> Iterator[duckdb.
         yield connection
 
 
-def _lock(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
-    """Let no setting change from here on.
+def _lock(connection: duckdb.DuckDBPyConnection, columns: int, group_bytes: int = 0) -> None:
+    """Let no setting change from here on. group_bytes: of the largest row group of Parquet.
 
     Of wide rows, each thread has some thousand in memory, several times, and is of no help: of 2,000 columns, two take
-    twice as much memory and no less time. To look for what such columns have in common takes DuckDB half a minute.
+    twice as much memory and no less time. A row group is read by one thread, and what another one reads of the next
+    group is in memory until the first group is written. To look for what thousands of columns have in common takes
+    DuckDB half a minute.
     """
     if columns > _MOST_FOR_ALL:
-        connection.execute("SET threads = 1")
         connection.execute("SET disabled_optimizers = 'common_subexpressions'")
+    if columns > _MOST_FOR_ALL or group_bytes > _MOST_BYTES_FOR_THREADS:
+        connection.execute("SET threads = 1")
     connection.execute("SET lock_configuration = true")
 
 
@@ -216,7 +231,14 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
     relation = f"read_parquet({file}, hive_partitioning = false)"
     found = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     check_width(len(found), limits)
-    _lock(connection, len(found))
+    counted = connection.execute(
+        f"SELECT (SELECT sum(num_rows) FROM parquet_file_metadata({file})), sum(size), max(size) FROM "
+        f"(SELECT sum(total_uncompressed_size) AS size FROM parquet_metadata({file}) GROUP BY row_group_id)"
+    ).fetchone()
+    rows, size, group_bytes = (int(number or 0) for number in counted or (0, 0, 0))
+    if rows > limits.rows:
+        raise _too_many_rows(limits)
+    _lock(connection, len(found), group_bytes)
     raw = [str(column[0]) for column in found]
     names = unique_names(raw, limits.column_name_bytes)
     parts = []
@@ -232,13 +254,6 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
                 "it out, or convert it before the upload."
             )
         parts.append(f"{value} AS {name(called)}")
-    counted = connection.execute(
-        f"SELECT (SELECT sum(num_rows) FROM parquet_file_metadata({file})), "
-        f"(SELECT sum(total_uncompressed_size) FROM parquet_metadata({file}))"
-    ).fetchone()
-    rows, size = (int(number or 0) for number in counted or (0, 0))
-    if rows > limits.rows:
-        raise _too_many_rows(limits)
     select = f"SELECT {', '.join(parts)} FROM {relation}"
     return stored_parquet.write(select, target, connection, row_bytes=size // max(1, rows), rows=rows)
 
