@@ -272,3 +272,40 @@ def test_a_wrong_parameter_is_named(api, query):
     response = api.get(f"/datasets/birds/rows?{query}")
     assert response.status_code == 400
     assert response.json["errors"][0]["pointer"] in query
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/datasets/birds/rows?filter=mass>1&filter=mass<9", "filter"),
+        ("/datasets/birds/rows?limit=1&limit=1", "limit"),
+        ("/datasets/birds/rows?f=csv&f=json", "f"),
+        ("/datasets/birds/aggregate?metrics=count()&metrics=sum(mass)", "metrics"),
+        ("/datasets/birds?f=json&f=json", "f"),
+        ("/datasets?prefix=a&prefix=b", "prefix"),
+        ("/processes?limit=1&limit=2", "limit"),
+        ("/jobs?datetime=2026-11-01&datetime=2026-11-02", "datetime"),
+        ("/jobs?limit=1&limit=2", "limit"),
+    ],
+)
+def test_a_parameter_of_which_one_would_be_ignored_is_refused(api, path, name):
+    put(api)
+    refused = api.get(path)
+    assert refused.status_code == 400
+    assert refused.json["errors"] == [{"pointer": name, "detail": "may stand here only once"}]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [("decimal=,&decimal=.", "decimal"), ("header=true&header=false", "header"), ("format=csv&format=tsv", "format"),
+     ("type=mass:VARCHAR&type=mass:DOUBLE", "type")],
+)  # fmt: skip
+def test_an_upload_that_says_two_things_of_one_is_refused(api, query, name):
+    refused = put(api, query=query)
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (400, name)
+
+
+def test_what_may_be_repeated_is_heard_each_time(api):
+    read = put(api, "a,b,c\n1,-,2\n?,3,4\n", query="null=-&null=?&type=a:VARCHAR&type=c:DOUBLE").json["columns"]
+    assert [(column["type"], column["nulls"]) for column in read] == [("VARCHAR", 1), ("BIGINT", 1), ("DOUBLE", 0)]
+    assert api.get("/jobs?status=failed&status=running&type=process&type=other").status_code == 200

@@ -11,6 +11,7 @@ from gristmill.api import access, bodies, links, negotiation
 from gristmill.api.conditions import tags_of
 from gristmill.api.dataset_documents import Document, data_set_document, data_set_url, list_entry, version_document
 from gristmill.api.job_query import read_limit
+from gristmill.api.parameters import refuse_repeated
 from gristmill.api.reading_query import ReadingQuery, read_reading_options
 from gristmill.api.services import services
 from gristmill.datasets.dataset import Conditions, DataSet, check_name
@@ -35,6 +36,7 @@ def data_set_list() -> Response:
     access.require("read")
     negotiation.wanted_format()
     query = request.args
+    refuse_repeated(query, ("prefix", "cursor", "limit"))
     prefix, cursor, limit = query.get("prefix", ""), query.get("cursor", ""), read_limit(query)
     page = services().datasets.store.list(prefix=prefix, limit=limit, cursor=cursor)
     here = links.url("datasets")

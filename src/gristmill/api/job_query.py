@@ -13,6 +13,7 @@ from gristmill.job import JobFilter, Status
 DEFAULT_JOBS = 100
 MOST_JOBS = 1000
 
+_ONCE = ("datetime", "minDuration", "maxDuration", "limit", "cursor")
 _PARAMETERS = ("type", "processID", "status", "datetime", "minDuration", "maxDuration", "limit")
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:(?:[0-5]\d|60))(\.\d+)?(Z|z|[+-]\d\d:\d\d))?",
@@ -26,6 +27,7 @@ def read_filter(query: MultiDict[str, str], owner: str) -> JobFilter | None:
 
     Raises InvalidRequestError with every parameter that is wrong.
     """
+    parameters.refuse_repeated(query, _ONCE)
     faults: list[Fault] = []
     created = _interval(query, faults)
     wanted = JobFilter(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flask import Response, request
 from werkzeug.datastructures import Headers
 
+from gristmill.api.parameters import refuse_repeated
 from gristmill.errors import Fault, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def wanted_format() -> str:
     """The key of FORMATS that the client asks for, or "json". InvalidRequestError for an unknown ``f``."""
     if not request.query_string:
         return "json"
+    refuse_repeated(request.args, ("f",))
     name = request.args.get("f", "json")
     if name not in FORMATS:
         raise InvalidRequestError(

@@ -1,4 +1,6 @@
-"""What several requests ask of their query parameters: the ``limit`` of a page, and how a wrong one is told."""
+"""What several requests ask of their query parameters: none twice, the ``limit`` of a page, how a wrong one is told."""
+
+from collections.abc import Collection
 
 from werkzeug.datastructures import MultiDict
 
@@ -19,3 +21,17 @@ def read_limit(query: MultiDict[str, str], *, default: int, most: int) -> int:
 def wrong_parameter(name: str, detail: str) -> InvalidRequestError:
     """The error for a parameter. detail: goes on from its name, such as "must be objects or arrays"."""
     return InvalidRequestError(f"The parameter {name} {detail}.", faults=[Fault(name, detail)])
+
+
+def refuse_repeated(query: MultiDict[str, str], names: Collection[str]) -> None:
+    """Let a query pass in which each of these parameters stands once at most: of two, one would be ignored.
+
+    Raises InvalidRequestError.
+    """
+    if len(query) == sum(1 for _ in query.items(multi=True)):
+        return
+    if repeated := [name for name, texts in query.lists() if len(texts) > 1 and name in names]:
+        raise InvalidRequestError(
+            f"The parameter {repeated[0]} may stand here only once.",
+            faults=[Fault(name, "may stand here only once") for name in repeated],
+        )

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, request
 from gristmill.api import access, links, negotiation
 from gristmill.api.landing import OGC_REL
 from gristmill.api.offerings import Offering
-from gristmill.api.parameters import read_limit
+from gristmill.api.parameters import read_limit, refuse_repeated
 from gristmill.api.services import services
 from gristmill.errors import NoSuchProcessError
 
@@ -22,6 +22,7 @@ def process_list() -> Response:
     negotiation.wanted_format()
     limit, cursor = DEFAULT_PROCESSES, ""
     if request.query_string:
+        refuse_repeated(request.args, ("limit", "cursor"))
         limit = read_limit(request.args, default=DEFAULT_PROCESSES, most=MOST_PROCESSES)
         cursor = request.args.get("cursor", "")
     offerings = services().offerings

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from werkzeug.datastructures import MultiDict
 
-from gristmill.api.parameters import wrong_parameter
+from gristmill.api.parameters import refuse_repeated, wrong_parameter
 from gristmill.datasets.options import FORMATS, Format, ReadingOptions
 from gristmill.errors import Fault, InvalidRequestError, UnsupportedFormatError
 
@@ -20,7 +20,8 @@ MEDIA_TYPES: dict[str, Format] = {
     "application/x-parquet": "parquet",
 }
 _TEXTS = ("delimiter", "quote", "decimal", "encoding")
-_PARAMETERS = ("format", "header", "null", "type", *_TEXTS)
+_ONCE = ("format", "header", *_TEXTS)
+_PARAMETERS = (*_ONCE, "null", "type")
 _TRUTHS = {"true": True, "false": False}
 _LATIN_1 = {"iso-8859-1", "iso8859-1", "latin-1", "latin1"}
 
@@ -40,7 +41,7 @@ class ReadingQuery:
     def of(cls, query: MultiDict[str, str], media_type: str, charset: str = "") -> "ReadingQuery":
         """Of a request's query, its media type without parameters, and the charset among these.
 
-        Raises InvalidRequestError for unknown parameters.
+        Raises InvalidRequestError for unknown parameters, and for repeated ones of which there can be only one.
         """
         if unknown := sorted(query.keys() - set(_PARAMETERS)):
             known = ", ".join(sorted(_PARAMETERS))
@@ -48,6 +49,7 @@ class ReadingQuery:
                 f"An upload has no parameter {unknown[0][:50]!r}; it may have {known}.",
                 faults=[Fault(name, f"is none of {known}") for name in unknown],
             )
+        refuse_repeated(query, _ONCE)
         said = {"encoding": "latin-1"} if charset.strip().lower() in _LATIN_1 else {}
         return cls(
             query.get("format", ""),
@@ -79,5 +81,7 @@ def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
         column, colon, type_ = text.rpartition(":")
         if not (column and colon and type_):
             raise wrong_parameter("type", f"must be COLUMN:TYPE, such as age:BIGINT; got {text[:100]!r}")
+        if column in types:
+            raise wrong_parameter("type", f"names the column {column[:100]!r} twice")
         types[column] = type_
     return ReadingOptions(cast("Format", form), types=types, **options)

@@ -14,7 +14,7 @@ from werkzeug.wsgi import FileWrapper
 from gristmill.api import access, conditions, confirmed, links, negotiation
 from gristmill.api.dataset_documents import data_set_url
 from gristmill.api.datasets import existing_name
-from gristmill.api.parameters import read_limit, wrong_parameter
+from gristmill.api.parameters import read_limit, refuse_repeated, wrong_parameter
 from gristmill.api.representations import SERIALISER, Representation
 from gristmill.api.services import services
 from gristmill.datasets import rows
@@ -207,4 +207,5 @@ def _known(query: MultiDict[str, str], known: tuple[str, ...]) -> MultiDict[str,
             f"There is no parameter {unknown[0][:50]!r} here; there are {', '.join(known)}.",
             faults=[Fault(name, f"is none of {', '.join(known)}") for name in unknown],
         )
+    refuse_repeated(query, known)
     return query
