@@ -372,6 +372,8 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
         ("isnull(i, j)", ["1 term"]),
         ("lower(i) = 'x'", ["lower takes text", "column 'i' (integer)"]),
         ("s_intersects(s, POINT(1 2))", ["no function"]),
+        ("foo(i) = 1", ["no function 'foo' here. Near: 'floor'."]),
+        ("zzz(i) = 1", ["no function 'zzz' here. There are: 'abs', 'accenti', ", "'year'."]),
     ],
 )
 def test_a_refusal_says_what_is_wrong(text: str, parts: list[str]) -> None:

@@ -141,14 +141,14 @@ def column_called(name: str, columns: Iterable[FilterColumn]) -> FilterColumn | 
 
 def unknown_column(name: str, columns: Iterable[FilterColumn]) -> str:
     """A sentence about a column that is not there, with the names that come near."""
-    names = [column.name for column in columns]
+    return f"There is no column {name[:60]!r}. {_known(name, [column.name for column in columns], 8)}"
+
+
+def _known(name: str, names: Sequence[str], most: int) -> str:
     near = get_close_matches(name, names, cutoff=0.5) or [n for n in names if n.lower() == name.lower()]
-    listed = f"Near: {', '.join(map(repr, near))}." if near else f"There are: {_some(names)}."
-    return f"There is no column {name[:60]!r}. {listed}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+    if near:
+        return f"Near: {', '.join(map(repr, near))}."
+    return f"There are: {', '.join(map(repr, names[:most]))}{', ...' if len(names) > most else ''}."
 
 
 def condition(text: str, columns: Sequence[FilterColumn]) -> Condition:
@@ -278,8 +278,7 @@ class _Walker:
     def _call(self, name: str, args: list[Any]) -> Term:
         function = FUNCTIONS.get(name)
         if function is None:
-            near = get_close_matches(name, FUNCTIONS) or sorted(FUNCTIONS)
-            raise fault(f"There is no function {name[:60]!r} here. There are: {', '.join(near)}.")
+            raise fault(f"There is no function {name[:60]!r} here. {_known(name, sorted(FUNCTIONS), len(FUNCTIONS))}")
         if len(args) != len(function.takes):
             raise fault(f"{name} takes {len(function.takes)} argument(s), and was given {len(args)}.")
         terms = [_in_utc(self._expected(*each, name)) for each in zip(args, function.takes, strict=True)]
