@@ -1,5 +1,6 @@
 """Data sets through the API: uploaded, looked at, described, deleted; by whom, and with which errors."""
 
+import io
 import json
 
 import pytest
@@ -53,13 +54,66 @@ def test_the_same_content_is_the_same_version_and_other_content_the_next(api):
 
 def test_a_changed_data_set_is_not_overwritten_by_who_has_not_seen_the_change(api):
     etag = put(api, If_None_Match="*").headers["ETag"]
-    assert put(api, BIRDS + "a,1,2010-01-01\n", If_None_Match="*").status_code == 412
+    present = put(api, BIRDS + "a,1,2010-01-01\n", If_None_Match="*")
+    assert present.status_code == 412
+    assert "'birds' is there already" in present.json["detail"]
     assert put(api, BIRDS + "a,1,2010-01-01\n", If_Match=etag).status_code == 201
     refused = put(api, BIRDS + "b,1,2010-01-01\n", If_Match=etag)
     assert refused.status_code == 412
     assert refused.json["type"] == "urn:gristmill:problem:precondition-failed"
     assert put(api, BIRDS, If_Match=f"W/{etag}").status_code == 412
     assert api.client.delete("/datasets/birds", headers={"If-Match": etag}).status_code == 412
+
+
+class Watched(io.BytesIO):
+    """A body that calls when it is read."""
+
+    def __init__(self, body, when_read):
+        super().__init__(body)
+        self.when_read = when_read
+
+    def read(self, size=-1):
+        self.when_read()
+        return super().read(size)
+
+    def readinto(self, buffer):
+        self.when_read()
+        return super().readinto(buffer)
+
+
+@pytest.mark.parametrize(
+    ("headers", "size", "status", "said"),
+    [
+        ({"If-None-Match": "*"}, 100, 412, "there already"),
+        ({"If-Match": '"1"'}, 100, 412, "its revision is now"),
+        ({}, 2000, 413, "GRISTMILL_DATASET_SENT_BYTES"),
+    ],
+)
+def test_an_upload_that_cannot_be_taken_is_refused_unread(make_api, tmp_path, headers, size, status, said):
+    api = make_api(data_folder=tmp_path / "data", dataset_free_bytes=0, dataset_sent_bytes=1000)
+    put(api)
+    read = []
+    body = Watched(b"x" * size, lambda: read.append(1))
+
+    refused = api.client.put("/datasets/birds", input_stream=body, content_type="text/csv", headers=headers)
+
+    api.services.datasets.close()
+    assert (refused.status_code, read) == (status, [])
+    assert said in refused.json["detail"]
+
+
+def test_a_change_while_an_upload_comes_in_is_noticed_at_its_end(api):
+    etag = put(api).headers["ETag"]
+    read = []
+
+    def change():
+        read.append(1)
+        put(api, BIRDS + "faster,1,2010-01-01\n")
+
+    body = Watched(BIRDS.encode() + b"\n", change)
+    refused = api.client.put("/datasets/birds", input_stream=body, content_type="text/csv", headers={"If-Match": etag})
+    assert read
+    assert (refused.status_code, refused.json["type"]) == (412, "urn:gristmill:problem:precondition-failed")
 
 
 @pytest.mark.parametrize(

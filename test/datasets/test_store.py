@@ -527,6 +527,8 @@ def test_a_call_whose_reply_is_lost_may_be_sent_again(
         assert len(shelf.store.list().data_sets) == 1
         with pytest.raises(PreconditionFailedError):
             shelf.put("flights", C, conditions=NEW)
+        with pytest.raises(PreconditionFailedError):
+            shelf.store.require("flights", NEW)
         shelf.store.sweep()
         upload = shelf.store.reserve("other", "ann", len(C))
         blob = shelf.store.blobs.write(upload, io.BytesIO(C))

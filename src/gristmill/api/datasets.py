@@ -19,7 +19,7 @@ from gristmill.datasets.intake import facts_of
 from gristmill.errors import ForbiddenError, InvalidRequestError, NoSuchDataSetError
 
 _PIECE_BYTES = 256 * 1024
-# What the server lets pass; the limits of an upload are counted while it comes in.
+# What the server lets pass; an upload has limits of its own.
 _ANY_BYTES = 2**62
 
 blueprint = Blueprint("datasets", __name__)
@@ -67,6 +67,7 @@ def upload(dataset_name: str) -> Response:
         owner=caller.owner,
         coding=request.headers.get("Content-Encoding", ""),
         media_type=request.mimetype,
+        length=request.content_length,
         conditions=_conditions(),
     )
     serving.datasets.versions.forget(dataset_name)

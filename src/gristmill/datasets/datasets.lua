@@ -240,11 +240,17 @@ end
 -- conditions: packed {y tags of If-Match, n tags of If-None-Match}; a tag is a revision, the newest version, or "*"
 local function refusal(rec, conditions)
   local wanted = cmsgpack.unpack(conditions)
-  if wanted.y and not is_among(wanted.y, rec) or wanted.n and is_among(wanted.n, rec) then
+  if wanted.y and not is_among(wanted.y, rec) then
     return redis.error_reply('PRECONDITION ' .. (rec and text_of(rec.u) or ''))
   end
+  if wanted.n and is_among(wanted.n, rec) then return redis.error_reply('PRESENT ' .. text_of(rec.u)) end
   return nil
 end
+
+-- name, conditions
+entry('require', {'no-writes'}, function(a)
+  return refusal(load('d', a[1]), a[2]) or 1
+end)
 
 -- upload, name, owner, version, packed {n, s, h of the blob, f facts, o reading options, r rows, d bytes read},
 -- conditions, most versions, most chunks; answers how ("new", "again", "same"), the record, and its texts

@@ -23,6 +23,7 @@ from gristmill.job import new_id
 from gristmill.settings import Settings
 
 FOLDER = "uploads"
+_ALWAYS = Conditions()
 _LOCK = "lock"
 _TRIES = 10
 _UNUSABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EMFILE, errno.ENFILE}
@@ -49,14 +50,17 @@ class Intake:
         owner: str,
         coding: str = "",
         media_type: str = "",
-        conditions: Conditions | None = None,
+        length: int | None = None,
+        conditions: Conditions = _ALWAYS,
     ) -> Stored:
         """Make a body the newest version of a data set.
 
-        coding: the value of Content-Encoding. media_type: without parameters. Raises what ``receive``,
+        coding: the value of Content-Encoding. media_type: without parameters. length: of the body, in bytes, if it is
+        known. The conditions must hold now, before anything is read, and at the end. Raises what ``receive``,
         ``Readings.read`` and ``Store.put`` do; BusyError when too many bytes of other uploads are on the disk;
         CacheUnusableError when the folder for uploads cannot be used.
         """
+        self._store.require(name, conditions)
         desk = self._open()
         with (
             _usable(desk.folder),
@@ -64,7 +68,15 @@ class Intake:
             tempfile.TemporaryDirectory(dir=desk.folder) as name_of_folder,
         ):
             folder = Path(name_of_folder)
-            upload = receive(pieces, folder / "upload", self._limits, coding=coding, media_type=media_type, use=use)
+            upload = receive(
+                pieces,
+                folder / "upload",
+                self._limits,
+                coding=coding,
+                media_type=media_type,
+                length=length,
+                use=use,
+            )
             written = folder / "table.parquet"
             facts = desk.readings.read(upload.path, written, options)
             upload.path.unlink()
@@ -76,9 +88,7 @@ class Intake:
                 options.canonical().encode(),
             )
             with written.open("rb") as source:
-                return self._store.put(
-                    name, version, source, facts.stored_bytes, owner=owner, conditions=conditions or Conditions()
-                )
+                return self._store.put(name, version, source, facts.stored_bytes, owner=owner, conditions=conditions)
 
     def prepare(self) -> None:
         """Start the process that reads uploads now: starting it takes seconds where CPUs are few and busy."""

@@ -91,6 +91,15 @@ class Store:
         except NoSuchDataSetError:
             return False
 
+    def require(self, name: str, conditions: Conditions) -> None:
+        """Let pass what may be changed as things are now. Raises PreconditionFailedError."""
+        if conditions == _ALWAYS:
+            return
+        try:
+            self._library.call("require", name, _packed(conditions))
+        except ResponseError as error:
+            raise self._refusal(error, name) from error
+
     def reserve(self, name: str, owner: str, size: int) -> Upload:
         """Keep room for an upload of so many bytes, until it is committed or its time runs out.
 
@@ -173,6 +182,11 @@ class Store:
                 f"Data set {name!r} is not what the request expects: its revision is now {rest}. Get it again first."
                 if rest
                 else f"There is no data set {name!r}; upload it without If-Match."
+            )
+        if word == "PRESENT":
+            return PreconditionFailedError(
+                f"Data set {name!r} is there already, at revision {rest}, which If-None-Match rules out. Choose "
+                "another name, or send its ETag as If-Match to change it."
             )
         return expired(error)
 

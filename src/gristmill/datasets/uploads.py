@@ -169,15 +169,19 @@ def receive(
     *,
     coding: str = "",
     media_type: str = "",
+    length: int | None = None,
     use: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Upload:
     """Write a body to a new file at ``path``, decompressed; removes it when anything goes wrong.
 
-    coding: the value of Content-Encoding. media_type: without parameters. use: told of bytes before they are written.
+    coding: the value of Content-Encoding. media_type: without parameters. length: of the body, if it is known; of one
+    that is too long nothing is read. use: told of bytes before they are written.
     Raises TooLargeError, SlowUploadError, StorageFullError, UnsupportedFormatError, MalformedDataError, and what
     ``pieces`` and ``use`` raise.
     """
+    if length is not None and length > limits.sent_bytes:
+        raise TooLargeError(_SENT_TOO_MUCH.format(limits.sent_bytes))
     outer = _coding_named(coding)
     named = _COMPRESSED_MEDIA_TYPES.get(media_type.strip().lower(), "")
     sent = _Counted(_in_time(pieces, limits.seconds, clock), limits.sent_bytes, _SENT_TOO_MUCH)
