@@ -79,6 +79,19 @@ def test_production_takes_a_server_that_keeps_jobs(make_api, start_server):
     assert (ready.status_code, ready.json["findings"]) == (200, [])
 
 
+def test_a_full_server_is_named_and_does_not_make_it_unready(make_api, start_server):
+    server = start_server("redis", appendfsync="always", maxmemory="100mb")
+    api = make_api(redis_url=server.url, environment="prod")
+    assert api.get("/readyz").json["findings"] == []
+    with server.client() as client:
+        client.config_set("maxmemory", "1mb")
+    time.sleep(1.1)
+    api.services.readiness.look()  # as is done in the background
+    ready = api.get("/readyz")
+    assert ready.status_code == 200
+    assert [finding["subject"] for finding in ready.json["findings"]] == ["memory"]
+
+
 def test_a_server_that_keeps_its_configuration_to_itself_is_ready(make_api, start_server):
     server = start_server("redis")
     with server.client() as client:

@@ -353,14 +353,14 @@ def test_uploads_at_once_never_pass_the_share_of_all_nor_that_of_an_owner(
     assert len(answers) - len(refused) == 10
     assert max(shelf.used()["o owner-0"], shelf.used()["o owner-1"]) <= 600_000
     shelf.check()
-    with pytest.raises(StorageFullError, match="all data sets together"):
+    with pytest.raises(StorageFullError, match=r"all data sets together .*GRISTMILL_DATASET_MEMORY_BYTES"):
         shelf.put("more", b"x" * 100_000, owner="newcomer")
 
 
 def test_an_owner_with_a_full_share_does_not_hinder_others(server: str, make_settings: Callable[..., Settings]) -> None:
     shelf = Shelf(make_settings(server, dataset_stored_bytes_per_owner=5_000_000))
     shelf.put("one", A)
-    with pytest.raises(StorageFullError, match="of at most 5000000"):
+    with pytest.raises(StorageFullError, match=r"of at most 5000000 .*GRISTMILL_DATASET_STORED_BYTES_PER_OWNER"):
         shelf.put("two", A + B)
     shelf.put("two", A + B, "bob")
     shelf.store.delete("one")
@@ -374,7 +374,7 @@ def test_the_share_is_of_the_servers_memory_limit(
     shelf = Shelf(make_settings(own_server.url, dataset_memory_percent=25))
     shelf.client.config_set("maxmemory", 20_000_000)
     shelf.put("one", A)
-    with pytest.raises(StorageFullError, match="of at most 5000000 bytes"):
+    with pytest.raises(StorageFullError, match=r"of at most 5000000 bytes .*GRISTMILL_DATASET_MEMORY_PERCENT"):
         shelf.put("two", A + B)
     shelf.check()
 

@@ -112,7 +112,7 @@ class Store:
                 "(GRISTMILL_DATASET_STORED_BYTES)."
             )
         upload = secrets.token_hex(12)
-        most, most_of_owner = self._share(), self._settings.dataset_stored_bytes_per_owner
+        (most, limited_by), most_of_owner = self._share(), self._settings.dataset_stored_bytes_per_owner
         try:
             until = self._library.call(
                 "reserve", upload, name, owner, size, most, most_of_owner, self._settings.dataset_upload_seconds
@@ -121,21 +121,23 @@ class Store:
             word, _, used = str(error).partition(" ")
             if word == "FULL":
                 raise StorageFullError(
-                    f"{size} bytes do not fit: all data sets together have {used} of at most {most} bytes; delete some."
+                    f"{size} bytes do not fit: all data sets together have {used} of at most {most} bytes (setting "
+                    f"{limited_by}); delete some."
                 ) from error
             if word == "OWNERFULL":
                 raise StorageFullError(
                     f"{size} bytes do not fit: the data sets of their owner have {used} of at most {most_of_owner} "
-                    "bytes; delete some."
+                    "bytes (setting GRISTMILL_DATASET_STORED_BYTES_PER_OWNER); delete some."
                 ) from error
             raise
         return Upload(upload, size, until)
 
-    def _share(self) -> int:
-        """Most bytes of all data sets together."""
+    def _share(self) -> tuple[int, str]:
+        """Most bytes of all data sets together, and the setting that says so."""
         found = re.search(rb"^maxmemory:(\d+)", self._library.command("INFO", "memory"), re.MULTILINE)
-        memory = int(found[1]) if found else 0
-        return memory * self._settings.dataset_memory_percent // 100 or self._settings.dataset_memory_bytes
+        if memory := int(found[1]) if found else 0:
+            return memory * self._settings.dataset_memory_percent // 100, "GRISTMILL_DATASET_MEMORY_PERCENT"
+        return self._settings.dataset_memory_bytes, "GRISTMILL_DATASET_MEMORY_BYTES"
 
     def commit(
         self,
