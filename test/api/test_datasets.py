@@ -359,6 +359,20 @@ def test_an_upload_that_says_two_things_of_one_is_refused(api, query, name):
     assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (400, name)
 
 
+@pytest.mark.parametrize(
+    ("query", "name", "said"),
+    [
+        ("type=mass:GEOMETRY", "type", "mass: "),
+        ("type=absent/x:DATE", "type", "absent/x: "),
+        ("null='%0A'", "null", ""),
+    ],
+)
+def test_a_wrong_option_of_reading_is_told_by_its_parameter(api, query, name, said):
+    (fault,) = put(api, query=query).json["errors"]
+    assert fault["pointer"] == name
+    assert fault["detail"].startswith(said)
+
+
 def test_what_may_be_repeated_is_heard_each_time(api):
     read = put(api, "a,b,c\n1,-,2\n?,3,4\n", query="null=-&null=?&type=a:VARCHAR&type=c:DOUBLE").json["columns"]
     assert [(column["type"], column["nulls"]) for column in read] == [("VARCHAR", 1), ("BIGINT", 1), ("DOUBLE", 0)]

@@ -12,7 +12,7 @@ from gristmill.api.conditions import tags_of
 from gristmill.api.dataset_documents import Document, data_set_document, data_set_url, list_entry, version_document
 from gristmill.api.job_query import read_limit
 from gristmill.api.parameters import refuse_repeated
-from gristmill.api.reading_query import ReadingQuery, read_reading_options
+from gristmill.api.reading_query import ReadingQuery, read_reading_options, told_by_parameter
 from gristmill.api.services import services
 from gristmill.datasets.dataset import Conditions, DataSet, check_name
 from gristmill.datasets.intake import facts_of
@@ -57,19 +57,19 @@ def upload(dataset_name: str) -> Response:
     check_name(dataset_name)
     _require_own(dataset_name)
     asked = ReadingQuery.of(request.args, request.mimetype, request.mimetype_params.get("charset", ""))
-    options = read_reading_options(asked)
     request.max_content_length = _ANY_BYTES
     serving = services()
-    stored = serving.datasets.intake.put(
-        dataset_name,
-        _pieces(),
-        options,
-        owner=caller.owner,
-        coding=request.headers.get("Content-Encoding", ""),
-        media_type=request.mimetype,
-        length=request.content_length,
-        conditions=_conditions(),
-    )
+    with told_by_parameter():
+        stored = serving.datasets.intake.put(
+            dataset_name,
+            _pieces(),
+            read_reading_options(asked),
+            owner=caller.owner,
+            coding=request.headers.get("Content-Encoding", ""),
+            media_type=request.mimetype,
+            length=request.content_length,
+            conditions=_conditions(),
+        )
     serving.datasets.versions.forget(dataset_name)
     told = data_set_document(stored.data_set, facts_of(stored.facts).columns, links.base_url())
     headers = _headers(stored.data_set) | {"Location": data_set_url(links.base_url(), dataset_name)}

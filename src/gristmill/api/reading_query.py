@@ -1,5 +1,7 @@
 """How an upload is to be read: its format by media type or ``format``, and the options in the query."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -85,3 +87,20 @@ def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
             raise wrong_parameter("type", f"names the column {column[:100]!r} twice")
         types[column] = type_
     return ReadingOptions(cast("Format", form), types=types, **options)
+
+
+@contextmanager
+def told_by_parameter() -> Iterator[None]:
+    """What is wrong with an option of reading is told by the parameter that says it: ``types/zip`` is of ``type``."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        error.faults = tuple(map(_of_parameter, error.faults))
+        raise
+
+
+def _of_parameter(fault: Fault) -> Fault:
+    option, _, column = fault.pointer.partition("/")
+    if option == "types":
+        return Fault("type", f"{column}: {fault.detail}")
+    return Fault("null", fault.detail) if option == "nulls" else fault
