@@ -79,6 +79,19 @@ def test_a_body_of_known_length_comes_in_one_piece() -> None:
     assert exchange.headers == [(b"Content-Length", b"2"), (b"X-A", b"b")]
 
 
+def test_a_long_body_begins_with_one_piece_and_goes_on_in_larger_ones_where_they_are_wanted() -> None:
+    def application(_environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "1000000")])
+        return (bytes(10_000) for _ in range(100))
+
+    exchange = exchange_with(application)
+    assert exchange.begin() == (bytes(10_000), True)
+    exchange.piece_bytes = 25_000
+    assert exchange.go_on() == (bytes(30_000), True)
+    exchange.piece_bytes = 2_000_000
+    assert exchange.go_on() == (bytes(960_000), False)
+
+
 def test_the_response_is_closed_once_however_it_ends() -> None:
     closed = []
 

@@ -126,7 +126,6 @@ class Bridge:
         try:
             incoming = Incoming(exchange.environ, receive, self._loop)
             await self._take_body(exchange, incoming)
-            exchange.piece_bytes = self._piece_bytes(self._downloads + 1)
             data, more = await self._run(exchange.begin, self._threads_for(exchange))
         except GristmillError as error:
             data, more = exchange.refuse(error), False
@@ -152,10 +151,6 @@ class Bridge:
             raise BrokenResponseError from None
         if not whole:
             await _discard_body(receive)
-
-    @staticmethod
-    def _piece_bytes(downloads: int) -> int:
-        return min(_PIECE_BYTES, max(_LEAST_PIECE_BYTES, _PIECES_BYTES // downloads))
 
     def _threads_for(self, exchange: Exchange) -> Threads:
         """The threads for a view. BusyError when too many requests wait for one."""
@@ -188,7 +183,7 @@ class Bridge:
                 more = True
                 while more:
                     await _send_piece(send, data, gone)
-                    exchange.piece_bytes = self._piece_bytes(self._downloads)
+                    exchange.piece_bytes = max(_LEAST_PIECE_BYTES, min(_PIECE_BYTES, _PIECES_BYTES // self._downloads))
                     data, more = await self._run(exchange.go_on, self._threads)
             await send({"type": "http.response.body", "body": data, "more_body": False})
         finally:

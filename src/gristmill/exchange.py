@@ -18,6 +18,9 @@ Headers = list[tuple[bytes, bytes]]
 RequestBody = IO[bytes] | io.RawIOBase
 T = TypeVar("T")
 
+# A longer body begins with its first piece alone: the caller knows then how many are being sent.
+_WHOLE_BYTES = 256 * 1024
+
 _SERVER = {
     "SCRIPT_NAME": "",
     "SERVER_SOFTWARE": "gristmill",
@@ -68,7 +71,7 @@ class Exchange:
         self.status = 0
         self.headers: Headers = []
         self.stream: SleepingStream | None = None
-        self.piece_bytes = 2**18
+        self.piece_bytes = _WHOLE_BYTES
         self._application = application
         self.request_body = io.BytesIO()
         self._body: Iterable[bytes] | None = None
@@ -123,6 +126,8 @@ class Exchange:
             self.stream = self._body
             return b"", True
         self._pieces = iter(self._body)
+        if self._length is not None and self._length > _WHOLE_BYTES:
+            self.piece_bytes = 1
         return self._next()
 
     def _next(self) -> tuple[bytes, bool]:
