@@ -157,6 +157,13 @@ def test_the_charset_of_the_content_type_is_an_encoding(api):
     assert put(api, latin, query="encoding=utf-8", content_type="text/csv; charset=latin1").status_code == 422
 
 
+def test_a_charset_that_is_not_read_is_refused_by_name(api):
+    latin = "species\nMöwe\n".encode("latin-1")
+    refused = put(api, latin, content_type="text/csv; charset=windows-1252")
+    assert (refused.status_code, "charset=windows-1252" in refused.json["detail"]) == (400, True)
+    assert put(api, latin, query="encoding=latin-1", content_type="text/csv; charset=windows-1252").status_code == 201
+
+
 def test_a_description_is_patched_without_a_new_version(api):
     version = put(api).json["version"]
     patch = {"title": "Birds", "columns": {"mass": {"unit": "g", "description": "Body mass"}}}

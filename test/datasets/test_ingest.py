@@ -240,6 +240,12 @@ def test_a_decimal_comma_is_read_when_asked_for(tmp_path: Path, read: Read) -> N
     assert rows_of(tmp_path / "table") == [(1.5, "1.5")]
 
 
+def test_a_comma_is_not_found_to_be_the_delimiter_where_it_is_the_decimal_mark(tmp_path: Path, read: Read) -> None:
+    assert "Line 1 has commas" in refused(tmp_path, read, MalformedDataError, b"a,b\n1,5\n", decimal=",")
+    read(b"a\n1,5\n", decimal=",")
+    assert rows_of(tmp_path / "table") == [(1.5,)]
+
+
 def test_null_and_the_empty_text_are_two_things(tmp_path: Path, read: Read) -> None:
     read(b'a,b\n"",\n,""\nNA,"NA"\n', nulls=("", "NA"))
     assert rows_of(tmp_path / "table") == [("", None), (None, ""), (None, "NA")]

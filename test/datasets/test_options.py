@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,9 +39,25 @@ def test_each_option_that_changes_the_table_makes_another_version() -> None:
     assert all(len(one) == 64 for one in ids)
 
 
-def test_an_option_that_a_format_does_not_have_makes_no_other_version() -> None:
-    assert version_id(SHA, ReadingOptions("parquet")) == version_id(SHA, ReadingOptions("parquet", delimiter=";"))
-    assert version_id(SHA, ReadingOptions("json")) == version_id(SHA, ReadingOptions("json", nulls=("x",)))
+@pytest.mark.parametrize(
+    ("form", "more"),
+    [
+        ("tsv", {"delimiter": ","}),
+        ("json", {"nulls": ("NA",)}),
+        ("ndjson", {"decimal": ","}),
+        ("json", {"header": False}),
+        ("parquet", {"encoding": "latin-1"}),
+        ("parquet", {"quote": "'"}),
+        ("parquet", {"types": {"a": "DATE"}}),
+    ],
+)
+def test_an_option_that_the_format_does_not_have_is_refused_and_not_ignored(form: Any, more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match=f"option {next(iter(more))} is wrong: .*the format is {form}"):
+        ReadingOptions(form, **more)
+
+
+def test_the_delimiter_of_tsv_may_be_said() -> None:
+    assert version_id(SHA, ReadingOptions("tsv", delimiter="\t")) == version_id(SHA, ReadingOptions("tsv"))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +80,7 @@ def test_a_type_may_be_written_in_the_usual_ways(given_text: str, means: str) ->
         {"delimiter": "\n"},
         {"quote": ",", "delimiter": ","},
         {"decimal": ";"},
+        {"decimal": ",", "delimiter": ","},
         {"encoding": "utf-7"},
         {"nulls": ("a\nb",)},
     ],
@@ -70,11 +89,6 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(wrong: dict[str, objec
     with pytest.raises(InvalidRequestError) as caught:
         ReadingOptions("csv", **wrong)  # type: ignore[arg-type]
     assert caught.value.faults[0].pointer.partition("/")[0] in wrong
-
-
-def test_types_cannot_be_given_for_parquet_which_has_its_own() -> None:
-    with pytest.raises(InvalidRequestError, match="types"):
-        ReadingOptions("parquet", types={"a": "DATE"})
 
 
 def test_the_limits_are_those_of_the_settings() -> None:

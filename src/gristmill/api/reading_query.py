@@ -25,7 +25,10 @@ _TEXTS = ("delimiter", "quote", "decimal", "encoding")
 _ONCE = ("format", "header", *_TEXTS)
 _PARAMETERS = (*_ONCE, "null", "type")
 _TRUTHS = {"true": True, "false": False}
-_LATIN_1 = {"iso-8859-1", "iso8859-1", "latin-1", "latin1"}
+_CHARSETS = {
+    **dict.fromkeys(("iso-8859-1", "iso8859-1", "latin-1", "latin1"), "latin-1"),
+    **dict.fromkeys(("", "utf-8", "utf8", "us-ascii", "ascii", "utf-16"), "utf-8"),  # UTF-16 is known by its mark
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class ReadingQuery:
     def of(cls, query: MultiDict[str, str], media_type: str, charset: str = "") -> "ReadingQuery":
         """Of a request's query, its media type without parameters, and the charset among these.
 
-        Raises InvalidRequestError for unknown parameters, and for repeated ones of which there can be only one.
+        Raises InvalidRequestError for unknown parameters, for repeated ones of which there can be only one, and for a
+        charset that is not read.
         """
         if unknown := sorted(query.keys() - set(_PARAMETERS)):
             known = ", ".join(sorted(_PARAMETERS))
@@ -52,11 +56,16 @@ class ReadingQuery:
                 faults=[Fault(name, f"is none of {known}") for name in unknown],
             )
         refuse_repeated(query, _ONCE)
-        said = {"encoding": "latin-1"} if charset.strip().lower() in _LATIN_1 else {}
+        encoding = query.get("encoding") or _CHARSETS.get(charset.strip().lower())
+        if encoding is None:
+            raise InvalidRequestError(
+                f"The Content-Type says charset={charset[:50]}, which is not read. Send UTF-8, UTF-16 with a byte "
+                "order mark or ISO-8859-1; encoding= in the query goes before the charset.",
+            )
         return cls(
             query.get("format", ""),
             media_type,
-            said | {name: query[name] for name in _TEXTS if name in query},
+            {"encoding": encoding} | {name: query[name] for name in _TEXTS if name in query},
             query.get("header", "true"),
             tuple(query.getlist("null")) if "null" in query else None,
             tuple(query.getlist("type")),

@@ -42,7 +42,12 @@ class CsvFile:
         """Look at its first line. Raises MalformedDataError, TooLargeError."""
         line_bytes = max(_VALUES_A_LINE * limits.cell_bytes, _LEAST_LINE_BYTES)
         told = "\t" if options.format == "tsv" else options.delimiter
-        first, delimiter = first_record(path, told, options.quote, line_bytes)
+        first, delimiter = first_record(path, told, options.quote, line_bytes, options.decimal)
+        if delimiter == options.decimal and len(first) > 1:
+            raise MalformedDataError(
+                f"Line 1 has commas between its values, but a comma is the decimal mark (decimal=,): "
+                f"{shown(','.join(first))}. Give the delimiter, or leave the decimal mark out."
+            )
         check_width(len(first), limits)
         check_records(path, delimiter, options.quote, line_bytes)
         names = unique_names(first if options.header else [""] * len(first), limits.column_name_bytes)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from gristmill.errors import Fault, InvalidRequestError
@@ -15,6 +15,14 @@ Format = Literal["csv", "tsv", "json", "ndjson", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "tsv", "json", "ndjson", "parquet")
 ENCODINGS = ("utf-8", "latin-1")
 
+_OF_CSV = frozenset({"delimiter", "quote", "header", "nulls", "decimal", "encoding", "types"})
+_OPTIONS: Mapping[Format, frozenset[str]] = {
+    "csv": _OF_CSV,
+    "tsv": _OF_CSV - {"delimiter"},
+    "json": frozenset({"encoding", "types"}),
+    "ndjson": frozenset({"encoding", "types"}),
+    "parquet": frozenset(),
+}
 _RULES = 3  # counts up when the same file with the same options would give another table
 _TYPE = re.compile(
     r"BOOLEAN|U?(?:TINYINT|SMALLINT|INTEGER|BIGINT)|FLOAT|DOUBLE|VARCHAR|DATE|TIME|TIMESTAMP(?: WITH TIME ZONE)?|"
@@ -28,8 +36,8 @@ class ReadingOptions:
     """What the person who uploads a file says about it. Raises InvalidRequestError for what makes no sense.
 
     delimiter: one letter; empty: found in the first line. nulls: texts that mean NULL when they are not quoted.
-    types: DuckDB types by column name; other columns' types follow from their values. All but the format and ``types``
-    concern CSV and TSV alone; ``encoding`` JSON and NDJSON too.
+    types: DuckDB types by column name; other columns' types follow from their values. What a format does not have is
+    refused: it would be ignored.
     """
 
     format: Format
@@ -47,8 +55,7 @@ class ReadingOptions:
         object.__setattr__(self, "nulls", tuple(sorted(set(self.nulls))))
         if self.format not in FORMATS:
             raise _fault("format", f"{self.format!r} is none of {', '.join(FORMATS)}")
-        if self.format == "parquet" and self.types:
-            raise _fault("types", "a Parquet file has its own types")
+        self._check_that_all_are_of_the_format()
         if self.encoding not in ENCODINGS:
             raise _fault("encoding", f"{self.encoding!r} is none of {', '.join(ENCODINGS)}; UTF-16 is known by its BOM")
         for name, letter in (("delimiter", self.delimiter), ("quote", self.quote)):
@@ -58,22 +65,28 @@ class ReadingOptions:
             raise _fault("quote", "the quote and the delimiter are the same")
         if self.decimal not in {".", ","}:
             raise _fault("decimal", f"{self.decimal!r} is neither a point nor a comma")
+        if self.decimal == self.delimiter:
+            raise _fault("decimal", "the decimal mark and the delimiter are the same")
         if any(set(text) & set('\r\n\0"') or len(text) > 100 for text in self.nulls) or len(self.nulls) > 100:
             raise _fault(
                 "nulls", "a text for NULL has at most 100 letters, no quote and no line end; at most 100 texts"
             )
 
+    def _check_that_all_are_of_the_format(self) -> None:
+        for one in fields(self):
+            default = {} if one.name == "types" else one.default
+            if one.name in _OPTIONS[self.format] | {"format"} or getattr(self, one.name) == default:
+                continue
+            if (self.format, one.name, self.delimiter) == ("tsv", "delimiter", "\t"):
+                continue
+            known = ", ".join(form for form in FORMATS if one.name in _OPTIONS[form])
+            why = "; it has its own types" if (self.format, one.name) == ("parquet", "types") else ""
+            raise _fault(one.name, f"it is for {known}, and the format is {self.format}{why}")
+
     def canonical(self) -> str:
         """A text that is equal for options which read every file equally."""
-        given: dict[str, Any] = asdict(self)
-        kept = {"format", "types"}
-        if self.format == "parquet":
-            kept = {"format"}
-        elif self.format in {"json", "ndjson"}:
-            kept |= {"encoding"}
-        else:
-            kept = set(given)
-        told = {name: value for name, value in given.items() if name in kept}
+        kept = _OPTIONS[self.format] | {"format"}
+        told: dict[str, Any] = {name: value for name, value in asdict(self).items() if name in kept}
         return json.dumps(told | {"rules": _RULES}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -119,7 +119,7 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "…")
 
 
-def first_record(path: Path, delimiter: str, quote: str, most_bytes: int) -> tuple[list[str], str]:
+def first_record(path: Path, delimiter: str, quote: str, most_bytes: int, decimal: str = ".") -> tuple[list[str], str]:
     """The values of a CSV file's first line, and its delimiter: the one given, else the most frequent in that line.
 
     Raises TooLargeError for a line of more than most_bytes, MalformedDataError for a file without values.
@@ -129,7 +129,7 @@ def first_record(path: Path, delimiter: str, quote: str, most_bytes: int) -> tup
     text = data.decode("utf-8", "ignore")
     if not text.strip():
         raise MalformedDataError("The file is empty: there is no line that names columns or holds values.")
-    delimiter = delimiter or likely_delimiter(text, quote)
+    delimiter = delimiter or likely_delimiter(text, quote, decimal)
     for record in _records(io.StringIO(text, newline=""), delimiter, quote):
         if len(data) > most_bytes and sum(map(len, record)) >= most_bytes // 4:
             break
@@ -142,9 +142,9 @@ def first_record(path: Path, delimiter: str, quote: str, most_bytes: int) -> tup
     )
 
 
-def likely_delimiter(text: str, quote: str) -> str:
-    """The most frequent delimiter outside quotes in the first line; of none, the comma."""
-    counts = dict.fromkeys(_DELIMITERS, 0)
+def likely_delimiter(text: str, quote: str, decimal: str = ".") -> str:
+    """The most frequent one outside quotes in the first line; of as frequent ones the decimal mark last."""
+    counts = dict.fromkeys(sorted(_DELIMITERS, key=lambda one: one == decimal), 0)
     quoted = False
     for letter in text:
         if letter == quote:
@@ -154,7 +154,7 @@ def likely_delimiter(text: str, quote: str) -> str:
                 break
             if letter in counts:
                 counts[letter] += 1
-    return max(_DELIMITERS, key=lambda one: counts[one])
+    return max(counts, key=lambda one: counts[one])
 
 
 def _records(lines: Iterable[str], delimiter: str, quote: str) -> "csv_reader":
