@@ -323,6 +323,7 @@ BROKEN_JSON = {
     ("ndjson", b'{"":1}'): ["without letters"],
     ("ndjson", b"{}\n{}\n"): ["no columns"],
     ("json", b'{"a":1}'): ["NDJSON"],
+    ("json", b'{"type": "FeatureCollection", "features": []}'): ["GeoJSON", "properties"],
     ("json", b"[]"): ["no columns"],
     ("json", b'[{"a":1},'): ["not complete"],
     ("json", b'[{"a":1},{"b":[1]'): ["Line 1"],
@@ -393,6 +394,7 @@ def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
     data = f'{{"n":null}}\n\n{{"n":"{value}"}}\n'.encode()
     said = refused(tmp_path, read, MalformedDataError, data, "ndjson", types={"n": kind})
     assert "Line 3, column 'n'" in said
+    assert "NULL" not in said
 
 
 def test_a_number_with_a_plus_is_one_where_the_type_is_given(tmp_path: Path, read: Read) -> None:
@@ -573,10 +575,18 @@ def test_a_parquet_type_that_is_not_held_is_refused_by_column(tmp_path: Path, re
 
 
 def test_what_is_no_parquet_is_refused(tmp_path: Path, read: Read) -> None:
-    refused(tmp_path, read, MalformedDataError, b"PAR1PAR1", "parquet")
-    refused(tmp_path, read, MalformedDataError, b"", "parquet")
+    assert "is not Parquet" in refused(tmp_path, read, MalformedDataError, b"", "parquet")
+    assert "is not Parquet" in refused(tmp_path, read, MalformedDataError, b"a\n1\n", "parquet")
     assert "is not Parquet" in refused(tmp_path, read, MalformedDataError, b"a,b\n1,2\n3,4\n5,6\n", "parquet")
     refused(tmp_path, read, MalformedDataError, b"a,b\n1,2\n" * 10, "parquet")
+
+
+def test_parquet_that_is_damaged_is_said_to_be_damaged(tmp_path: Path, read: Read) -> None:
+    good = parquet(tmp_path, "SELECT range AS a FROM range(1000)")
+    footer = len(good) - 8 - int.from_bytes(good[-8:-4], "little")
+    scrambled = good[:footer] + b"\r" * 40 + good[footer + 40 :]
+    for data in (b"PAR1PAR1", good[:-8] + b"\xff\xff\xff\x7fPAR1", scrambled, good[:-1]):
+        assert "is damaged" in refused(tmp_path, read, MalformedDataError, data, "parquet")
 
 
 def test_rows_of_parquet_are_limited_before_they_are_read(tmp_path: Path, read: Read) -> None:

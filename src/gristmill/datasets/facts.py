@@ -104,5 +104,6 @@ def _too_long(
     ).fetchone()
     return TooLargeError(
         f"Row {found[0] if found else '?'}, column {shown(called)}: the value has more than {limits.cell_bytes:,} "
-        "bytes, the most that one has (setting GRISTMILL_DATASET_CELL_BYTES). Perhaps a quote is not closed."
+        "bytes, the most that one has (setting GRISTMILL_DATASET_CELL_BYTES). Shorten it; in CSV, perhaps a "
+        "quote is not closed."
     )

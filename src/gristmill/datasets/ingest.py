@@ -72,7 +72,7 @@ def ingest(source: Path, target: Path, options: ReadingOptions, limits: ReadingL
         return Facts(rows, columns, stored_bytes, source.stat().st_size)
     except BaseException as error:
         target.unlink(missing_ok=True)
-        mapped = _mapped(error, source, limits)
+        mapped = _mapped(error, source, options, limits)
         if mapped is error:
             raise
         raise mapped from error
@@ -217,9 +217,10 @@ def _does_not_fit(
         f"FROM {file.relation()}) WHERE value IS NOT NULL AND NOT coalesce(fits, false) ORDER BY row LIMIT 1"
     ).fetchone()
     row, value = found or (0, "")
+    more = ", or say which texts mean NULL" if isinstance(file, CsvFile) else ""
     return MalformedDataError(
         f"{file.place(row)}, column {shown(file.names[position])}: {shown(value)} is no {rule.type}, the type "
-        "that was given for the column. Give another type, or say which texts mean NULL."
+        f"that was given for the column. Give another type{more}."
     )
 
 
@@ -289,7 +290,7 @@ def _disk_errno(error: BaseException) -> int:
     return 0
 
 
-def _mapped(error: BaseException, source: Path, limits: ReadingLimits) -> BaseException:
+def _mapped(error: BaseException, source: Path, options: ReadingOptions, limits: ReadingLimits) -> BaseException:
     """The same error in our words; ours, and what nobody expected, as it is."""
     if isinstance(error, GristmillError):
         return error
@@ -308,11 +309,18 @@ def _mapped(error: BaseException, source: Path, limits: ReadingLimits) -> BaseEx
         return StorageFullError("The disk has no space left for the table. Try again later.")
     if isinstance(error, duckdb.Error):
         with suppress(OSError):
-            return MalformedDataError(_unreadable(error, source))
+            return MalformedDataError(_unreadable(error, source, options))
     return error
 
 
-def _unreadable(error: duckdb.Error, source: Path) -> str:
-    if "No magic bytes" in str(error):
-        return "The file is not Parquet: it does not end in PAR1. Say the format that it has."
-    return f"The file cannot be read: {first_line_of(error, source)}."
+def _unreadable(error: duckdb.Error, source: Path, options: ReadingOptions) -> str:
+    said = first_line_of(error, source)
+    if options.format != "parquet":
+        return f"The file cannot be read: {said}."
+    with source.open("rb") as file:
+        start = file.read(4)
+    if start not in {b"PAR1", b"PARE"}:
+        return (
+            f"The file is not Parquet: it does not begin with PAR1. Say the format that it has. (It was said: {said})"
+        )
+    return f"The Parquet file is damaged, or of a kind that is not read. Write it anew. (It was said: {said})"

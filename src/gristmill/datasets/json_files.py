@@ -5,6 +5,7 @@ DuckDB itself would leave out keys that come late, and take an array that ends a
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from gristmill.datasets.texts import check_width, first_line_of, shown, unique_n
 from gristmill.errors import MalformedDataError, TooLargeError
 
 _NO_OBJECT = "gristmill-no-object"
+_GEOJSON = re.compile(rb'"type"\s*:\s*"FeatureCollection"')
 _TOO_DEEP = "it is nested too deep"
 _VALUES_AN_OBJECT = 4
 _LEAST_OBJECT_BYTES = 2**21
@@ -109,9 +111,15 @@ class JsonFile:
 
     def _check_start(self) -> None:
         with self.path.open("rb") as file:
-            start = file.read(4096).lstrip()[:1]
+            text = file.read(4096).lstrip()
+        start = text[:1]
         if not start:
             raise MalformedDataError("The file is empty, so the table would have no columns.")
+        if start == b"{" and _GEOJSON.search(text):
+            raise MalformedDataError(
+                "The file is GeoJSON, a FeatureCollection, which is no table. Send an array of its features' "
+                "properties."
+            )
         if self.options.format == "json" and start != b"[":
             raise MalformedDataError(
                 "The file does not begin with [: it must be one array of objects. For an object a line, send it as "

@@ -266,7 +266,8 @@ def unique_names(found: Sequence[str], most_bytes: int) -> list[str]:
         if len(given.encode("utf-8", "surrogatepass")) > most_bytes:
             raise TooLargeError(
                 f"The name of column {position} has more than {most_bytes} bytes (setting "
-                f"GRISTMILL_DATASET_COLUMN_NAME_BYTES): {shown(given)}. Shorten it, or say that there is no header."
+                f"GRISTMILL_DATASET_COLUMN_NAME_BYTES): {shown(given)}. Shorten it; for CSV without a header, say "
+                "header=false."
             )
         base = given.strip() or f"column_{position}"
         name, again = base, 1
