@@ -324,6 +324,8 @@ BROKEN_JSON = {
     ("ndjson", b"{}\n{}\n"): ["no columns"],
     ("json", b'{"a":1}'): ["NDJSON"],
     ("json", b'{"type": "FeatureCollection", "features": []}'): ["GeoJSON", "properties"],
+    ("json", b'[{"a":1},\n{"a":"\\ud83d\\ude00\\ud800"}]'): ["Line 2, column 19", "half of a letter", "ud800"],
+    ("ndjson", b'{"a":"\\\\ud800"}\n{"a":"\\udc00"}\n'): ["Line 2, column 7", "half of a letter"],
     ("json", b"[]"): ["no columns"],
     ("json", b'[{"a":1},'): ["not complete"],
     ("json", b'[{"a":1},{"b":[1]'): ["Line 1"],

@@ -20,6 +20,8 @@ from gristmill.errors import MalformedDataError, TooLargeError
 
 _NO_OBJECT = "gristmill-no-object"
 _GEOJSON = re.compile(rb'"type"\s*:\s*"FeatureCollection"')
+_ESCAPE = re.compile(r"(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<half>ud[89a-f][0-9a-f]{2})|.)", re.DOTALL)
+_HALF = "half of a letter's two escapes, without the other"
 _TOO_DEEP = "it is nested too deep"
 _VALUES_AN_OBJECT = 4
 _LEAST_OBJECT_BYTES = 2**21
@@ -151,6 +153,9 @@ class JsonFile:
                 raise _no_json(_line_column(text, at), _TOO_DEEP, text[at : at + 80]) from error
             if not isinstance(value, dict):
                 raise _not_an_object(_line_column(text, at), text[at:after])
+            half = _half_letter(text[at:after])
+            if half is not None:
+                raise _no_json(_line_column(text, at + half), _HALF, text[at + half : at + half + 80])
             at = after
             while at < end and text[at] in " \t\r\n":
                 at += 1
@@ -202,6 +207,14 @@ def _check_object(place: str, text: str) -> None:
         raise _no_json(place, _TOO_DEEP, text) from error
     if not isinstance(value, dict):
         raise _not_an_object(place, text)
+    half = _half_letter(text)
+    if half is not None:
+        raise _no_json(f"{place}, column {half + 1}", _HALF, text[half : half + 80])
+
+
+def _half_letter(text: str) -> int | None:
+    """Where valid JSON escapes half a surrogate pair, which Python takes and DuckDB does not."""
+    return next((found.start() for found in _ESCAPE.finditer(text) if found["half"]), None)
 
 
 def _line_column(text: str, at: int) -> str:
