@@ -20,8 +20,8 @@ _DAY_ALONE = r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([T ]00:00(:00(\.0{1,6})?)?)?
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ZONE = r"(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)"  # DuckDB takes +99:99, and moves the day
 # What TRY_CAST takes for a DOUBLE, and is none to a person: leading zeros, separators, more digits than any type has,
-# and a telephone number, whose plus would be lost.
-_NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}|^\+[0-9]+$"
+# a telephone number, whose plus would be lost, and two signs.
+_NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}|^\+[0-9]+$|^[+-]{2}"
 _WHOLE = r"[+-]?[0-9]+"
 _EXACT_LETTERS = {"DOUBLE": 15, "FLOAT": 7}  # a whole number of so many is exact in the type
 
