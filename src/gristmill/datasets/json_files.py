@@ -22,6 +22,8 @@ _NO_OBJECT = "gristmill-no-object"
 _GEOJSON = re.compile(rb'"type"\s*:\s*"FeatureCollection"')
 _ESCAPE = re.compile(r"(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<half>ud[89a-f][0-9a-f]{2})|.)", re.DOTALL)
 _HALF = "half of a letter's two escapes, without the other"
+_NO_BRACKETS = r'"(\\.|[^"\\])*"|[^\[\]{}]'
+_MOST_LEVELS = 20  # of a nested type: DuckDB takes minutes for 90, and breaks beyond 128
 _TOO_DEEP = "it is nested too deep"
 _VALUES_AN_OBJECT = 4
 _LEAST_OBJECT_BYTES = 2**21
@@ -248,6 +250,8 @@ def nested(file: JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Ru
     """The rule for a JSON column that no plain type fits: a nested type that holds all values, else JSON text."""
     column, relation = file.columns()[at].column, file.relation(at)
     text = Rule("VARCHAR", "true", f"({column} ->> '$')")
+    if connection.execute(f"SELECT bool_or({_is_deep(column)}) FROM {relation}").fetchone() == (True,):
+        return text
     found = connection.execute(
         f"SELECT bool_and(starts_with({column}, '{{') OR starts_with({column}, '[')), "
         f"json_group_structure({column}::JSON)::VARCHAR FROM {relation}"
@@ -263,3 +267,12 @@ def nested(file: JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Ru
     except duckdb.Error:
         return text
     return Rule("nested", "true", value)
+
+
+def _is_deep(column: str) -> str:
+    """SQL: whether a JSON text has more levels than a type may; of its brackets, each step takes the innermost away."""
+    brackets = f"length({column}) - length(replace(replace({column}, '[', ''), '{{', ''))"
+    rest = f"regexp_replace({column}, {literal(_NO_BRACKETS)}, '', 'g')"
+    for _ in range(_MOST_LEVELS):
+        rest = f"replace(replace({rest}, '[]', ''), '{{}}', '')"
+    return f"CASE WHEN {brackets} > {_MOST_LEVELS} THEN {rest} <> '' ELSE false END"
