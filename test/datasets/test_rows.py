@@ -4,6 +4,8 @@ import base64
 import csv
 import json
 import math
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -22,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gristmill.datasets import rows
+from gristmill.datasets.files import instance
 from gristmill.datasets.json_rows import Form, Rows
 from gristmill.datasets.queries import Table
 from gristmill.datasets.statements import Statement
@@ -79,7 +82,7 @@ def quoted(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as opened:
+    with instance(2**30) as opened:
         opened.execute("SET TimeZone = 'Asia/Tokyo'")
         yield opened
 
@@ -359,6 +362,31 @@ def test_a_query_whose_time_was_over_before_it_began_is_stopped(connection: duck
 def test_a_file_past_its_time_names_the_setting_of_files(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(QueryLimitError, match=r"longer than 0\.2 s.*GRISTMILL_DATASET_READING_SECONDS"):
         rows.write(connection, SLOW, tmp_path / "rows.csv", "csv", seconds=0.2)
+
+
+STOPS = """
+import sys
+from pathlib import Path
+from gristmill.datasets import rows
+from gristmill.datasets.files import instance
+from gristmill.datasets.statements import Statement
+from gristmill.errors import QueryLimitError
+endless = Statement("SELECT hash(range) FROM range(100000000000)", (), ("h",), ("UBIGINT",))
+path = Path(sys.argv[1])
+rows._LOOK_SECONDS = 0.001
+with instance(2**29) as connection:
+    for _ in range(300):
+        try:
+            rows.write(connection, endless, path, "csv", seconds=60, most_bytes=100_000)
+        except QueryLimitError:
+            path.unlink(missing_ok=True)
+"""
+
+
+@pytest.mark.slow
+def test_no_file_that_is_stopped_waits_for_ever(tmp_path: Path) -> None:
+    """With threads of its own for writing, DuckDB 2.0.0 did so in one of a hundred."""
+    subprocess.run([sys.executable, "-c", STOPS, str(tmp_path / "rows")], check=True, timeout=240)
 
 
 def test_memory_that_others_have_at_the_moment_is_worth_another_try(connection: duckdb.DuckDBPyConnection) -> None:

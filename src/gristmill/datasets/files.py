@@ -99,6 +99,7 @@ def instance(memory_bytes: int) -> duckdb.DuckDBPyConnection:
     """A DuckDB instance that keeps to some bytes of memory, and loads nothing from elsewhere."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": min(4, usable_cpus()),
+        "async_threads": 0,  # else one COPY in a hundred that is interrupted waits for ever (seen in DuckDB 2.0.0)
         "memory_limit": f"{memory_bytes // MIB}MiB",
         "temp_directory": "",
         "autoinstall_known_extensions": False,

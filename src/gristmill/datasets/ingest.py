@@ -96,6 +96,7 @@ def _read(path: Path, target: Path, options: ReadingOptions, limits: ReadingLimi
 def _duckdb(path: Path, target: Path, limits: ReadingLimits) -> Iterator[duckdb.DuckDBPyConnection]:
     settings = {
         "threads": str(limits.threads),
+        "async_threads": "0",  # else a COPY that fails now and then waits for ever, as one that is interrupted
         "memory_limit": f"'{int(limits.memory_bytes * _DUCKDB_SHARE) // 2**20} MiB'",
         "temp_directory": "''",
         "preserve_insertion_order": "true",
