@@ -128,6 +128,7 @@ LATER = {"": "", "1": "2.5", "2024-02-29": "soon", "true": "false"}
 LATER_KIND = {"1": "DOUBLE", "2024-02-29": "VARCHAR"}
 
 
+@pytest.mark.slow
 def test_each_of_hundreds_of_columns_has_its_own_type(tmp_path: Path, read: Read) -> None:
     """More of them than are asked for at a time, alike ones far from each other, some without a value."""
     texts = list(EACH_KIND) * 70
@@ -138,6 +139,7 @@ def test_each_of_hundreds_of_columns_has_its_own_type(tmp_path: Path, read: Read
     assert rows_of(tmp_path / "table")[0][::70][:2] == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_late_value_decides_in_each_of_many_columns(
     tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_late_value_decides_in_each_of_many_columns(
     assert rows_of(tmp_path / "table")[-1][150:152] == (2.5, decimal.Decimal(2**63))
 
 
+@pytest.mark.slow
 def test_each_of_hundreds_of_keys_of_json_has_its_own_type(read: Read) -> None:
     values: list[Any] = [1, 1.5, True, "2024-02-29", "x", {"a": 1}, [1, "x"], None]
     kinds = ["BIGINT", "DOUBLE", "BOOLEAN", "DATE", "VARCHAR", "STRUCT(a BIGINT)", "VARCHAR", "VARCHAR"]
@@ -497,6 +500,7 @@ def test_a_table_of_long_texts_takes_little_more_memory_than_a_group_of_them(tmp
     assert max(groups) < (4000,)
 
 
+@pytest.mark.slow
 def test_the_sample_of_a_file_whose_rows_become_long_has_few_of_them(tmp_path: Path) -> None:
     source = tmp_path / "source.csv"
     source.write_bytes(b"i,t\n" + b"1,x\n" * 300 + long_texts(8000, 10_000)[4:])
@@ -515,7 +519,7 @@ def test_a_nested_value_has_no_more_bytes_than_a_text(tmp_path: Path, read: Read
     assert read(lines, "ndjson", limits={"cell_bytes": 1000}).rows == 2
 
 
-@pytest.mark.parametrize(("columns", "threads"), [(3, 2), (600, 1)])
+@pytest.mark.parametrize(("columns", "threads"), [(3, 2), pytest.param(600, 1, marks=pytest.mark.slow)])
 def test_a_wide_table_is_written_by_one_thread_and_no_setting_can_change(
     read: Read, monkeypatch: pytest.MonkeyPatch, columns: int, threads: int
 ) -> None:
@@ -632,6 +636,7 @@ def test_large_row_groups_of_parquet_are_read_by_one_thread(
     assert found == [2, 1]
 
 
+@pytest.mark.slow
 def test_what_two_threads_have_no_memory_for_is_read_by_one(
     tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
