@@ -108,6 +108,9 @@ class Conditions:
     none_match: tuple[str, ...] | None = None
 
 
+UNCONDITIONAL = Conditions()
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Data sets in the order of their names, without what is said about columns; ``cursor`` is "" at the end."""

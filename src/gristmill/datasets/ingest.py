@@ -18,16 +18,15 @@ from gristmill.datasets import sample, stored_parquet
 from gristmill.datasets.columns import Column, kind_of
 from gristmill.datasets.csv_files import CsvFile
 from gristmill.datasets.facts import Facts, columns_of
+from gristmill.datasets.guesses import Guess, narrow
 from gristmill.datasets.inference import (
     MISFIT,
-    Guess,
     JsonTexts,
     Rule,
     Texts,
     converted,
     literal,
     name,
-    narrow,
 )
 from gristmill.datasets.json_files import JsonFile, nested
 from gristmill.datasets.options import ReadingLimits, ReadingOptions

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gristmill.clearing import remove
 from gristmill.datasets import locks
-from gristmill.datasets.dataset import Conditions, NewVersion, Stored
+from gristmill.datasets.dataset import UNCONDITIONAL, Conditions, NewVersion, Stored
 from gristmill.datasets.facts import Facts
 from gristmill.datasets.options import ReadingOptions, version_id
 from gristmill.datasets.reading import Readings
@@ -23,7 +23,6 @@ from gristmill.job import new_id
 from gristmill.settings import Settings
 
 FOLDER = "uploads"
-_ALWAYS = Conditions()
 _LOCK = "lock"
 _TRIES = 10
 _UNUSABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EMFILE, errno.ENFILE}
@@ -51,7 +50,7 @@ class Intake:
         coding: str = "",
         media_type: str = "",
         length: int | None = None,
-        conditions: Conditions = _ALWAYS,
+        conditions: Conditions = UNCONDITIONAL,
     ) -> Stored:
         """Make a body the newest version of a data set.
 

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from gristmill.datasets.blobs import LIBRARY, Blob, Blobs, RedisBlobs, Upload, chunk_count, expired, packable
 from gristmill.datasets.dataset import (
+    UNCONDITIONAL,
     Conditions,
     DataSet,
     Edition,
@@ -39,7 +40,6 @@ from gristmill.records import pack
 from gristmill.settings import Settings
 from gristmill.store import Client
 
-_ALWAYS = Conditions()
 _LARGEST_PAGE = 1000
 
 
@@ -66,7 +66,7 @@ class Store:
         size: int,
         *,
         owner: str,
-        conditions: Conditions = _ALWAYS,
+        conditions: Conditions = UNCONDITIONAL,
     ) -> Stored:
         """Store a version's bytes and make it the newest of the data set, which the owner gets if there is none.
 
@@ -93,7 +93,7 @@ class Store:
 
     def require(self, name: str, conditions: Conditions) -> None:
         """Let pass what may be changed as things are now. Raises PreconditionFailedError."""
-        if conditions == _ALWAYS:
+        if conditions == UNCONDITIONAL:
             return
         try:
             self._library.call("require", name, _packed(conditions))
@@ -147,7 +147,7 @@ class Store:
         version: NewVersion,
         *,
         owner: str,
-        conditions: Conditions = _ALWAYS,
+        conditions: Conditions = UNCONDITIONAL,
     ) -> Stored:
         """Make what was written a version of the data set, its newest. Safe to repeat.
 
@@ -233,7 +233,7 @@ class Store:
     # Changes
 
     def describe(
-        self, name: str, patch: object, columns: Collection[str] = (), conditions: Conditions = _ALWAYS
+        self, name: str, patch: object, columns: Collection[str] = (), conditions: Conditions = UNCONDITIONAL
     ) -> DataSet:
         """Change what is said about a data set by a merge patch (RFC 7396); makes no new version.
 
@@ -247,7 +247,7 @@ class Store:
         self._change("describe", _new_change(), name, pack(wanted), _packed(conditions))
         return self.get(name)
 
-    def delete(self, name: str, conditions: Conditions = _ALWAYS) -> None:
+    def delete(self, name: str, conditions: Conditions = UNCONDITIONAL) -> None:
         """Delete a data set with all versions, also those that jobs use.
 
         Raises NoSuchDataSetError, PreconditionFailedError.

@@ -27,7 +27,8 @@ _FILLERS: dict[Kind, object] = {
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?")
 _ISO_UTC = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?")
-_LARGEST_INTEGER = 2**63
+PAST_INTEGERS = 2**63
+"""The first whole number that no column of integers holds."""
 
 
 class TableError(ValueError):
@@ -124,7 +125,7 @@ def _kind_of(name: str, cells: Sequence[Any], present: list[Any]) -> Kind:
     if types <= {bool}:
         return "boolean" if types else "string"
     if types == {int}:
-        return "integer" if all(-_LARGEST_INTEGER <= one < _LARGEST_INTEGER for one in present) else "number"
+        return "integer" if all(-PAST_INTEGERS <= one < PAST_INTEGERS for one in present) else "number"
     if types <= {int, float}:
         return "number"
     if types == {str}:

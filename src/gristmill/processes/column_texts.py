@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gristmill.processes.column import Array, Column, Kind
+from gristmill.processes.column import PAST_INTEGERS, Array, Column, Kind
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,37}")
-_LARGEST_INTEGER = 2**63
 _NUMBER = re.compile(
     r"[+-]?(?:(?:(?:0|[1-9][0-9]{0,37})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?P<named>(?i:nan|inf|infinity)))"
 )
@@ -50,7 +49,7 @@ def _booleans(texts: list[str]) -> list[bool]:
 
 def _integers(texts: list[str]) -> list[int]:
     numbers = list(map(int, _wide_integers(texts)))
-    if not -_LARGEST_INTEGER <= min(numbers) <= max(numbers) < _LARGEST_INTEGER:
+    if not -PAST_INTEGERS <= min(numbers) <= max(numbers) < PAST_INTEGERS:
         raise _MisfitError
     return numbers
 

@@ -2,11 +2,10 @@
 
 from decimal import Decimal
 
-from gristmill.processes.column import Kind
+from gristmill.processes.column import PAST_INTEGERS, Kind
 from gristmill.processes.dataset import DataSet
 
 _WIDE = frozenset(["HUGEINT", "UHUGEINT", "UBIGINT"])
-_LARGEST_INTEGER = 2**63
 
 
 def may_round(type_text: str) -> bool:
@@ -32,7 +31,7 @@ def exactly(data: DataSet, name: str, type_text: str, relation: str) -> tuple[Ki
 def exact_cell(text: str) -> int | float | str:
     """A decimal or a whole number, written out, as a JSON value that no reader rounds."""
     value = Decimal(text)
-    if "." not in text and abs(value) < _LARGEST_INTEGER:
+    if "." not in text and abs(value) < PAST_INTEGERS:
         return int(value)
     number = float(value)
     return number if Decimal(repr(number)) == value else text
