@@ -1,0 +1,98 @@
+"""JSON and NDJSON: what is in a file is in the table, exactly; or an error names the place."""
+
+import datetime as dt
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tables import Read, refused, rows_of, types_of
+
+from gristmill.datasets import sample
+from gristmill.errors import MalformedDataError
+
+
+@pytest.mark.slow
+def test_each_of_hundreds_of_keys_of_json_has_its_own_type(read: Read) -> None:
+    values: list[Any] = [1, 1.5, True, "2024-02-29", "x", {"a": 1}, [1, "x"], None]
+    kinds = ["BIGINT", "DOUBLE", "BOOLEAN", "DATE", "VARCHAR", "STRUCT(a BIGINT)", "VARCHAR", "VARCHAR"]
+    row = {f"c{place}": value for place, value in enumerate(values * 40)}
+    facts = read(json.dumps(row).encode() + b"\n", "ndjson", limits={"columns": 1000})
+    assert list(types_of(facts).values()) == kinds * 40
+
+
+def test_late_values_and_late_keys_of_json_count_too(tmp_path: Path, read: Read) -> None:
+    facts = read(b'{"a":1}\n' * (sample.SAMPLE_ROWS + 10) + b'{"a":1.5,"b":"x"}\n', "ndjson")
+    assert types_of(facts) == {"a": "DOUBLE", "b": "VARCHAR"}
+    assert rows_of(tmp_path / "table")[-1] == (1.5, "x")
+
+
+BROKEN_JSON = {
+    ("ndjson", b""): ["empty"],
+    ("ndjson", b'{"a":1}\n\n{"a":\n'): ["Line 3, column 6", "'{\"a\":'"],
+    ("ndjson", b'{"a":1}\n5\n'): ["Line 2", "no object", "'5'"],
+    ("ndjson", b'{"a":1}\nnull\n'): ["Line 2", "no object"],
+    ("ndjson", b'{"a":1}\n{"a":1,"a":2}\n'): ["Line 2", "stands twice"],
+    ("ndjson", b'[{"a":1}]'): ["Line 1", "application/json"],
+    ("ndjson", b'{"a":1,"A":2}'): ["'a' and 'A'"],
+    ("ndjson", b'{"":1}'): ["without letters"],
+    ("ndjson", b"{}\n{}\n"): ["no columns"],
+    ("json", b'{"a":1}'): ["NDJSON"],
+    ("json", b'{"type": "FeatureCollection", "features": []}'): ["GeoJSON", "properties"],
+    ("json", b'[{"a":1},\n{"a":"\\ud83d\\ude00\\ud800"}]'): ["Line 2, column 19", "half of a letter", "ud800"],
+    ("ndjson", b'{"a":"\\\\ud800"}\n{"a":"\\udc00"}\n'): ["Line 2, column 7", "half of a letter"],
+    ("json", b"[]"): ["no columns"],
+    ("json", b'[{"a":1},'): ["not complete"],
+    ("json", b'[{"a":1},{"b":[1]'): ["Line 1"],
+    ("json", b'[{"a":1},\n{"a": nope}]'): ["Line 2, column 7", "'nope"],
+    ("json", b'[{"a":1}] [{"a":2}]'): ["Line 1, column 11", "follows the array"],
+    ("json", b'[{"a":1},2]'): ["Line 1, column 10", "no object", "'2'"],
+}
+
+
+@pytest.mark.parametrize(("form", "data"), BROKEN_JSON)
+def test_malformed_json_is_refused_with_the_place(tmp_path: Path, read: Read, form: str, data: bytes) -> None:
+    said = refused(tmp_path, read, MalformedDataError, data, form)
+    assert [word for word in BROKEN_JSON[form, data] if word not in said] == [], said
+
+
+@pytest.mark.parametrize(("form", "start", "end"), [("ndjson", b'{"a":1}\n', b""), ("json", b'[{"a":1},\n', b"]")])
+def test_broken_json_nested_too_deep_is_refused_with_its_line(
+    tmp_path: Path, read: Read, form: str, start: bytes, end: bytes
+) -> None:
+    deep = b'{"a":' + b"[" * 5000 + b"}"
+    said = refused(tmp_path, read, MalformedDataError, start + deep + end, form)
+    assert [word for word in ("Line 2", "nested too deep", "[[[") if word not in said] == [], said
+
+
+def test_values_of_json_have_the_types_of_csv_and_nested_ones_stay(tmp_path: Path, read: Read) -> None:
+    facts = read(
+        b'[{"i":1,"d":"2024-01-01","x":"NaN","n":{"k":[1,2.5]},"l":[1],"m":1,"big":9223372036854775808,"z":"007"},'
+        b' {"i":null,"d":"2024-01-02","x":0.5,"n":null,"l":[],"m":"a","b":true}]',
+        "json",
+    )
+    assert types_of(facts) == {
+        "i": "BIGINT", "d": "DATE", "x": "DOUBLE", "n": "STRUCT(k DOUBLE[])", "l": "BIGINT[]", "m": "VARCHAR",
+        "big": "DECIMAL(38,0)", "z": "VARCHAR", "b": "BOOLEAN",
+    }  # fmt: skip
+    first, second = rows_of(tmp_path / "table")
+    assert math.isnan(first[2])
+    assert first[3:6] == ({"k": [1.0, 2.5]}, [1], "1")
+    assert second == (None, dt.date(2024, 1, 2), 0.5, None, [], "a", None, None, True)
+
+
+def test_a_whole_number_of_json_that_a_double_would_round_stays_text(tmp_path: Path, read: Read) -> None:
+    read(b'{"a":9007199254740993}\n{"a":"NaN"}\n', "ndjson")
+    assert rows_of(tmp_path / "table") == [("9007199254740993",), ("NaN",)]
+
+
+@pytest.mark.parametrize(
+    ("levels", "kind"), [(20, "BIGINT" + "[]" * 20), (21, "VARCHAR"), (90, "VARCHAR"), (200, "VARCHAR")]
+)
+def test_values_of_json_of_many_levels_are_text(tmp_path: Path, read: Read, levels: int, kind: str) -> None:
+    deep = "[" * levels + "1" + "]" * levels
+    many = '{"c":"y"},' * 30
+    facts = read(f'{{"a":{deep},"b":[{{"c":"[{{"}},{many}{{"c":"x"}}]}}\n'.encode(), "ndjson")
+    assert types_of(facts) == {"a": kind, "b": "STRUCT(c VARCHAR)[]"}
+    assert kind != "VARCHAR" or rows_of(tmp_path / "table")[0][0] == deep
