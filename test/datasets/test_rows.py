@@ -28,6 +28,7 @@ from gristmill.datasets.files import instance
 from gristmill.datasets.json_rows import Form, Rows
 from gristmill.datasets.queries import Table
 from gristmill.datasets.statements import Statement
+from gristmill.datasets.turns import Turns
 from gristmill.errors import BusyError, QueryLimitError, QueryValueError, StorageFullError
 
 
@@ -387,6 +388,18 @@ with instance(2**29) as connection:
 def test_no_file_that_is_stopped_waits_for_ever(tmp_path: Path) -> None:
     """With threads of its own for writing, DuckDB 2.0.0 did so in one of a hundred."""
     subprocess.run([sys.executable, "-c", STOPS, str(tmp_path / "rows")], check=True, timeout=240)
+
+
+def test_queries_wait_for_their_turn_and_files_for_none(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "_TURNS", Turns(at_once=1, waiting=1))
+    with rows._TURNS.take(1):
+        for query in (rows.read, rows.fetched):
+            with pytest.raises(BusyError, match="under way"):
+                query(connection, ONE, seconds=0.05)
+        assert rows.write(connection, ONE, tmp_path / "rows.csv", "csv", seconds=30) == 1
+    assert rows.fetched(connection, ONE, seconds=30) == [(1,)]
 
 
 def test_memory_that_others_have_at_the_moment_is_worth_another_try(connection: duckdb.DuckDBPyConnection) -> None:
