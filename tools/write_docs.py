@@ -27,7 +27,7 @@ PARTS = {
     "Beside requests": "background callbacks readiness",
     "Health checks": "probe heartbeats",
     "Shared": "errors settings settings_table logs fetch tokens words",
-    "The command line": "cli console doctor up supervisor embedded append_only lifeline demo",
+    "The command line": "cli cli_jobs cli_support console doctor up supervisor embedded append_only lifeline demo",
     "Secrets": "cluster_secrets certificates",
 }
 FOLDERS = (

@@ -9,17 +9,16 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gristmill import cli_jobs
+from gristmill.cli_support import checked_text, load_settings, with_redis
 from gristmill.errors import GristmillError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from gristmill.jobs import Jobs
-    from gristmill.settings import Settings
 
 app = typer.Typer(
     help="Put a data set, and the analyses over it, online as an HTTP API.",
@@ -30,36 +29,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every setting is an environment variable: see `gristmill settings`.",
 )
-queue = typer.Typer(help="Look at the queue, pause and resume it.", no_args_is_help=True, rich_markup_mode=None)
-jobs = typer.Typer(
-    help="List, show, rerun and dismiss jobs; print their logs.", no_args_is_help=True, rich_markup_mode=None
-)
 token = typer.Typer(help="Make bearer tokens.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(queue, name="queue")
-app.add_typer(jobs, name="jobs")
+app.add_typer(cli_jobs.queue, name="queue")
+app.add_typer(cli_jobs.jobs, name="jobs")
 app.add_typer(token, name="token")
 
-
-def _text(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
-    """Refuse what is given and empty, since to most commands it would mean all, and what is not UTF-8."""
-    source = context.get_parameter_source(str(parameter.name))
-    if source is None or source.name == "DEFAULT":
-        return value
-    for text in value if isinstance(value, list) else [value]:
-        if not text:
-            or_leave_out = "" if parameter.required else " Leave it out if that is what is meant."
-            raise typer.BadParameter(f"it is empty. Is a variable of the shell not set?{or_leave_out}")
-        if not text.isprintable():
-            raise typer.BadParameter(f"{text!r} has characters that are not text in UTF-8, or cannot be printed.")
-    return value
-
-
-Host = Annotated[str | None, typer.Option(help="Address to listen on (GRISTMILL_HOST).", callback=_text)]
+Host = Annotated[str | None, typer.Option(help="Address to listen on (GRISTMILL_HOST).", callback=checked_text)]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (GRISTMILL_PORT); 0: any free one.")]
-ProcessName = Annotated[
-    str, typer.Argument(metavar="[PROCESS]", help="Only this process; without it, all.", callback=_text)
-]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.", callback=_text)]
 
 
 class Role(StrEnum):
@@ -121,7 +97,9 @@ def up(
     """
     from gristmill.up import run_up
 
-    raise SystemExit(run_up(_settings(host=host, port=port), demo=demo or exit_after_demo, stay=not exit_after_demo))
+    raise SystemExit(
+        run_up(load_settings(host=host, port=port), demo=demo or exit_after_demo, stay=not exit_after_demo)
+    )
 
 
 @app.command()
@@ -138,10 +116,10 @@ def api(
     from gristmill.flask_api import is_streamed, serving_app
     from gristmill.server import serve
 
-    settings = _settings(host=host, port=port)
+    settings = load_settings(host=host, port=port)
     if check:
         raise SystemExit(probe.tell("API", probe.check_api(settings.host, settings.port)))
-    settings = _with_redis(settings)
+    settings = with_redis(settings)
     logs.configure(settings, component="api")
     raise SystemExit(serve(settings, lambda draining: serving_app(settings, draining), is_streamed))
 
@@ -157,10 +135,10 @@ def worker(
     from gristmill import logs, probe
     from gristmill import worker as part
 
-    settings = _settings()
+    settings = load_settings()
     if check:
         raise SystemExit(probe.tell("worker", probe.check_worker(settings.worker_folder)))
-    settings = _with_redis(settings)
+    settings = with_redis(settings)
     logs.configure(settings, component="worker")
     raise SystemExit(part.run_worker(settings))
 
@@ -191,7 +169,7 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="Certificate (PEM) of the authority to trust for https.")
     ] = None,
     expect_version: Annotated[
-        str, typer.Option(metavar="X.Y.Z", help="The release that must answer.", callback=_text)
+        str, typer.Option(metavar="X.Y.Z", help="The release that must answer.", callback=checked_text)
     ] = "",
     seconds: Annotated[float, typer.Option(min=10, help="Time for the whole run, cleaning up included.")] = 180,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML; -: standard output.")] = None,
@@ -210,7 +188,7 @@ def verify(
 
     try:
         at = read_target(target)
-        settings = _settings() if at.environment else None
+        settings = load_settings() if at.environment else None
         options = Options(
             token=read_token(token_file, os.environ),
             tls=read_authority(ca),
@@ -225,105 +203,9 @@ def verify(
         raise SystemExit(2) from None
 
 
-@queue.command("show")
-def queue_show() -> None:
-    """Show what waits and runs, by process."""
-    from gristmill import console
-
-    console.show_queues(_jobs().queues())
-
-
-@queue.command("pause")
-def queue_pause(process: ProcessName = "") -> None:
-    """Let no further job start.
-
-    Jobs are still accepted, and those that run go on.
-    """
-    engine = _jobs()
-    _check_process(engine, process)
-    engine.pause(process)
-    typer.echo(
-        f"Paused: {process or 'all processes'}. Jobs wait until `gristmill queue resume {process}`.".replace(
-            " `.", "`."
-        )
-    )
-
-
-@queue.command("resume")
-def queue_resume(process: ProcessName = "") -> None:
-    """Let jobs start again."""
-    engine = _jobs()
-    _check_process(engine, process)
-    engine.resume(process)
-    typer.echo(f"Resumed: {process or 'all processes'}.")
-
-
-@jobs.command("list")
-def jobs_list(
-    process: Annotated[str, typer.Option(help="Only of this process.", callback=_text)] = "",
-    status: Annotated[
-        str,
-        typer.Option(help="Only in this state: accepted, running, successful, failed, dismissed.", callback=_text),
-    ] = "",
-    owner: Annotated[str, typer.Option(help="Only of this owner.", callback=_text)] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
-) -> None:
-    """List jobs, newest first."""
-    from gristmill import console
-
-    engine = _jobs()
-    found = console.newest(engine, process=process, status=status, owner=owner, limit=limit)
-    if not found:
-        _check_process(engine, process)
-    console.show_jobs(found)
-
-
-@jobs.command("show")
-def jobs_show(job_id: JobId) -> None:
-    """Show everything about one job."""
-    from gristmill import console
-
-    engine = _jobs()
-    job = engine.status(job_id)
-    console.show_job(job, engine.log(job))
-
-
-@jobs.command("log")
-def jobs_log(job_id: JobId) -> None:
-    """Print what a job printed, its last 64 KB."""
-    engine = _jobs()
-    job = engine.get(job_id)
-    if log := engine.log(job):
-        sys.stdout.buffer.write(log)
-    else:
-        printed = "has printed nothing" if job.status.is_final else "has not ended; its log is kept when it has"
-        typer.echo(f"Job {job_id} {printed}.", err=True)
-
-
-@jobs.command("rerun")
-def jobs_rerun(job_id: JobId) -> None:
-    """Run a finished job again, as a new job.
-
-    With the same inputs; prints the new id.
-    """
-    typer.echo(_jobs().rerun(job_id).job.id)
-
-
-@jobs.command("dismiss")
-def jobs_dismiss(job_id: JobId) -> None:
-    """Stop a job that has not finished."""
-    from gristmill.errors import ConflictError
-    from gristmill.job import Status
-
-    job = _jobs().dismiss(job_id)
-    if job.status is not Status.DISMISSED:
-        raise ConflictError(f"Job {job.id} is {job.status.value} already: there is nothing to stop.")
-    typer.echo(f"Job {job.id} is dismissed.")
-
-
 @token.command("new")
 def token_new(
-    name: Annotated[str, typer.Argument(help="Who or what uses it; the owner of its jobs.", callback=_text)],
+    name: Annotated[str, typer.Argument(help="Who or what uses it; the owner of its jobs.", callback=checked_text)],
     role: Annotated[Role, typer.Option(help="What it allows.")],
 ) -> None:
     """Make a token and print it, this once.
@@ -332,7 +214,7 @@ def token_new(
     """
     from gristmill.tokens import new_token
 
-    typer.echo(new_token(_settings(), name, role.value))
+    typer.echo(new_token(load_settings(), name, role.value))
 
 
 @app.command()
@@ -352,11 +234,11 @@ def secret(
     ] = None,
     namespace: Annotated[
         str,
-        typer.Option(help="The namespace, where others are to reach Redis from other ones too.", callback=_text),
+        typer.Option(help="The namespace, where others are to reach Redis from other ones too.", callback=checked_text),
     ] = "",
     hosts: Annotated[
         list[str] | None,
-        typer.Option("--host", help="A further name of the Redis server; again for more.", callback=_text),
+        typer.Option("--host", help="A further name of the Redis server; again for more.", callback=checked_text),
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=36_500, help="How long the certificate is good.")] = 3650,
     no_tls: Annotated[bool, typer.Option("--no-tls", help="A password, but no TLS.")] = False,
@@ -395,7 +277,7 @@ def settings() -> None:
     """List the settings: values, defaults, meanings."""
     from gristmill import console
 
-    console.show_settings(_settings())
+    console.show_settings(load_settings())
 
 
 @app.command()
@@ -408,7 +290,7 @@ def doctor() -> None:
     from gristmill.doctor import examine
 
     component = probe.component_of(probe.PROCESS_1)
-    findings = examine(_with_redis(_settings(), required=False), component=component)
+    findings = examine(with_redis(load_settings(), required=False), component=component)
     console.show_findings(findings)
     raise SystemExit(any(finding.level == "error" for finding in findings))
 
@@ -419,7 +301,7 @@ def processes() -> None:
     from gristmill import console
     from gristmill.processes import load_registry
 
-    console.show_processes(load_registry(_settings().processes_folder))
+    console.show_processes(load_registry(load_settings().processes_folder))
 
 
 @app.command()
@@ -447,7 +329,7 @@ def backup(
         for line in backup_command.check(target):
             typer.echo(line)
     else:
-        backup_command.back_up(_with_redis(_settings()), target, keep)
+        backup_command.back_up(with_redis(load_settings()), target, keep)
 
 
 @app.command()
@@ -471,7 +353,7 @@ def restore(
         raise typer.BadParameter("--merge and --replace exclude each other.")
     how: How = "merge" if merge else "replace" if replace else "empty"
     _end_by_sigterm()
-    restore(_with_redis(_settings()), source, how, call_backs=call_backs, spool_mb=spool_mb)
+    restore(with_redis(load_settings()), source, how, call_backs=call_backs, spool_mb=spool_mb)
 
 
 def _end_by_sigterm() -> None:
@@ -481,56 +363,10 @@ def _end_by_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def _settings(**options: Any) -> Settings:
-    from gristmill import settings_table
-
-    return settings_table.load(**{name: value for name, value in options.items() if value is not None})
-
-
-def _with_redis(settings: Settings, *, required: bool = True) -> Settings:
-    from gristmill import embedded
-    from gristmill.errors import ConfigurationError
-    from gristmill.store import check_credentials
-
-    if settings.redis_url:
-        if required:
-            check_credentials(settings)
-        return settings
-    if found := embedded.running(settings):
-        return settings.model_copy(update={"redis_url": found.redis_url})
-    if not required:
-        return settings
-    raise ConfigurationError(
-        f"No server: REDIS_URL is not set, and no `gristmill up` runs on {settings.data_folder.absolute()}. "
-        "Start one with `gristmill up`, or name a server, such as REDIS_URL=redis://localhost:6379/0."
-    )
-
-
-def _check_process(engine: Jobs, name: str) -> None:
-    """Let a process pass that is offered here or by a worker, or has jobs. NoSuchProcessError names those."""
-    from gristmill.errors import NoSuchProcessError
-    from gristmill.processes import load_registry
-
-    known = {queue.process for queue in engine.queues()}
-    if not name or name in known:
-        return
-    known |= load_registry(_settings().processes_folder).keys()
-    if name not in known:
-        raise NoSuchProcessError(f"There is no process {name!r}; there are {', '.join(sorted(known))}.")
-
-
 def _told(error: GristmillError) -> str:
     from gristmill.errors import UnavailableError
     from gristmill.store import told_with_server
 
     if not isinstance(error, UnavailableError):
         return error.detail
-    return told_with_server(error, _with_redis(_settings(), required=False).redis_url)
-
-
-def _jobs() -> Jobs:
-    from gristmill.jobs import Jobs
-    from gristmill.store import connect
-
-    settings = _with_redis(_settings())
-    return Jobs(connect(settings), settings)
+    return told_with_server(error, with_redis(load_settings(), required=False).redis_url)
