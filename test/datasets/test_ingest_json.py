@@ -88,6 +88,23 @@ def test_a_whole_number_of_json_that_a_double_would_round_stays_text(tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ('[9007199254740993,1.5]', "VARCHAR"),
+        ('[{"a":-9007199254740993,"b":"9007199254740993"},{"a":1.5}]', "VARCHAR"),
+        ('[{"id":9007199254740993,"x":1.5}]', "STRUCT(id BIGINT, x DOUBLE)[]"),
+        ('[{"9007199254740993":"9007199254740993","x":[12345678901234567e3,0.12345678901234567]}]',
+         'STRUCT("9007199254740993" VARCHAR, x DOUBLE[])[]'),
+    ],
+)  # fmt: skip
+def test_no_whole_number_within_a_nested_value_is_rounded(tmp_path: Path, read: Read, value: str, kind: str) -> None:
+    facts = read(f'{{"v":[]}}\n{{"v":{value}}}\n'.encode(), "ndjson")
+    assert types_of(facts) == {"v": kind}
+    found = rows_of(tmp_path / "table")[1][0]
+    assert found == (value if kind == "VARCHAR" else json.loads(value))
+
+
+@pytest.mark.parametrize(
     ("levels", "kind"), [(20, "BIGINT" + "[]" * 20), (21, "VARCHAR"), (90, "VARCHAR"), (200, "VARCHAR")]
 )
 def test_values_of_json_of_many_levels_are_text(tmp_path: Path, read: Read, levels: int, kind: str) -> None:

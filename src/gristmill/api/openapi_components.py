@@ -232,6 +232,10 @@ RESPONSES: Part = {
     "Malformed": _problem("The file is not what it is said to be, or reading it met a limit; the place is named."),
     "TooLarge": _problem("The body is larger than the limit."),
     "UnsupportedMediaType": _problem("The body is of no kind that is read here, by Content-Type or Content-Encoding."),
+    "RangeNotSatisfiable": _problem(
+        "The file ends before the Range begins.",
+        Content_Range={"schema": TEXT, "description": "`bytes */` and the length of the file."},
+    ),
     "KeyReused": _problem("The Idempotency-Key came with another body before."),
     "TooMany": _problem("Too many requests, or too many unfinished jobs.", Retry_After=ref("headers", "RetryAfter")),
     "ServerError": _problem("A fault of the server; `instance` names it in the log."),

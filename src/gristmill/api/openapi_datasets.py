@@ -140,6 +140,7 @@ _NAME_SCHEMA: Part = {"type": "string", "maxLength": LONGEST_NAME, "pattern": f"
 _NAME = _path("datasetName", "Name of a data set.", _NAME_SCHEMA)
 _VERSION = _path("versionID", "A version, as a data set lists it.", TEXT)
 _F, _UNLESS = ref("parameters", "f"), ref("parameters", "IfNoneMatch")
+_RANGE = _condition("Range", "`bytes=0-99`: only this part of a whole file (CSV, Parquet).")
 _IF_STILL = _condition("If-Match", "Only when its ETag is still one of these; `*`: whatever it is.")
 _CONDITIONS = (
     _condition("If-Match", "Only when the data set is still in this state: an ETag, a version, or *."),
@@ -196,8 +197,9 @@ def _rows_operation(identifier: str, summary: str, path_parameters: tuple[Part, 
             _query("f", "Format of the rows.", {"type": "string", "enum": list(ROW_MEDIA_TYPES)}),
             _UNLESS,
             _IF_STILL,
+            _RANGE,
         ),
-        errors=(*_READ, "Precondition", "Malformed"),
+        errors=(*_READ, "Precondition", "Malformed", "RangeNotSatisfiable"),
     )
 
 

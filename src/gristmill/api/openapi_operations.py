@@ -42,6 +42,7 @@ CODES = {
     "Precondition": "412",
     "TooLarge": "413",
     "UnsupportedMediaType": "415",
+    "RangeNotSatisfiable": "416",
     "KeyReused": "422",
     "Malformed": "422",
     "TooMany": "429",
