@@ -305,6 +305,20 @@ def test_what_the_cache_wants_back_is_not_kept(files: Files, mass: Callable[...,
     assert (files.attached, files.opened) == (1, 0)
 
 
+@pytest.mark.parametrize(("reuses", "is_renewed"), [(True, True), (False, False), (False, True)])
+def test_between_runs_what_the_cache_wants_back_is_let_go_and_nothing_else(
+    files: Files, mass: Callable[..., int], workspaces: Workspaces, reuses: bool, is_renewed: bool
+) -> None:
+    mass(FIRST, reuses=reuses)
+    if is_renewed:
+        workspaces.renew()
+    workspaces.let_go_of_unwanted()
+    assert files.opened == 1
+    files.is_unwanted = True
+    workspaces.let_go_of_unwanted()
+    assert files.opened == 0
+
+
 def test_processes_that_share_take_one_data_set_and_no_sql() -> None:
     registry = load_registry(Path("absent"))
     sharing = {one.id for one in registry.values() if is_reusing(one.function)}

@@ -51,6 +51,7 @@ _LONGEST_PAUSE_SECONDS = 1.0
 _WORTH_A_LINE_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
 _LONG_SECONDS = 60  # a run that may take longer finds nothing open
+_REST_SECONDS = 30.0  # from a run until what it has left open and free is given back: people think between two
 
 log = structlog.get_logger()
 
@@ -143,6 +144,7 @@ class Child:
         self._threads = max(1, usable_cpus() // plan.slots.count)  # once: it reads some files
         self._left = plan.settings.child_jobs
         self._pause = 0.0
+        self._ended = 0.0
         self._is_settled = False
         self._context: RunContext | None = None
 
@@ -179,9 +181,15 @@ class Child:
             return None
         self._pause = 0.0
         if attempt is None:
-            self._workspaces.close()  # the data set may have gone meanwhile
-            self._place.rest()
+            self._rest()
         return attempt
+
+    def _rest(self) -> None:
+        if time.monotonic() - self._ended < _REST_SECONDS:
+            self._workspaces.let_go_of_unwanted()
+        else:
+            self._workspaces.close()
+            self._place.rest()
 
     def _wait_for_redis(self) -> None:
         self._pause = min(max(2 * self._pause, 0.05), _LONGEST_PAUSE_SECONDS)
@@ -219,7 +227,8 @@ class Child:
         following = self._finish(attempt, produced, finish)
         self._workspaces.tidy()  # now that the result is told
         self._place.measure()
-        seconds = time.monotonic() - began
+        self._ended = time.monotonic()
+        seconds = self._ended - began
         if finish.end is not None or seconds >= _WORTH_A_LINE_SECONDS:
             self._log.info(
                 "attempt ended",

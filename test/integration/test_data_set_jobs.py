@@ -156,13 +156,27 @@ def test_a_picture_is_drawn_only_where_it_is_wanted(api: httpx.Client) -> None:
 
 @pytest.mark.skipif(not IS_LINUX, reason="needs /proc")
 @pytest.mark.parametrize(("process", "more"), [("total", {"column": "x"}), ("groupby", {"by": ["x"]})])
-def test_a_child_lets_a_data_set_go_once_it_rests(
+def test_an_idle_child_lets_a_data_set_go_that_is_deleted(
     system: RunningSystem, api: httpx.Client, process: str, more: dict[str, Any]
 ) -> None:
     version = upload(api, "closed", 1, 2)
     assert run(api, process, table={"dataset": "closed"}, **more).status_code == 200
 
+    api.delete("/datasets/closed").raise_for_status()
+
     wait_until(lambda: not is_open(system, version), 10, "no child has the version open")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_LINUX, reason="needs /proc")
+@pytest.mark.parametrize(("process", "more"), [("total", {"column": "x"}), ("groupby", {"by": ["x"]})])
+def test_a_child_lets_a_data_set_go_once_it_rests(
+    system: RunningSystem, api: httpx.Client, process: str, more: dict[str, Any]
+) -> None:
+    version = upload(api, "rested", 3, 4)
+    assert run(api, process, table={"dataset": "rested"}, **more).status_code == 200
+
+    wait_until(lambda: not is_open(system, version), 60, "no child has the version open")
 
 
 @pytest.mark.skipif(not IS_LINUX, reason="needs /proc")

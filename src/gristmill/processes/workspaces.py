@@ -89,6 +89,11 @@ class Workspaces:
             except (duckdb.Error, MemoryError):  # as where the run has left no memory
                 self.close()
 
+    def let_go_of_unwanted(self) -> None:
+        """Between runs, now and then: close all where the cache wants a file back."""
+        if self._is_unwanted or (self._spare is not None and self._spare.is_unwanted):
+            self.close()
+
     def close(self) -> None:
         """Close all that runs have used, and let go of all files."""
         self._let_go()
