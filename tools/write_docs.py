@@ -23,7 +23,7 @@ CHECKS_END = "<!-- checks end -->"
 PARTS = {
     "The engine": "job jobs records library wire store connection credentials hub rate",
     "The worker": "worker children template child job_data slots link watch limits workplace workfolder clearing",
-    "The server": "flask_api server prefork bridge exchange request_body threads streams",
+    "The server": "flask_api server prefork bridge exchange request_body threads streams presence",
     "Beside requests": "background callbacks readiness",
     "Health checks": "probe heartbeats",
     "Shared": "errors settings settings_table logs fetch tokens words",

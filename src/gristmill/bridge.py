@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from gristmill.errors import UNEXPECTED, BusyError, GristmillError
+from gristmill.errors import UNEXPECTED, BusyError, ClientGoneError, GristmillError
 from gristmill.exchange import Exchange, Scope, environ_of
+from gristmill.presence import LOOK_SECONDS, Client
 from gristmill.request_body import Incoming, Receive, Spool, StreamedBody
 from gristmill.streams import SleepingStream
 from gristmill.threads import Threads
@@ -46,10 +47,6 @@ _access_log = structlog.get_logger("gristmill.access")
 def no_request_is(_environ: Mapping[str, Any]) -> bool:
     """No request streams its body."""
     return False
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection, or takes nothing of the response."""
 
 
 class BrokenResponseError(Exception):
@@ -107,11 +104,13 @@ class Bridge:
         """Answer one request."""
         started = time.perf_counter()
         exchange = Exchange(self._application, environ_of(scope))
+        gone = _Departure(self._loop, receive, exchange.client)
         self._requests += 1
         self._all_answered.clear()
         try:
-            await self._answer(exchange, receive, send)
+            await self._answer(exchange, receive, gone, send)
         finally:
+            gone.stop()
             if exchange.has_response:
                 await self._run(exchange.close, self._threads)
             exchange.close()
@@ -121,11 +120,13 @@ class Bridge:
             if self._logs_access:
                 _log_access(exchange, time.perf_counter() - started)
 
-    async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+    async def _answer(self, exchange: Exchange, receive: Receive, gone: "_Departure", send: Send) -> None:
         incoming: Incoming | None = None
         try:
             incoming = Incoming(exchange.environ, receive, self._loop)
             await self._take_body(exchange, incoming)
+            if incoming.ended:
+                gone.watch_later()
             data, more = await self._run(exchange.begin, self._threads_for(exchange))
         except GristmillError as error:
             data, more = exchange.refuse(error), False
@@ -133,6 +134,8 @@ class Bridge:
             number = secrets.token_hex(8)
             _log.exception("The application failed", error_id=number, path=exchange.environ["PATH_INFO"])
             data, more = exchange.refuse(GristmillError(UNEXPECTED.format(number))), False
+        if exchange.client.is_gone:
+            raise BrokenResponseError
         headers = exchange.headers
         whole = incoming is not None and incoming.ended
         if self._draining or not whole:
@@ -141,7 +144,7 @@ class Bridge:
         try:
             await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
             if more:
-                await self._send_rest(exchange, data, receive, send)
+                await self._send_rest(exchange, data, gone, send)
             else:
                 await send({"type": "http.response.body", "body": data, "more_body": False})
         except ClientGoneError:
@@ -170,28 +173,27 @@ class Bridge:
         exchange.request_body = await incoming.whole(self._body_bytes, self._spool)
         exchange.environ["CONTENT_LENGTH"] = str(max(incoming.size, incoming.length or 0))
 
-    async def _send_rest(self, exchange: Exchange, data: bytes, receive: Receive, send: Send) -> None:
+    async def _send_rest(self, exchange: Exchange, data: bytes, gone: "_Departure", send: Send) -> None:
         """Send ``data``, and pieces of the body until it ends. ClientGoneError when the client has gone before."""
         changed = asyncio.Event()
-        gone = self._loop.create_task(_until_gone(receive))
-        gone.add_done_callback(lambda _: changed.set())
+        gone.watch(changed.set)
         self._downloads += exchange.stream is None
         try:
             if exchange.stream is not None:
-                data = await self._send_stream(exchange, exchange.stream, changed, gone, send)
+                data = await self._send_stream(exchange, exchange.stream, changed, send)
             else:
                 more = True
                 while more:
-                    await _send_piece(send, data, gone)
+                    await _send_piece(send, data, exchange.client)
                     exchange.piece_bytes = max(_LEAST_PIECE_BYTES, min(_PIECE_BYTES, _PIECES_BYTES // self._downloads))
                     data, more = await self._run(exchange.go_on, self._threads)
             await send({"type": "http.response.body", "body": data, "more_body": False})
         finally:
             self._downloads -= exchange.stream is None
-            gone.cancel()
+            gone.stop()
 
     async def _send_stream(
-        self, exchange: Exchange, stream: SleepingStream, changed: asyncio.Event, gone: "asyncio.Task[None]", send: Send
+        self, exchange: Exchange, stream: SleepingStream, changed: asyncio.Event, send: Send
     ) -> bytes:
         """Send what the stream yields, and sleep when it does; returns its last bytes."""
         stream.on_wake(lambda: self._loop.call_soon_threadsafe(changed.set))
@@ -204,7 +206,7 @@ class Bridge:
                 data, sleep = await self._run(lambda: exchange.run(stream.advance), self._threads)
                 if sleep is None:
                     return data
-                await _send_piece(send, data, gone)
+                await _send_piece(send, data, exchange.client)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(sleep.seconds):
                         await changed.wait()
@@ -228,6 +230,10 @@ class Bridge:
         return await future
 
 
+def _nothing() -> None:
+    pass
+
+
 def _resolve(future: "asyncio.Future[T]", result: T) -> None:
     if not future.done():
         future.set_result(result)
@@ -238,21 +244,54 @@ def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
         future.set_exception(error)
 
 
-async def _send_piece(send: Send, data: bytes, gone: "asyncio.Task[None]") -> None:
+async def _send_piece(send: Send, data: bytes, client: Client) -> None:
     """Send a piece that is not the last. ClientGoneError when the client has gone, or takes nothing."""
-    if gone.done():
-        raise ClientGoneError
+    client.check()
     if data:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await send({"type": "http.response.body", "body": data, "more_body": True})
         except TimeoutError:
-            raise ClientGoneError from None
+            raise ClientGoneError("The client takes nothing of the response.") from None
 
 
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class _Departure:
+    """Notices when the client of a request goes, as long as somebody watches: the body must have come before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, receive: Receive, client: Client) -> None:
+        self._loop = loop
+        self._receive = receive
+        self._client = client
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._tell: Callable[[], object] = _nothing
+
+    def watch_later(self) -> None:
+        """Watch from soon on: most requests are answered before."""
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._watch)
+
+    def watch(self, tell: Callable[[], object]) -> None:
+        """Watch from now on; ``tell``: called when the client goes."""
+        self._tell = tell
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._task is None:
+            self._task = self._loop.create_task(self._until_gone())
+
+    def stop(self) -> None:
+        """Watch no longer: the server closes a connection only when nobody can receive from it any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._client.is_gone = True
+        self._tell()
 
 
 async def _discard_body(receive: Receive) -> None:

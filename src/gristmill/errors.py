@@ -234,6 +234,14 @@ class ReadingFailedError(GristmillError):
     title = "Reading failed"
 
 
+class ClientGoneError(GristmillError):
+    """The client closed the connection, or takes nothing of the response: nobody sees this error, but the metrics."""
+
+    status = 499
+    type = OURS + "client-gone"
+    title = "Client gone"
+
+
 class IdempotencyMismatchError(GristmillError):
     """The Idempotency-Key was used for another body."""
 

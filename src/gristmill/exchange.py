@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from gristmill.errors import GristmillError
+from gristmill.presence import CLIENT, Client
 from gristmill.streams import SleepingStream
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class Exchange:
         self._body: Iterable[bytes] | None = None
         self._pieces: Iterator[bytes] = iter(())
         self._length: int | None = None
+        self.client = Client()
         self._context = contextvars.copy_context()
+        self._context.run(CLIENT.set, self.client)
 
     @property
     def request_body(self) -> RequestBody:

@@ -7,16 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from support.leaving import client_that_leaves
 from support.waiting import wait_until
 
 from gristmill import clearing
 from gristmill.datasets import locks
 from gristmill.datasets.cache import MAKINGS_AT_ONCE, Cache, cache_of
-from gristmill.errors import CacheBusyError, CacheUnusableError
+from gristmill.errors import CacheBusyError, CacheUnusableError, ClientGoneError
 from gristmill.settings import Settings
 
 from .cache_user import SIZE, content, version, write
@@ -292,6 +294,37 @@ def test_a_version_does_not_wait_for_exports_that_are_made(cache: Cache) -> None
     for thread in threads:
         thread.join(30)
     assert {cache.folder / f"{key}.data" for key in exports} <= set(cache.folder.iterdir())
+
+
+def test_only_so_many_exports_wait_and_who_leaves_waits_no_longer(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gristmill.datasets.cache.EXPORTS_WAITING", 1)
+    cache = Cache(cache.folder, cache.most_bytes)
+    go_on, begun = threading.Event(), threading.Event()
+
+    def build(path: Path) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        path.write_bytes(b"export")
+
+    def made(number: int) -> str:
+        with cache.open(f"{version(1)}-{number:032x}", build, 60) as path:
+            return path.name
+
+    use(cache, 1)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(made, 1)
+        assert begun.wait(30)
+        with client_that_leaves(0.1), pytest.raises(ClientGoneError):
+            made(2)
+        third = pool.submit(made, 3)
+        wait_until(lambda: not cache._wanted_exports._value)
+        with pytest.raises(CacheBusyError, match="wait already"):
+            made(4)
+        go_on.set()
+        assert first.result(30) != third.result(30)
+    made(4)
 
 
 def test_a_builder_that_is_killed_is_followed_by_the_next(cache: Cache, start: Start) -> None:

@@ -22,6 +22,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.leaving import client_that_leaves
 
 from gristmill.datasets import rows
 from gristmill.datasets.files import instance
@@ -29,7 +30,7 @@ from gristmill.datasets.json_rows import Form, Rows
 from gristmill.datasets.queries import Table
 from gristmill.datasets.statements import Statement
 from gristmill.datasets.turns import Turns
-from gristmill.errors import BusyError, QueryLimitError, QueryValueError, StorageFullError
+from gristmill.errors import BusyError, ClientGoneError, QueryLimitError, QueryValueError, StorageFullError
 
 
 @dataclass(frozen=True)
@@ -400,6 +401,15 @@ def test_queries_wait_for_their_turn_and_files_for_none(
                 query(connection, ONE, seconds=0.05)
         assert rows.write(connection, ONE, tmp_path / "rows.csv", "csv", seconds=30) == 1
     assert rows.fetched(connection, ONE, seconds=30) == [(1,)]
+
+
+def test_what_nobody_waits_for_any_more_is_stopped(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    endless = Statement("SELECT sum(hash(i)) AS n FROM range(1000000000000) t(i)", (), ("n",), ("HUGEINT",))
+    with client_that_leaves(0.3), pytest.raises(ClientGoneError):
+        rows.read(connection, endless, seconds=60)
+    with client_that_leaves(0.3), pytest.raises(ClientGoneError):
+        rows.write(connection, endless, tmp_path / "rows.csv", "csv", seconds=60)
+    assert rows.read(connection, ONE, seconds=30).text == b'[{"n":1}]'
 
 
 def test_memory_that_others_have_at_the_moment_is_worth_another_try(connection: duckdb.DuckDBPyConnection) -> None:

@@ -4,10 +4,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.leaving import client_that_leaves
 from support.waiting import wait_until
 
 from gristmill.datasets.turns import Turns
-from gristmill.errors import BusyError
+from gristmill.errors import BusyError, ClientGoneError
 
 
 def test_no_more_than_so_many_run_at_once_and_all_get_their_turn() -> None:
@@ -57,6 +58,14 @@ def test_too_many_that_wait_are_refused_at_once() -> None:
         assert not has_waited.is_set()
     waiter.join(30)
     assert has_waited.is_set()
+
+
+def test_who_has_gone_while_it_waited_leaves_its_place_to_others() -> None:
+    turns = Turns(at_once=1, waiting=1)
+    with turns.take(1):
+        with client_that_leaves(0.1), pytest.raises(ClientGoneError), turns.take(60):
+            pass
+        assert turns._taken == 1
 
 
 def test_an_error_within_gives_the_turn_back() -> None:

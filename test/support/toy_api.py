@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import flask
 
-from gristmill import logs
+from gristmill import logs, presence
 from gristmill.errors import ConfigurationError, GristmillError
 from gristmill.server import serve
 from gristmill.settings import Settings
@@ -99,6 +99,14 @@ def make_app(draining: threading.Event) -> flask.Flask:
     def wait() -> str:
         with working():
             return "early" if draining.wait(flask.request.args.get("seconds", 30.0, float)) else "late"
+
+    @app.get("/long")
+    def long() -> str:
+        """Work until nobody waits for it."""
+        with working():
+            while True:
+                presence.check()
+                time.sleep(0.02)
 
     @app.get("/slow")
     def slow() -> str:

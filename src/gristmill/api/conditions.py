@@ -22,14 +22,18 @@ def tags_of(header: str) -> tuple[str, ...] | None:
     return tuple(tags.as_set(include_weak=header != "If-Match"))
 
 
-def require_match(etag: str) -> None:
-    """Let a request pass that takes what there is. ``etag``: the strong one of what is asked for, without quotes.
+def require_match(etag: str, *, is_weak: bool = False) -> None:
+    """Let a request pass that takes what there is. ``etag``: of what is asked for, without quotes.
 
     Raises PreconditionFailedError, and InvalidRequestError for an If-Match that has no tags.
     """
     if "HTTP_IF_MATCH" not in request.environ:
         return
     tags = tags_of("If-Match") or ()
+    if is_weak and "*" not in tags:
+        raise PreconditionFailedError(
+            "What is asked for here has a weak ETag, which If-Match never matches; ask with If-None-Match."
+        )
     if not {"*", etag} & set(tags):
         raise PreconditionFailedError(
             f'What is asked for here is now "{etag}", and If-Match names something else. Get it anew, without If-Match.'

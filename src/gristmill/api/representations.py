@@ -71,10 +71,15 @@ class Representation:
 
     @cached_property
     def etag(self) -> str:
-        """Names the very bytes: equal ones have the same, others another one."""
+        """Names the very bytes: equal ones have the same, others another one. Of groups, the last digits may differ."""
         query = [self.resource, self.query, self.format, self.coding]
         told = [SERIALISER, links.base_url(), self.name, self.version, *query]
         return hashlib.sha256(negotiation.json_bytes(told)).hexdigest()[:32]
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether the ETag stands for equal answers, not for equal bytes: DuckDB adds doubles in any order."""
+        return self.resource == "aggregate"
 
     @property
     def is_held(self) -> bool:
@@ -104,7 +109,7 @@ class Representation:
     def kept(self, response: Response) -> Response:
         """Say what clients may keep: what is asked of a version for ever, of the newest until they ask again."""
         headers = response.headers
-        headers["ETag"] = f'"{self.etag}"'
+        headers["ETag"] = f'W/"{self.etag}"' if self.is_weak else f'"{self.etag}"'
         private = "private, " if services().tokens.enabled else ""
         headers["Cache-Control"] = f"{private}max-age=31536000, immutable" if self.is_fixed else f"{private}no-cache"
         headers.add("Vary", "Accept, Accept-Encoding")

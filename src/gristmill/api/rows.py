@@ -88,7 +88,7 @@ def _answered(asked: Representation, answer: Callable[[Version, Representation],
     else:
         version = services().datasets.versions.get(existing_name(asked.name), asked.version)
         sent = asked.of(version.edition.version)
-        conditions.require_match(sent.etag)
+        conditions.require_match(sent.etag, is_weak=sent.is_weak)
         response = sent.not_modified() if sent.is_held else answer(version, sent)
     if asked.is_fixed:
         confirmed.remember(response)

@@ -27,6 +27,7 @@ from pathlib import Path
 from gristmill.clearing import remove
 from gristmill.datasets import locks
 from gristmill.errors import CacheBusyError, CacheUnusableError, StorageFullError
+from gristmill.presence import acquired, check
 from gristmill.settings import Settings
 
 WAIT_SECONDS = 60.0
@@ -35,8 +36,11 @@ MAKINGS_AT_ONCE = 2
 
 One of the places is left to versions: the first page of one does not wait for others' large exports.
 """
+EXPORTS_WAITING = 16
+"""So many exports wait for a place at most: each holds a thread that answers requests."""
 _SHORTEST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
+_RETRY_SECONDS = 5
 _ASK_SECONDS = 1.0  # those who use files only for later look so often
 _DROP, _BAD = b"d", b"b"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -59,6 +63,7 @@ class Cache:
         self.most_bytes = most_bytes
         self._makings = threading.BoundedSemaphore(MAKINGS_AT_ONCE)
         self._exports = threading.BoundedSemaphore(MAKINGS_AT_ONCE - 1)
+        self._wanted_exports = threading.BoundedSemaphore(MAKINGS_AT_ONCE - 1 + EXPORTS_WAITING)
 
     @contextmanager
     def open(self, key: str, build: Build, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
@@ -179,11 +184,18 @@ class Cache:
     def _place_to_make(self, key: str, deadline: float) -> Iterator[None]:
         is_version = len(key) == _VERSION_LETTERS
         with ExitStack() as stack:
+            if not is_version:
+                if not self._wanted_exports.acquire(blocking=False):
+                    raise CacheBusyError(
+                        f"{EXPORTS_WAITING} other exports wait already for being made; try again.",
+                        retry_after_seconds=_RETRY_SECONDS,
+                    )
+                stack.callback(self._wanted_exports.release)
             for places in [self._makings] if is_version else [self._exports, self._makings]:
-                if not places.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                if not acquired(places, deadline - time.monotonic()):
                     raise CacheBusyError(
                         "As many other files are being made for the cache as may be at a time; try again.",
-                        retry_after_seconds=5,
+                        retry_after_seconds=_RETRY_SECONDS,
                     )
                 stack.callback(places.release)
             yield
@@ -322,8 +334,9 @@ def _tries(deadline: float, what: str) -> Iterator[None]:
     pause = _SHORTEST_PAUSE_SECONDS
     while True:
         yield
+        check()
         if time.monotonic() >= deadline:
-            raise CacheBusyError(f"{what}; try again.", retry_after_seconds=5)
+            raise CacheBusyError(f"{what}; try again.", retry_after_seconds=_RETRY_SECONDS)
         time.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311 -- so that those who wait do not try together
         pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
 

@@ -1,12 +1,14 @@
 """Whole exports as files of the local cache: written once by DuckDB for all who ask, and gone with their version."""
 
 import hashlib
+import io
 import json
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import duckdb
 
@@ -14,6 +16,7 @@ from gristmill.datasets import rows
 from gristmill.datasets.cache import Cache
 from gristmill.datasets.rows import FileFormat
 from gristmill.datasets.statements import Statement
+from gristmill.presence import check
 
 _PIECE_BYTES = 2**18
 
@@ -36,10 +39,23 @@ class Export:
         return f"{self.version}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
-def open_export(cache: Cache, export: Export, connection: duckdb.DuckDBPyConnection, *, seconds: float) -> BinaryIO:
-    """The file of an export, from the cache; it stays readable until it is closed, whatever the cache does.
+class ExportFile(io.FileIO):
+    """An export, to be read. It is in use in the cache, and counts there, until it is closed."""
 
-    Raises QueryLimitError, QueryValueError, CacheBusyError, CacheUnusableError.
+    def __init__(self, path: Path, use: ExitStack) -> None:
+        self._use = use
+        super().__init__(path)
+
+    def close(self) -> None:
+        """Let go of it. Safe to repeat."""
+        super().close()
+        self._use.close()
+
+
+def open_export(cache: Cache, export: Export, connection: duckdb.DuckDBPyConnection, *, seconds: float) -> ExportFile:
+    """The file of an export, from the cache.
+
+    Raises QueryLimitError, QueryValueError, CacheBusyError, CacheUnusableError, ClientGoneError.
     """
     key = export.key
 
@@ -54,8 +70,9 @@ def open_export(cache: Cache, export: Export, connection: duckdb.DuckDBPyConnect
         else:
             write(target, coding=export.coding)
 
-    with cache.open(key, build) as path:
-        return path.open("rb")
+    with ExitStack() as use:
+        path = use.enter_context(cache.open(key, build))
+        return ExportFile(path, use.pop_all())
 
 
 def _gzip(source: Path, target: Path, most_bytes: int, level: int = 1) -> None:
@@ -64,6 +81,7 @@ def _gzip(source: Path, target: Path, most_bytes: int, level: int = 1) -> None:
     left = most_bytes - source.stat().st_size
     with source.open("rb") as plain, target.open("wb") as packed:
         while piece := plain.read(_PIECE_BYTES):
+            check()
             left -= packed.write(packer.compress(piece))
             if left < 0:
                 raise rows.too_large(most_bytes)

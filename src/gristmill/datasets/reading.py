@@ -249,6 +249,12 @@ def _answer(folder: Path, code: int, limits: ReadingLimits) -> Facts:
     except (OSError, ValueError):
         printed = _last_lines(folder / _LOG)
         log.warning("child that read an upload died", code=code, printed=printed)
+        if code == -signal.SIGKILL:  # which no limit of ours sends
+            raise BusyError(
+                "The process that read the file was killed, as the system does when a machine or container has no "
+                "memory left, or when the server stops. Send the upload again.",
+                retry_after_seconds=_RETRY_SECONDS,
+            ) from None
         raise ReadingFailedError(_cause_of_death(code, printed, limits)) from None
     if "facts" in told:
         return Facts.from_json(told["facts"])

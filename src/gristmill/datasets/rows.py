@@ -5,6 +5,7 @@ Times with a zone are written in UTC, whatever the connection's TimeZone. `mappi
 
 import errno
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 import duckdb
 
+from gristmill import presence
 from gristmill.datasets.json_rows import AS_OBJECTS, Form, Rows, Writer, cell_of
 from gristmill.datasets.mapping import csv_of, quoted
 from gristmill.datasets.statements import Statement
@@ -51,7 +53,6 @@ _FILE_TOO_LARGE = (
     "The rows as a file take more than {} bytes, as many as the cache has for it (setting "
     "GRISTMILL_DATASET_CACHE_BYTES). Ask for fewer columns, for less of the table by a filter, or for pages as NDJSON."
 )
-_LOOK_SECONDS = 0.1  # from the start of a file until its size is looked at; then again and again
 
 _WATCHDOG = Watchdog()
 _RETRY_SECONDS = 5
@@ -146,7 +147,7 @@ def _bounded(connection: duckdb.DuckDBPyConnection, path: Path, most_bytes: int 
             connection.interrupt()
 
     try:
-        with _WATCHDOG.limit(_LOOK_SECONDS, look):
+        with _WATCHDOG.limit(presence.LOOK_SECONDS, look):
             yield
     except duckdb.InterruptException:
         if not is_too_large:
@@ -168,15 +169,22 @@ def _inner(statement: Statement) -> tuple[list[str], str]:
 
 @contextmanager
 def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str = _QUERY_TOO_SLOW) -> Iterator[None]:
-    """Interrupts what runs on the connection after some seconds, and maps DuckDB's errors.
+    """Interrupts what runs on the connection after some seconds, or when nobody waits for it any more.
 
-    Raises BusyError where memory lacks beside others: alone it may do.
+    Maps DuckDB's errors. Raises BusyError where memory lacks beside others (alone it may do), and ClientGoneError.
     """
+    client, deadline = presence.CLIENT.get(), time.monotonic() + seconds
+
+    def look() -> None:
+        if client.is_gone or time.monotonic() >= deadline:
+            connection.interrupt()
+
     with _TURNS.run():
         try:
-            with _WATCHDOG.limit(seconds, connection.interrupt):
+            with _WATCHDOG.limit(min(seconds, presence.LOOK_SECONDS), look):
                 yield
         except duckdb.InterruptException as error:
+            client.check()
             raise QueryLimitError(too_slow.format(seconds)) from error
         except duckdb.OutOfMemoryException as error:
             if _TURNS.running > 1:

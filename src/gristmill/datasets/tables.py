@@ -23,6 +23,7 @@ from gristmill.datasets.queries import Table
 from gristmill.datasets.store import Store
 from gristmill.errors import CacheBusyError
 from gristmill.limits import MIB
+from gristmill.presence import acquired
 from gristmill.settings import Settings
 
 # A version that nobody has asked for so long is detached, so that the cache may let it go.
@@ -73,7 +74,7 @@ class Tables:
         with self._lock:
             place = self._places.setdefault(id_, _Place())
         deadline = time.monotonic() + WAIT_SECONDS
-        if not place.lock.acquire(timeout=WAIT_SECONDS):
+        if not acquired(place.lock, WAIT_SECONDS):
             raise CacheBusyError(
                 f"Version {id_[:12]} of a data set is still being read into the cache; try again.",
                 retry_after_seconds=5,

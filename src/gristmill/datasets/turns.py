@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gristmill.errors import BusyError
+from gristmill.presence import acquired
 
 
 class Turns:
@@ -28,13 +29,13 @@ class Turns:
 
     @contextmanager
     def take(self, seconds: float) -> Iterator[None]:
-        """A turn, which is waited for at most so long. Raises BusyError."""
+        """A turn, which is waited for at most so long. Raises BusyError; ClientGoneError when nobody waits any more."""
         with self._lock:
             if self._taken >= self._at_once + self._waiting:
                 raise self._busy(seconds)
             self._taken += 1
         try:
-            if not self._places.acquire(timeout=seconds):
+            if not acquired(self._places, seconds):
                 raise self._busy(seconds)
             try:
                 yield
