@@ -83,6 +83,13 @@ def test_utf_16_is_known_by_its_mark_inline_as_uploaded(uploaded: Any) -> None:
     assert columns_of(Table.from_bytes(content, "text/csv", charset="utf-8")) == columns_of(uploaded(content).table())
 
 
+def test_what_is_said_to_be_latin_1_is_windows_1252_inline_as_uploaded() -> None:
+    content = "x\n1 €\n".encode("cp1252")
+
+    for charset in ("ISO-8859-1", "windows-1252"):
+        assert columns_of(Table.from_bytes(content, "text/csv", charset=charset)) == [("x", "string", ["1 €"])]
+
+
 @pytest.mark.parametrize(
     ("texts", "type_text"), [(["18446744073709551615", "1"], "DECIMAL(38,0)"), (["10:00"], "TIME")]
 )

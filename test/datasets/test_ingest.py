@@ -171,12 +171,25 @@ def test_encodings_with_a_byte_order_mark_are_known(
     assert rows_of(tmp_path / "table") == [(1, "é")]
 
 
-def test_latin_1_is_read_only_when_asked_for(tmp_path: Path, read: Read) -> None:
-    data = "a,b\n1,x\n2,é\n".encode("latin-1")
+@pytest.mark.parametrize("label", ["windows-1252", "latin-1"])
+def test_windows_1252_is_read_only_when_asked_for(tmp_path: Path, read: Read, label: str) -> None:
+    data = "a,b\n1,x\n2,é €“”…\n".encode("cp1252")
     said = refused(tmp_path, read, MalformedDataError, data)
-    assert [word for word in ("Line 3, letter 3, after '2,',", "0xe9", "offset 10 ") if word not in said] == []
-    read(data, encoding="latin-1")
-    assert rows_of(tmp_path / "table") == [(1, "x"), (2, "é")]
+    words = ("Line 3, letter 3, after '2,',", "0xe9", "offset 10 ", "encoding=windows-1252")
+    assert [word for word in words if word not in said] == []
+    read(data, encoding=label)
+    assert rows_of(tmp_path / "table") == [(1, "x"), (2, "é €“”…")]
+
+
+@pytest.mark.parametrize("byte", [0x81, 0x8D, 0x8F, 0x90, 0x9D])
+def test_a_byte_that_windows_1252_has_no_letter_for_is_refused_with_its_place(
+    tmp_path: Path, read: Read, byte: int
+) -> None:
+    data = b"a,b\n1,x" + bytes([byte])
+    said = refused(tmp_path, read, MalformedDataError, data, encoding="latin-1")
+    words = ("Line 2, letter 4, after '1,x',", "WINDOWS-1252", f"0x{byte:02x}", "offset 7 ")
+    assert [word for word in words if word not in said] == []
+    assert "encoding=" not in said
 
 
 @pytest.mark.parametrize("at", [2**20 - 1, 2**20, 2**20 + 1])
@@ -257,6 +270,7 @@ MALFORMED = {
     "utf-16 without mark": ("a,b\n1,2\n".encode("utf-16-le"), ["zero byte"]),
     "line ends": (b"a,b\r\n1,x\r\n2,y\n", ["Line 3 ends in LF", "CR LF"]),
     "control character": (b'a,"b\nc"\n1,2\n', ["column 2", "control character"]),
+    "control character of Latin-1": ("a\x85,b\n1,2\n".encode(), ["column 1", "control character"]),
     "first line empty": (b"\na,b\n", ["Line 1 is empty"]),
 }
 

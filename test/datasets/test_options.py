@@ -29,7 +29,7 @@ def test_each_option_that_changes_the_table_makes_another_version() -> None:
         ReadingOptions("csv", header=False),
         ReadingOptions("csv", nulls=("", "NA")),
         ReadingOptions("csv", decimal=","),
-        ReadingOptions("csv", encoding="latin-1"),
+        ReadingOptions("csv", encoding="windows-1252"),
         ReadingOptions("csv", types={"a": "DATE"}),
         ReadingOptions("parquet"),
         ReadingOptions("ndjson"),
@@ -54,6 +54,12 @@ def test_each_option_that_changes_the_table_makes_another_version() -> None:
 def test_an_option_that_the_format_does_not_have_is_refused_and_not_ignored(form: Any, more: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError, match=f"option {next(iter(more))} is wrong: .*the format is {form}"):
         ReadingOptions(form, **more)
+
+
+@pytest.mark.parametrize("label", ["cp1252", "Windows-1252", "latin-1", "ISO-8859-1"])
+def test_the_labels_of_an_encoding_make_one_version(label: str) -> None:
+    told, meant = ReadingOptions("csv", encoding=label), ReadingOptions("csv", encoding="windows-1252")
+    assert (told.encoding, version_id(SHA, told)) == ("windows-1252", version_id(SHA, meant))
 
 
 def test_the_delimiter_of_tsv_may_be_said() -> None:

@@ -22,7 +22,7 @@ from gristmill.api.rows import DEFAULT_ROWS, MOST_ROWS
 from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
 from gristmill.datasets.descriptions import COLUMN_TEXTS, TEXTS
 from gristmill.datasets.json_rows import Shape
-from gristmill.datasets.options import ENCODINGS, FORMATS
+from gristmill.datasets.options import ENCODING_LABELS, FORMATS
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -255,7 +255,7 @@ OPERATIONS: dict[tuple[str, str], Part] = {
             _query("null", "CSV: a text that means no value; may be repeated.", listed(TEXT)),
             _query("decimal", "CSV: the decimal mark.", {"type": "string", "enum": [".", ","], "default": "."}),
             _query("encoding", "CSV and JSON: the encoding of the text.",
-                   {"type": "string", "enum": list(ENCODINGS), "default": ENCODINGS[0]}),
+                   {"type": "string", "enum": list(ENCODING_LABELS), "default": "utf-8"}),
             _query("type", "The type of a column, as COLUMN:TYPE; may be repeated.", listed(TEXT)),
         ),
         errors=("Invalid", *ASKING, "SlowUpload", "Precondition", "TooLarge", "UnsupportedMediaType", "Malformed",

@@ -8,7 +8,7 @@ from typing import Any, cast
 from werkzeug.datastructures import MultiDict
 
 from gristmill.api.parameters import refuse_repeated, wrong_parameter
-from gristmill.datasets.options import FORMATS, Format, ReadingOptions
+from gristmill.datasets.options import FORMATS, Format, ReadingOptions, encoding_labelled
 from gristmill.errors import Fault, InvalidRequestError, UnsupportedFormatError
 
 MEDIA_TYPES: dict[str, Format] = {
@@ -25,10 +25,7 @@ _TEXTS = ("delimiter", "quote", "decimal", "encoding")
 _ONCE = ("format", "header", *_TEXTS)
 _PARAMETERS = (*_ONCE, "null", "type")
 _TRUTHS = {"true": True, "false": False}
-_CHARSETS = {
-    **dict.fromkeys(("iso-8859-1", "iso8859-1", "latin-1", "latin1"), "latin-1"),
-    **dict.fromkeys(("", "utf-8", "utf8", "us-ascii", "ascii", "utf-16"), "utf-8"),  # UTF-16 is known by its mark
-}
+_BY_THEIR_CONTENT = {"", "utf-16"}  # which is UTF-8 without the mark of UTF-16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +53,12 @@ class ReadingQuery:
                 faults=[Fault(name, f"is none of {known}") for name in unknown],
             )
         refuse_repeated(query, _ONCE)
-        encoding = query.get("encoding") or _CHARSETS.get(charset.strip().lower())
+        told = "utf-8" if charset.strip().lower() in _BY_THEIR_CONTENT else charset
+        encoding = query.get("encoding") or encoding_labelled(told)
         if encoding is None:
             raise InvalidRequestError(
                 f"The Content-Type says charset={charset[:50]}, which is not read. Send UTF-8, UTF-16 with a byte "
-                "order mark or ISO-8859-1; encoding= in the query goes before the charset.",
+                "order mark or windows-1252; encoding= in the query goes before the charset.",
             )
         return cls(
             query.get("format", ""),

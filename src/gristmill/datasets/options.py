@@ -13,7 +13,15 @@ from gristmill.settings import Settings
 
 Format = Literal["csv", "tsv", "json", "ndjson", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "tsv", "json", "ndjson", "parquet")
-ENCODINGS = ("utf-8", "latin-1")
+ENCODINGS = ("utf-8", "windows-1252")
+# As browsers read them: what is said to be Latin-1 is windows-1252, which has letters where Latin-1 has control
+# characters (WHATWG Encoding Standard, https://encoding.spec.whatwg.org/#names-and-labels). ASCII is UTF-8 too.
+ENCODING_LABELS = {
+    **dict.fromkeys(("utf-8", "utf8", "us-ascii", "ascii"), "utf-8"),
+    **dict.fromkeys(
+        ("windows-1252", "cp1252", "x-cp1252", "iso-8859-1", "iso8859-1", "latin-1", "latin1"), "windows-1252"
+    ),
+}
 
 _OF_CSV = frozenset({"delimiter", "quote", "header", "nulls", "decimal", "encoding", "types"})
 _OPTIONS: Mapping[Format, frozenset[str]] = {
@@ -36,8 +44,8 @@ class ReadingOptions:
     """What the person who uploads a file says about it. Raises InvalidRequestError for what makes no sense.
 
     delimiter: one letter; empty: found in the first line. nulls: texts that mean NULL when they are not quoted.
-    types: DuckDB types by column name; other columns' types follow from their values. What a format does not have is
-    refused: it would be ignored.
+    encoding: by one of its labels. types: DuckDB types by column name; other columns' types follow from their values.
+    What a format does not have is refused: it would be ignored.
     """
 
     format: Format
@@ -56,6 +64,7 @@ class ReadingOptions:
         if self.format not in FORMATS:
             raise _fault("format", f"{self.format!r} is none of {', '.join(FORMATS)}")
         self._check_that_all_are_of_the_format()
+        object.__setattr__(self, "encoding", encoding_labelled(self.encoding) or self.encoding)
         if self.encoding not in ENCODINGS:
             raise _fault("encoding", f"{self.encoding!r} is none of {', '.join(ENCODINGS)}; UTF-16 is known by its BOM")
         for name, letter in (("delimiter", self.delimiter), ("quote", self.quote)):
@@ -88,6 +97,11 @@ class ReadingOptions:
         kept = _OPTIONS[self.format] | {"format"}
         told: dict[str, Any] = {name: value for name, value in asdict(self).items() if name in kept}
         return json.dumps(told | {"rules": _RULES}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def encoding_labelled(label: str) -> str | None:
+    """Which of ENCODINGS a label means, if it means one."""
+    return ENCODING_LABELS.get(label.strip().lower())
 
 
 def version_id(sha256: str, options: ReadingOptions) -> str:

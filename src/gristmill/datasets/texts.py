@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,12 @@ def _decoded(file: io.BufferedReader, encoding: str, offset: int) -> Iterator[st
                 text, used = decode(data)
         except UnicodeDecodeError as error:
             place.pass_by(str(data[: error.start], encoding, "ignore"))
+            advice = "Save the file as UTF-8"
+            if encoding == "utf-8":
+                advice += ", or say encoding=windows-1252, in which Excel writes its plain CSV in the West"
             raise MalformedDataError(
                 f"{place} is not {encoding.upper()}: the byte 0x{data[error.start]:02x} at offset "
-                f"{offset + error.start} belongs to no letter ({error.reason}). Save the file as UTF-8, or say its "
-                "encoding (UTF-16 with a byte order mark, or encoding=latin-1)."
+                f"{offset + error.start} belongs to no letter ({error.reason}). {advice}."
             ) from error
         if "\0" in text:
             place.pass_by(text[: text.index("\0")])
@@ -259,7 +262,7 @@ def unique_names(found: Sequence[str], most_bytes: int) -> list[str]:
     names: list[str] = []
     seen: set[str] = set()
     for position, given in enumerate(found, 1):
-        if any(ord(letter) < 32 or ord(letter) == 127 for letter in given):
+        if any(unicodedata.category(letter) == "Cc" for letter in given):
             raise MalformedDataError(
                 f"The name of column {position} holds a control character: {shown(given)}. Names are one line of text."
             )

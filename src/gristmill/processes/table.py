@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
+from gristmill.datasets.options import encoding_labelled
 from gristmill.errors import pointer_part
 from gristmill.processes.column import KINDS, Array, Column, Kind, TableError, column_of_values
 from gristmill.processes.column_texts import column_of_texts
@@ -325,7 +326,8 @@ def _text_field(text: str) -> str:
 
 def _decoded(content: bytes, charset: str) -> str:
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return content.decode("utf-16" if is_utf16 else charset or "utf-8-sig")
+    encoding = encoding_labelled(charset) or charset
+    return content.decode("utf-16" if is_utf16 else encoding or "utf-8-sig")
 
 
 def _as_list(value: object, at: str) -> list[Any]:
