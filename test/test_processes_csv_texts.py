@@ -35,6 +35,8 @@ READ = [
     # delimiters
     "a;b\n1;2,5\n", "a|b\n1|2\n", "a\tb\n1\t2\n", "a,b;c;d\n1;2;3\n", '"a,b,c";d\n1;2\n', "a\n1;2\n",
     "a,b,\n1,2,\n", "a,b\n1,2,\n3,4,,\n", "a,b\n1,2,NA\n", "a,a,A,a_2,\n1,2,3,4,5\n", " a , b\n1,2\n", ",\n1,2\n",
+    "sep=;\na,b;c\n1;2\n", '\ufeff"SEP=|"\r\na|b\r\n1|"x|y"\r\n', "sep=\t\na\tb\n1\t2\n", "sep=,\na\n\n1\n", "sep=;\ra",
+    "sep=x\n1\n", "sep=;;\n1;2;3\n", "sep=;x\n1;2\n", "sep=;\na" + '"' * 39,
     # quotes
     'x,y\n1,"a,""b"""\n', 'x,y\n1,"a\nb"\n2,"c\r\nd"\n', 'x,y\n1,a"b\n2,a""b"\n', 'x,y\n1, "a,b" \n', 'x,y\n1,  "a"\n',
     'x,y\n1,\t"a"\n', 'x,y\n1,"""a"\n', 'x,y\n"1","2"\n"3","4"', 'x\n"a"\n,\n', 'x,y\n"1"  ,"2",\n',
@@ -42,6 +44,8 @@ READ = [
 REFUSED = [
     "", "\n", "\nx,y\n1,2\n", "x,y\n1\n", "x,y\n1,2,3\n", 'x,y\n1,2,""\n', "x,y\n1,2, \n", "x,y\n1,2\n \n", 'x,y\n1,"2',
     'x,y\n1,"a"b\n', 'x,y\n1, "a"b\n', "x,y\n1,2\r\n3,4\n", "x,y\r\n1,2\n", "x,y\n1,2\r3,4\n", 'x\n"a"\r\n', "x\n1\0\n",
+    "sep=;", "sep=;\n\na;b\n", "sep=;\na;b\r\n1;2\r\n", "sep=;\r\na;b\n1;2\n", "sep=;\na;b\n1\n",
+    'sep=;\n"a\nb"\r\n1\r\n',
     '"a\tb"\n1\n', '"a\nb",c\n1,2\n', '"a\r\nb",c\n1,2',
 ]  # fmt: skip
 
@@ -98,6 +102,19 @@ def test_what_no_column_of_a_table_says_stays_text(texts: list[str], type_text: 
 
     assert uploaded(content).column("x").type == type_text
     assert columns_of(Table.from_bytes(content, "text/csv")) == [("x", "string", texts)]
+
+
+def test_the_line_that_names_the_delimiter_is_no_row_but_counts(uploaded: Any) -> None:
+    content = b"sep=;\na;b\n1;2\n3\n"
+
+    with pytest.raises(MalformedDataError, match="Line 4 "):
+        uploaded(content)
+    with pytest.raises(TableError, match="row 4 "):
+        Table.from_bytes(content, "text/csv")
+
+
+def test_a_delimiter_that_is_given_goes_before_the_one_that_is_named() -> None:
+    assert columns_of(Table.from_csv("sep=;\na;b,c\n1,2\n", ",")) == [("a;b", "integer", [1]), ("c", "integer", [2])]
 
 
 def test_a_quote_that_is_not_closed_is_refused_with_its_line_at_once() -> None:

@@ -211,6 +211,20 @@ def test_the_delimiter_is_the_most_frequent_one_of_the_first_line(read: Read, fi
     assert len(read(f"{first}\n1{delimiter}2\n".encode()).columns) == 2
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_a_line_that_names_the_delimiter_is_no_row_but_counts(tmp_path: Path, read: Read, header: bool) -> None:
+    read(b'"sep=;"\r\n' + b"a;b\r\n" * header + b"1;x,y\r\n", header=header)
+    assert rows_of(tmp_path / "table") == [(1, "x,y")]
+    read(b"sep=;\n" + b"a,b\n" * header + b"1,2\n", header=header, delimiter=",")
+    assert rows_of(tmp_path / "table") == [(1, 2)]
+    (tmp_path / "table").unlink()
+    name = "a" if header else "column_1"
+    data = b"sep=;\n" + b"a;b\n" * header + b"1;x\nz;y\n"
+    assert f"Line {3 + header}, column '{name}': 'z'" in refused(
+        tmp_path, read, MalformedDataError, data, header=header, types={name: "BIGINT"}
+    )
+
+
 def test_a_decimal_comma_is_read_when_asked_for(tmp_path: Path, read: Read) -> None:
     assert types_of(read(b"a;b\n1,5;1.5\n", decimal=",")) == {"a": "DOUBLE", "b": "VARCHAR"}
     assert rows_of(tmp_path / "table") == [(1.5, "1.5")]

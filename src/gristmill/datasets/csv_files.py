@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 
+from gristmill.datasets.first_lines import values_of
 from gristmill.datasets.inference import Texts, literal
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.texts import (
@@ -12,11 +13,10 @@ from gristmill.datasets.texts import (
     check_width,
     find_record,
     first_line_of,
-    first_record,
     line_at,
     shown,
+    start_of_file,
     unique_names,
-    values_of,
 )
 from gristmill.errors import MalformedDataError, TooLargeError
 
@@ -36,22 +36,24 @@ class CsvFile:
     options: ReadingOptions
     names: list[str]
     line_bytes: int
+    skipped: int
 
     @classmethod
     def open(cls, path: Path, options: ReadingOptions, limits: ReadingLimits) -> "CsvFile":
-        """Look at its first line. Raises MalformedDataError, TooLargeError."""
+        """Look at its first lines. Raises MalformedDataError, TooLargeError."""
         line_bytes = max(_VALUES_A_LINE * limits.cell_bytes, _LEAST_LINE_BYTES)
         told = "\t" if options.format == "tsv" else options.delimiter
-        first, delimiter = first_record(path, told, options.quote, line_bytes, options.decimal)
+        start = start_of_file(path, told, options.quote, line_bytes, options.decimal)
+        first, delimiter = start.first, start.delimiter
         if delimiter == options.decimal and len(first) > 1:
             raise MalformedDataError(
-                f"Line 1 has commas between its values, but a comma is the decimal mark (decimal=,): "
+                f"Line {1 + start.skipped} has commas between its values, but a comma is the decimal mark (decimal=,): "
                 f"{shown(','.join(first))}. Give the delimiter, or leave the decimal mark out."
             )
         check_width(len(first), limits)
         check_records(path, delimiter, options.quote, line_bytes)
         names = unique_names(first if options.header else [""] * len(first), limits.column_name_bytes)
-        return cls(path, delimiter, options, names, line_bytes)
+        return cls(path, delimiter, options, names, line_bytes, start.skipped)
 
     def relation(self, **more: str) -> str:
         """What stands behind FROM: all values as texts, in columns c0, c1 and so on."""
@@ -60,6 +62,7 @@ class CsvFile:
         told = {
             "auto_detect": "false",
             "header": str(self.options.header).lower(),
+            "skip": str(self.skipped),
             "delim": literal(self.delimiter),
             "quote": quote,
             "escape": quote,
@@ -79,7 +82,7 @@ class CsvFile:
 
     def place(self, row: int) -> str:
         """Where a row stands, from 1."""
-        at = row - 1 + self.options.header
+        at = row - 1 + self.options.header + self.skipped
         line, _ = find_record(self.path, self.delimiter, self.options.quote, number=at, width=len(self.names))
         return f"Line {line}"
 

@@ -1,25 +1,20 @@
-"""Text files as bytes: their encoding, their first line, and where in them a byte stands."""
+"""Text files as bytes: their encoding, their lines, and where in them a byte stands."""
 
 import codecs
-import csv
 import io
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 
+from gristmill.datasets.first_lines import Start, records, start_of
 from gristmill.datasets.options import ReadingLimits
 from gristmill.errors import MalformedDataError, TooLargeError
 
-if TYPE_CHECKING:
-    from _csv import Reader as csv_reader  # noqa: N813
-
 _CHUNK_BYTES = 2**20
 _RECORD_CHUNK_BYTES = 2**18
-_DELIMITERS = (",", ";", "\t", "|")
 _SHOWN_LETTERS = 200
 _BEFORE_LETTERS = 40
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -122,63 +117,29 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "…")
 
 
-def first_record(path: Path, delimiter: str, quote: str, most_bytes: int, decimal: str = ".") -> tuple[list[str], str]:
-    """The values of a CSV file's first line, and its delimiter: the one given, else the most frequent in that line.
+def start_of_file(path: Path, delimiter: str, quote: str, most_bytes: int, decimal: str = ".") -> Start:
+    """How a CSV file begins: see ``start_of``.
 
-    Raises TooLargeError for a line of more than most_bytes, MalformedDataError for a file without values.
+    Raises TooLargeError for a first record of more than most_bytes, MalformedDataError for a file without values.
     """
     with path.open("rb") as file:
         data = file.read(most_bytes + 1)
-    text = data.decode("utf-8", "ignore")
-    if not text.strip():
-        raise MalformedDataError("The file is empty: there is no line that names columns or holds values.")
-    delimiter = delimiter or likely_delimiter(text, quote, decimal)
-    for record in _records(io.StringIO(text, newline=""), delimiter, quote):
-        if len(data) > most_bytes and sum(map(len, record)) >= most_bytes // 4:
-            break
-        if record:
-            return record, delimiter
-        raise MalformedDataError("Line 1 is empty; it must name the columns, or hold values.")
-    raise TooLargeError(
-        f"Line 1 has more than {most_bytes // 4:,} letters. A quote may not be closed, or the file is no table. "
-        "The setting GRISTMILL_DATASET_CELL_BYTES limits each value."
-    )
-
-
-def likely_delimiter(text: str, quote: str, decimal: str = ".") -> str:
-    """The most frequent one outside quotes in the first line; of as frequent ones the decimal mark last."""
-    counts = dict.fromkeys(sorted(_DELIMITERS, key=lambda one: one == decimal), 0)
-    quoted = False
-    for letter in text:
-        if letter == quote:
-            quoted = not quoted
-        elif not quoted:
-            if letter in "\r\n":
-                break
-            if letter in counts:
-                counts[letter] += 1
-    return max(counts, key=lambda one: counts[one])
-
-
-def _records(lines: Iterable[str], delimiter: str, quote: str) -> "csv_reader":
-    csv.field_size_limit(2**31 - 1)
-    if quote:
-        return csv.reader(lines, delimiter=delimiter, quotechar=quote)
-    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-
-
-def values_of(text: str, delimiter: str, quote: str) -> list[str]:
-    """The values of one CSV record."""
-    return next(iter(_records(io.StringIO(text, newline=""), delimiter, quote)), [])
+    start = start_of(data.decode("utf-8", "ignore"), delimiter, quote, decimal)
+    if len(data) > most_bytes and sum(map(len, start.first)) >= most_bytes // 4:
+        raise TooLargeError(
+            f"Line {1 + start.skipped} has more than {most_bytes // 4:,} letters. A quote may not be closed, or the "
+            "file is no table. The setting GRISTMILL_DATASET_CELL_BYTES limits each value."
+        )
+    return start
 
 
 def find_record(path: Path, delimiter: str, quote: str, *, number: int, width: int) -> tuple[int, list[str]]:
-    """The line that a record of a valid CSV file begins in, and its values. number: from 0, header included.
+    """The line that a record of a valid CSV file begins in, and its values.
 
-    Empty lines count as records only where there is one column.
+    number: from 0, header and ``sep=`` included. Empty lines count as records only where there is one column.
     """
     with path.open(encoding="utf-8", newline="") as file:
-        reader = _records(file, delimiter, quote)
+        reader = records(file, delimiter, quote)
         line = 1
         for record in reader:
             if record or width == 1:
@@ -240,7 +201,7 @@ def _check_each_record(path: Path, delimiter: str, quote: str, most_bytes: int) 
     """The exact answer, for files in which a quote stands where it has no meaning; slow."""
     line = 1
     with path.open(encoding="utf-8", newline="") as file:
-        reader = _records(file, delimiter, quote)
+        reader = records(file, delimiter, quote)
         for record in reader:
             letters = sum(map(len, record))
             if letters > most_bytes // 4 and sum(len(value.encode()) for value in record) > most_bytes:

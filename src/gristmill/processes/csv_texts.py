@@ -6,7 +6,8 @@ The API checks tables that come with requests, and what users have written must 
 import re
 from collections.abc import Sequence
 
-from gristmill.datasets.texts import likely_delimiter, unique_names, values_of
+from gristmill.datasets.first_lines import start_of
+from gristmill.datasets.texts import unique_names
 from gristmill.errors import MalformedDataError
 from gristmill.processes.column import TableError
 
@@ -22,26 +23,26 @@ Cells = Sequence[str | None]
 def read_csv(text: str, delimiter: str = "") -> tuple[list[str], list[Cells]]:
     """The names of the columns, and the texts of each; None where missing, which a quoted text never is.
 
-    delimiter: the most frequent one in the first line, where none is given. Raises TableError.
+    delimiter: found in the first lines, where none is given. Raises TableError.
     """
     text = text.removeprefix("\ufeff")
     if not text.strip():
         raise TableError("is empty; the first line must name the columns")
     if "\0" in text:
         raise TableError("is not CSV: it has a zero byte")
-    delimiter = delimiter or likely_delimiter(text, '"')
     try:
-        names = unique_names(values_of(text, delimiter, '"'), _NO_LIMIT)
+        start = start_of(text, delimiter, '"')
+        names = unique_names(start.first, _NO_LIMIT)
     except MalformedDataError as error:
         raise TableError(f"is not usable: {error.detail}") from error
-    if not names:
-        raise TableError("begins with an empty line; the first line must name the columns")
     if text[-1] not in "\r\n":
         found = _LINE_END.search(text)
         text += found[0] if found else "\n"
-    records = _quoted_records(text, delimiter) if '"' in text else _plain_records(text, delimiter)
+    read = _quoted_records if '"' in text else _plain_records
+    head = 1 + start.skipped
+    records = read(text, start.delimiter)[head:]
     width = len(names)
-    rows = [_row(record, width, number) for number, record in enumerate(records[1:], 2) if record or width == 1]
+    rows = [_row(record, width, number) for number, record in enumerate(records, head + 1) if record or width == 1]
     return names, list(zip(*rows, strict=True)) if rows else [()] * width
 
 

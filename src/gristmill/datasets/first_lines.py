@@ -1,0 +1,86 @@
+"""What the first lines of a CSV text say: the mark between values, and the names of the columns. Pure."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gristmill.errors import MalformedDataError
+
+if TYPE_CHECKING:
+    from _csv import Reader as csv_reader  # noqa: N813
+
+_DELIMITERS = (",", ";", "\t", "|")
+# Which Excel writes and reads: the first line names the delimiter, and is no row.
+_SEP = re.compile(r"(\"?)sep=([!-,/:-@\[-^`{-~\t])\1(\r\n|\n|\r|\Z)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a CSV text begins. skipped: lines before the first record, at most one."""
+
+    delimiter: str
+    first: list[str]
+    skipped: int
+
+
+def start_of(text: str, delimiter: str, quote: str, decimal: str = ".") -> Start:
+    """Where its values begin. delimiter: the one given; else ``sep=`` says it, else it is the most frequent one.
+
+    text: without byte order mark; as much of it as is to be looked at. Raises MalformedDataError where nothing is.
+    """
+    sep = _SEP.match(text)
+    if sep and sep[2] == quote:
+        sep = None
+    rest = text[sep.end() :] if sep else text
+    if not rest.strip():
+        raise MalformedDataError("The file is empty: there is no line that names columns or holds values.")
+    delimiter = delimiter or (sep[2] if sep else likely_delimiter(rest, quote, decimal))
+    first = values_of(rest, delimiter, quote)
+    skipped = 1 if sep else 0
+    if not first:
+        raise MalformedDataError(f"Line {1 + skipped} is empty; it must name the columns, or hold values.")
+    if sep:
+        _check_end(rest, sep[3], quote)
+    return Start(delimiter, first, skipped)
+
+
+def _check_end(rest: str, end: str, quote: str) -> None:
+    """DuckDB would leave out all rows, and say nothing, where the line that it skips ends otherwise than the others."""
+    quoted = re.escape(quote) + f"[^{re.escape(quote)}]*" + re.escape(quote) if quote else r"(?!)"
+    found = re.match(rf"(?:{quoted}|[^\r\n])*+(\r\n|\n|\r)", rest)
+    if found and found[1] != end:
+        names = {"\r\n": "CR LF", "\n": "LF", "\r": "CR"}
+        raise MalformedDataError(
+            f"Line 1 ends in {names[end]}, but the next one in {names[found[1]]}. Give all lines the same end."
+        )
+
+
+def likely_delimiter(text: str, quote: str, decimal: str = ".") -> str:
+    """The most frequent one outside quotes in the first line; of as frequent ones the decimal mark last."""
+    counts = dict.fromkeys(sorted(_DELIMITERS, key=lambda one: one == decimal), 0)
+    quoted = False
+    for letter in text:
+        if letter == quote:
+            quoted = not quoted
+        elif not quoted:
+            if letter in "\r\n":
+                break
+            if letter in counts:
+                counts[letter] += 1
+    return max(counts, key=lambda one: counts[one])
+
+
+def records(lines: Iterable[str], delimiter: str, quote: str) -> "csv_reader":
+    """The records of CSV lines, without a check. quote: empty where there is none."""
+    csv.field_size_limit(2**31 - 1)
+    if quote:
+        return csv.reader(lines, delimiter=delimiter, quotechar=quote)
+    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+
+
+def values_of(text: str, delimiter: str, quote: str) -> list[str]:
+    """The values of one CSV record."""
+    return next(iter(records(io.StringIO(text, newline=""), delimiter, quote)), [])
