@@ -35,6 +35,8 @@ READ = [
     # delimiters
     "a;b\n1;2,5\n", "a|b\n1|2\n", "a\tb\n1\t2\n", "a,b;c;d\n1;2;3\n", '"a,b,c";d\n1;2\n', "a\n1;2\n",
     "a,b,\n1,2,\n", "a,b\n1,2,\n3,4,,\n", "a,b\n1,2,NA\n", "a,a,A,a_2,\n1,2,3,4,5\n", " a , b\n1,2\n", ",\n1,2\n",
+    "Name, Vorname;Ort\nA, B;C\nD, E;F\n", "Umsatz, netto;Umsatz, brutto;Ort\n1;2;A, B\n",
+    "a, b;c\n", "a,b, c;d\n1;2,3\n", 'a, "b;c"\n1, "2;3"\n', "a,b;c\n1;2\n" + "1,5;2\n" * 25, "a,b;c\n1,2;\n",
     "sep=;\na,b;c\n1;2\n", '\ufeff"SEP=|"\r\na|b\r\n1|"x|y"\r\n', "sep=\t\na\tb\n1\t2\n", "sep=,\na\n\n1\n", "sep=;\ra",
     "sep=x\n1\n", "sep=;;\n1;2;3\n", "sep=;x\n1;2\n", "sep=;\na" + '"' * 39,
     # quotes

@@ -211,6 +211,20 @@ def test_the_delimiter_is_the_most_frequent_one_of_the_first_line(read: Read, fi
     assert len(read(f"{first}\n1{delimiter}2\n".encode()).columns) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Name, Vorname;Ort\nA, B;C\nD, E;F\n", ["Name, Vorname", "Ort"]),
+        ("Umsatz, netto;Umsatz, brutto;Ort\n1;2;x\n", ["Umsatz, netto", "Umsatz, brutto", "Ort"]),
+        ("a,b,c;d\n1;x\n", ["a,b,c", "d"]),
+        ('a,b,c;d\n"1;1";x\n\n2;y;\n', ["a,b,c", "d"]),
+        ("a,b;c\n1,2\n", ["a", "b;c"]),
+    ],
+)
+def test_the_delimiter_is_one_that_parts_the_next_lines_as_the_first(read: Read, text: str, names: list[str]) -> None:
+    assert list(types_of(read(text.encode()))) == names
+
+
 @pytest.mark.parametrize("header", [True, False])
 def test_a_line_that_names_the_delimiter_is_no_row_but_counts(tmp_path: Path, read: Read, header: bool) -> None:
     read(b'"sep=;"\r\n' + b"a;b\r\n" * header + b"1;x,y\r\n", header=header)

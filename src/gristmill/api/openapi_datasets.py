@@ -249,7 +249,7 @@ OPERATIONS: dict[tuple[str, str], Part] = {
             *_CONDITIONS,
             _query("format", "How to read the body, when its Content-Type does not say it.",
                    {"type": "string", "enum": list(FORMATS)}),
-            _query("delimiter", "CSV: the letter between values; else it is found in the first line.", TEXT),
+            _query("delimiter", "CSV: the letter between values; else it is found in the first lines.", TEXT),
             _query("quote", "CSV: the letter around values.", {"type": "string", "default": '"'}),
             _query("header", "CSV: whether the first line names the columns.", {"type": "boolean", "default": True}),
             _query("null", "CSV: a text that means no value; may be repeated.", listed(TEXT)),

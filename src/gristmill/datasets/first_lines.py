@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from _csv import Reader as csv_reader  # noqa: N813
 
 _DELIMITERS = (",", ";", "\t", "|")
+_LOOKED_AT_RECORDS = 20  # behind the first
+_LOOKED_AT_LETTERS = 2**18
 # Which Excel writes and reads: the first line names the delimiter, and is no row.
 _SEP = re.compile(r"(\"?)sep=([!-,/:-@\[-^`{-~\t])\1(\r\n|\n|\r|\Z)", re.IGNORECASE)
 
@@ -27,7 +30,7 @@ class Start:
 
 
 def start_of(text: str, delimiter: str, quote: str, decimal: str = ".") -> Start:
-    """Where its values begin. delimiter: the one given; else ``sep=`` says it, else it is the most frequent one.
+    """Where its values begin. delimiter: the one given; else ``sep=`` says it, else it is the likely one.
 
     text: without byte order mark; as much of it as is to be looked at. Raises MalformedDataError where nothing is.
     """
@@ -59,25 +62,32 @@ def _check_end(rest: str, end: str, quote: str) -> None:
 
 
 def likely_delimiter(text: str, quote: str, decimal: str = ".") -> str:
-    """The most frequent one outside quotes in the first line; of as frequent ones the decimal mark last."""
-    counts = dict.fromkeys(sorted(_DELIMITERS, key=lambda one: one == decimal), 0)
-    quoted = False
-    for letter in text:
-        if letter == quote:
-            quoted = not quoted
-        elif not quoted:
-            if letter in "\r\n":
-                break
-            if letter in counts:
-                counts[letter] += 1
-    return max(counts, key=lambda one: counts[one])
+    """The one in the first line that parts the next lines into as many values; of several, the most frequent there.
+
+    Of as frequent ones, the first of a fixed order, where a comma before a blank comes late and the decimal mark last.
+    """
+    beginning = text[:_LOOKED_AT_LETTERS]
+    is_cut = len(text) > len(beginning)
+    commas_are_of_texts = any(value.startswith(" ") for value in values_of(beginning, ",", quote)[1:])
+
+    def rank(delimiter: str) -> tuple[bool, int, bool, bool]:
+        reader = records(io.StringIO(beginning, newline=""), delimiter, quote, skipinitialspace=True)
+        first, *others = list(itertools.islice(reader, 1 + _LOOKED_AT_RECORDS)) or [[]]
+        if is_cut and len(others) < _LOOKED_AT_RECORDS:
+            others = others[:-1]
+        width = len(first)
+        is_even = all(len(one) >= width and not any(one[width:]) for one in others if one)
+        is_late = delimiter == "," and commas_are_of_texts
+        return width > 1 and is_even, width, delimiter != decimal, not is_late
+
+    return max((one for one in _DELIMITERS if one != quote), key=rank)
 
 
-def records(lines: Iterable[str], delimiter: str, quote: str) -> "csv_reader":
+def records(lines: Iterable[str], delimiter: str, quote: str, *, skipinitialspace: bool = False) -> "csv_reader":
     """The records of CSV lines, without a check. quote: empty where there is none."""
     csv.field_size_limit(2**31 - 1)
     if quote:
-        return csv.reader(lines, delimiter=delimiter, quotechar=quote)
+        return csv.reader(lines, delimiter=delimiter, quotechar=quote, skipinitialspace=skipinitialspace)
     return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
 
 

@@ -31,7 +31,7 @@ _OPTIONS: Mapping[Format, frozenset[str]] = {
     "ndjson": frozenset({"encoding", "types"}),
     "parquet": frozenset(),
 }
-_RULES = 4  # counts up when the same file with the same options would give another table
+_RULES = 5  # counts up when the same file with the same options would give another table
 _TYPE = re.compile(
     r"BOOLEAN|U?(?:TINYINT|SMALLINT|INTEGER|BIGINT)|FLOAT|DOUBLE|VARCHAR|DATE|TIME|TIMESTAMP(?: WITH TIME ZONE)?|"
     r"UUID|DECIMAL\((?P<width>[1-9]|[12][0-9]|3[0-8]),(?P<scale>[0-9]|[12][0-9]|3[0-8])\)"
@@ -43,7 +43,7 @@ _ALIASES = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE", "TEXT": "VARCHAR", "INT":
 class ReadingOptions:
     """What the person who uploads a file says about it. Raises InvalidRequestError for what makes no sense.
 
-    delimiter: one letter; empty: found in the first line. nulls: texts that mean NULL when they are not quoted.
+    delimiter: one letter; empty: found in the first lines. nulls: texts that mean NULL when they are not quoted.
     encoding: by one of its labels. types: DuckDB types by column name; other columns' types follow from their values.
     What a format does not have is refused: it would be ignored.
     """
