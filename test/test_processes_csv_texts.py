@@ -48,6 +48,7 @@ REFUSED = [
     'x,y\n1,"a"b\n', 'x,y\n1, "a"b\n', "x,y\n1,2\r\n3,4\n", "x,y\r\n1,2\n", "x,y\n1,2\r3,4\n", 'x\n"a"\r\n', "x\n1\0\n",
     "sep=;", "sep=;\n\na;b\n", "sep=;\na;b\r\n1;2\r\n", "sep=;\r\na;b\n1;2\n", "sep=;\na;b\n1\n",
     'sep=;\n"a\nb"\r\n1\r\n',
+    "PK\x03\x04", "%PDF-1.7\n", "<!DOCTYPE html>\n<p>\n",
     '"a\tb"\n1\n', '"a\nb",c\n1,2\n', '"a\r\nb",c\n1,2',
 ]  # fmt: skip
 

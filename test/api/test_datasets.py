@@ -121,6 +121,12 @@ def test_a_change_while_an_upload_comes_in_is_noticed_at_its_end(api):
     [
         ("", "", 415, "without a Content-Type"),
         ("", "application/x-www-form-urlencoded", 415, "format="),
+        (
+            "",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            415,
+            "Export the sheet as CSV (UTF-8)",
+        ),
         ("format=xlsx", "text/csv", 400, "xlsx"),
         ("header=maybe", "text/csv", 400, "true or false"),
         ("type=mass", "text/csv", 400, "COLUMN:TYPE"),

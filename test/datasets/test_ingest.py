@@ -299,6 +299,14 @@ MALFORMED = {
     "line ends": (b"a,b\r\n1,x\r\n2,y\n", ["Line 3 ends in LF", "CR LF"]),
     "control character": (b'a,"b\nc"\n1,2\n', ["column 2", "control character"]),
     "control character of Latin-1": ("a\x85,b\n1,2\n".encode(), ["column 1", "control character"]),
+    "workbook or archive": (b"PK\x03\x04\x14\0\0", ["an Excel workbook or another ZIP archive", "CSV (UTF-8)"]),
+    "old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", ["an old Excel workbook", "CSV (UTF-8)"]),
+    "gzip": (b"\x1f\x8b\x08\0", ["gzip", "Content-Encoding: gzip"]),
+    "zstd": (b"\x28\xb5\x2f\xfd\0", ["zstd", "Content-Encoding: zstd"]),
+    "pdf": (b"%PDF-1.7\n\xe2", ["a PDF document"]),
+    "parquet": (b"PAR1\x15\0", ["format=parquet"]),
+    "page": (b"\xef\xbb\xbf \n<!DOCTYPE html>\n<html>", ["an HTML page"]),
+    "page without doctype": (b"<HTML lang=en>\n", ["an HTML page"]),
     "first line empty": (b"\na,b\n", ["Line 1 is empty"]),
 }
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from werkzeug.datastructures import MultiDict
 
 from gristmill.api.parameters import refuse_repeated, wrong_parameter
+from gristmill.datasets.mistaken import EXPORT
 from gristmill.datasets.options import FORMATS, Format, ReadingOptions, encoding_labelled
 from gristmill.errors import Fault, InvalidRequestError, UnsupportedFormatError
 
@@ -20,6 +21,11 @@ MEDIA_TYPES: dict[str, Format] = {
     "application/jsonl": "ndjson",
     "application/vnd.apache.parquet": "parquet",
     "application/x-parquet": "parquet",
+}
+_WORKBOOKS = {
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.ms-excel",
+    "application/vnd.oasis.opendocument.spreadsheet",
 }
 _TEXTS = ("delimiter", "quote", "decimal", "encoding")
 _ONCE = ("format", "header", *_TEXTS)
@@ -75,6 +81,8 @@ def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
     form = asked.format or MEDIA_TYPES.get(asked.media_type)
     if form is None:
         came = f"came as {asked.media_type}" if asked.media_type else "came without a Content-Type"
+        if asked.media_type in _WORKBOOKS:
+            raise UnsupportedFormatError(f"The upload {came}, a workbook, which is not read. {EXPORT}.")
         raise UnsupportedFormatError(
             f"The upload {came}, which does not say how to read it. Send one of the Content-Types "
             f"{', '.join(MEDIA_TYPES)}, or say format= with one of {', '.join(FORMATS)} in the query."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from gristmill.datasets import mistaken
 from gristmill.datasets.first_lines import Start, records, start_of
 from gristmill.datasets.options import ReadingLimits
 from gristmill.errors import MalformedDataError, TooLargeError
@@ -26,7 +27,8 @@ def as_utf8(path: Path, encoding: str, copy: Path) -> Path:
     encoding: what it is without a byte order mark. Raises MalformedDataError with line, letter and byte.
     """
     with path.open("rb") as file:
-        start = file.read(3)
+        start = file.read(mistaken.START_BYTES)
+        mistaken.check_start(start)
         mark, found = next(((mark, name) for mark, name in _BOMS if start.startswith(mark)), (b"", encoding))
         file.seek(len(mark))
         if found == "utf-8" and not mark:

@@ -19,8 +19,9 @@ import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
+from gristmill.datasets.mistaken import START_BYTES, check_start
 from gristmill.datasets.options import encoding_labelled
-from gristmill.errors import pointer_part
+from gristmill.errors import MalformedDataError, pointer_part
 from gristmill.processes.column import KINDS, Array, Column, Kind, TableError, column_of_values
 from gristmill.processes.column_texts import column_of_texts
 from gristmill.processes.csv_texts import read_csv
@@ -202,6 +203,7 @@ class Table(Mapping[str, Array]):
         if kind == "parquet":
             return cls._from_parquet(content)
         try:
+            check_start(content[:START_BYTES])
             text = _decoded(content, charset)
             match kind:
                 case "json":
@@ -212,6 +214,8 @@ class Table(Mapping[str, Array]):
                     return cls.from_csv(text, "\t")
                 case _:
                     return cls.from_csv(text)
+        except MalformedDataError as error:
+            raise TableError(f"is not {kind.upper()}: {error.detail}") from error
         except (UnicodeDecodeError, LookupError, json.JSONDecodeError, RecursionError) as error:
             raise TableError(f"is not {kind.upper()}: {error}") from error
 
