@@ -38,7 +38,13 @@ BROKEN_JSON = {
     ("ndjson", b'{"a":1,"A":2}'): ["'a' and 'A'"],
     ("ndjson", b'{"":1}'): ["without letters"],
     ("ndjson", b"{}\n{}\n"): ["no columns"],
-    ("json", b'{"a":1}'): ["NDJSON"],
+    ("json", b'{"a":1}'): ["one array of objects."],
+    ("json", b'{"a":1}\n{"a":2}\n'): ["NDJSON"],
+    ("json", b'{"a":[{"b":1}]}\r\n{"a":[]}\n'): ["NDJSON"],
+    ("json", b'{"n":"[{","m":{"x":[{}]},\n"data": [\n{"a":[{}]},{}],"more":[{"a":1}]}'): [
+        "under 'data' or 'more': send"
+    ],
+    ("json", b'{"data":[{"a":1},\n{"a":2}]}'): ["The rows stand under 'data': send that array."],
     ("json", b'{"type": "FeatureCollection", "features": []}'): ["GeoJSON", "properties"],
     ("json", b'[{"a":1},\n{"a":"\\ud83d\\ude00\\ud800"}]'): ["Line 2, column 19", "half of a letter", "ud800"],
     ("ndjson", b'{"a":"\\\\ud800"}\n{"a":"\\udc00"}\n'): ["Line 2, column 7", "half of a letter"],

@@ -20,6 +20,8 @@ from gristmill.errors import MalformedDataError, TooLargeError
 
 _NO_OBJECT = "gristmill-no-object"
 _GEOJSON = re.compile(rb'"type"\s*:\s*"FeatureCollection"')
+_OUTER = re.compile(r'"(?P<key>(?:\\.|[^"\\])*+)"\s*:\s*\[\s*\{|"(?:\\.|[^"\\])*+"|[^\s"]')
+_START_BYTES = 2**16
 _ESCAPE = re.compile(r"(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<half>ud[89a-f][0-9a-f]{2})|.)", re.DOTALL)
 _HALF = "half of a letter's two escapes, without the other"
 _NO_BRACKETS = r'"(\\.|[^"\\])*"|[^\[\]{}]'
@@ -117,19 +119,19 @@ class JsonFile:
 
     def _check_start(self) -> None:
         with self.path.open("rb") as file:
-            text = file.read(4096).lstrip()
+            text = file.read(_START_BYTES).lstrip()
         start = text[:1]
         if not start:
             raise MalformedDataError("The file is empty, so the table would have no columns.")
-        if start == b"{" and _GEOJSON.search(text):
+        if start == b"{" and _GEOJSON.search(text[:4096]):
             raise MalformedDataError(
                 "The file is GeoJSON, a FeatureCollection, which is no table. Send an array of its features' "
                 "properties."
             )
         if self.options.format == "json" and start != b"[":
             raise MalformedDataError(
-                "The file does not begin with [: it must be one array of objects. For an object a line, send it as "
-                "NDJSON (application/x-ndjson)."
+                "The file does not begin with [: it must be one array of objects."
+                + _advice(text.decode("utf-8", "ignore"))
             )
         if self.options.format == "json" and _last_byte(self.path) != b"]":
             raise MalformedDataError("The file does not end with ]: the array is not complete. Send the file again.")
@@ -172,6 +174,31 @@ class JsonFile:
         if rest.strip():
             at += 1 + len(rest) - len(rest.lstrip())
             raise _no_json(_line_column(text, at), "something follows the array", text[at : at + 80])
+
+
+def _advice(text: str) -> str:
+    """What to do with a file that begins so and not with an array."""
+    arrays, has_second = _arrays_of_outer_object(text)
+    if has_second:
+        return " For an object a line, send it as NDJSON (application/x-ndjson)."
+    if arrays:
+        return f" The rows stand under {' or '.join(map(shown, arrays))}: send that array."
+    return ""
+
+
+def _arrays_of_outer_object(text: str) -> tuple[list[str], bool]:
+    """The keys of the outer object that have arrays of objects, and whether a second object follows it."""
+    arrays: list[str] = []
+    last, level = "", 0
+    for found in _OUTER.finditer(text):
+        piece = found[0]
+        if not level and last:
+            return arrays, piece == "{"
+        if level == 1 and found["key"] is not None:
+            arrays.append(found["key"])
+        level += (piece[-1] in "[{") - (piece[-1] in "]}") + (found["key"] is not None)
+        last = piece
+    return arrays, False
 
 
 def _last_byte(path: Path) -> bytes:
