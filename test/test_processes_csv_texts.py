@@ -116,6 +116,11 @@ def test_the_line_that_names_the_delimiter_is_no_row_but_counts(uploaded: Any) -
         Table.from_bytes(content, "text/csv")
 
 
+def test_a_title_above_the_names_is_told() -> None:
+    with pytest.raises(TableError, match=r"row 2 has 2 values, where there is 1 column\. .*remove a title"):
+        Table.from_csv("Sales report 2024\na,b\n1,2\n")
+
+
 def test_a_delimiter_that_is_given_goes_before_the_one_that_is_named() -> None:
     assert columns_of(Table.from_csv("sep=;\na;b,c\n1,2\n", ",")) == [("a;b", "integer", [1]), ("c", "integer", [2])]
 

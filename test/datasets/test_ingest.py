@@ -307,6 +307,7 @@ MALFORMED = {
     "parquet": (b"PAR1\x15\0", ["format=parquet"]),
     "page": (b"\xef\xbb\xbf \n<!DOCTYPE html>\n<html>", ["an HTML page"]),
     "page without doctype": (b"<HTML lang=en>\n", ["an HTML page"]),
+    "title": (b"Sales report 2024\na,b\n1,2\n", ["Line 2 has 2 values", "1 column;", "remove a title"]),
     "first line empty": (b"\na,b\n", ["Line 1 is empty"]),
 }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from gristmill.datasets.first_lines import values_of
+from gristmill.datasets.first_lines import TITLE, values_of
 from gristmill.datasets.inference import Texts, literal
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.texts import (
@@ -120,9 +120,11 @@ class CsvFile:
                 more = f"value {width + 1}, behind the last column, is {shown(values[width])}"
             else:
                 more = f"column {shown(self.names[len(values)])} has none"
+            columns = f"{width} {'column' if width == 1 else 'columns'}"
+            title = f" {TITLE}" if width == 1 and self.options.header else ""
             return MalformedDataError(
-                f"Line {line} has {there}, but the table has {width} columns; {more}: {shown(text)}. "
-                f"The delimiter is {self.delimiter!r}; put values that contain it in quotes."
+                f"Line {line} has {there}, but the table has {columns}; {more}: {shown(text)}. "
+                f"The delimiter is {self.delimiter!r}; put values that contain it in quotes.{title}"
             )
         where = f", column {shown(self.names[column - 1])}" if 0 < column <= width else ""
         if kind == "UNQUOTED VALUE":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _DELIMITERS = (",", ";", "\t", "|")
 _LOOKED_AT_RECORDS = 20  # behind the first
 _LOOKED_AT_LETTERS = 2**18
+TITLE = "The first line must be the names of the columns: remove a title that stands above it."
 # Which Excel writes and reads: the first line names the delimiter, and is no row.
 _SEP = re.compile(r"(\"?)sep=([!-,/:-@\[-^`{-~\t])\1(\r\n|\n|\r|\Z)", re.IGNORECASE)
 

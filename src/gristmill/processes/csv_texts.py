@@ -6,7 +6,7 @@ The API checks tables that come with requests, and what users have written must 
 import re
 from collections.abc import Sequence
 
-from gristmill.datasets.first_lines import start_of
+from gristmill.datasets.first_lines import TITLE, start_of
 from gristmill.datasets.texts import unique_names
 from gristmill.errors import MalformedDataError
 from gristmill.processes.column import TableError
@@ -95,5 +95,6 @@ def _row(record: list[str | None], width: int, number: int) -> Cells:
     if not record:
         return [None]
     if len(record) < width or any(one is not None for one in record[width:]):
-        raise TableError(f"row {number} has {len(record)} values, where there are {width} columns")
+        there = f"there is 1 column. {TITLE}" if width == 1 else f"there are {width} columns"
+        raise TableError(f"row {number} has {len(record)} values, where {there.removesuffix('.')}")
     return record[:width]
