@@ -121,7 +121,7 @@ def test_a_filter_and_a_sort_give_the_rows_of_pandas_page_by_page(shelf: Shelf, 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_whole_export_read_again_is_the_same_table(
-    shelf: Shelf, frame: pd.DataFrame, tmp_path: Path, kind: rows.FileFormat
+    shelf: Shelf, frame: pd.DataFrame, tmp_path: Path, kind: str
 ) -> None:
     path = tmp_path / f"flights.{kind}"
     with shelf.tables.use(shelf.store.version("flights")) as (connection, table):

@@ -17,12 +17,12 @@ from gristmill.api.openapi_components import (
 )
 from gristmill.api.openapi_operations import ASKING, READING, operation
 from gristmill.api.reading_query import MEDIA_TYPES
-from gristmill.api.representations import MEDIA_TYPES as ROW_MEDIA_TYPES
 from gristmill.api.rows import DEFAULT_ROWS, MOST_ROWS
 from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
 from gristmill.datasets.descriptions import COLUMN_TEXTS, TEXTS
 from gristmill.datasets.json_rows import Shape
 from gristmill.datasets.options import ENCODING_LABELS, FORMATS
+from gristmill.datasets.row_formats import ROW_FORMATS
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -170,7 +170,7 @@ _ROWS_LIMIT = _query(
 
 
 def _rows_operation(identifier: str, summary: str, path_parameters: tuple[Part, ...]) -> Part:
-    content = {media_type: {"schema": {"type": "string"}} for media_type in ROW_MEDIA_TYPES.values()}
+    content = {one.media_type: {"schema": {"type": "string"}} for one in ROW_FORMATS.values()}
     part = response("Bytes of the file that Range asked for.", {"*/*": {"schema": {}}}, ETag=_ETAG)
     return operation(
         identifier,
@@ -194,7 +194,7 @@ def _rows_operation(identifier: str, summary: str, path_parameters: tuple[Part, 
             _ROWS_LIMIT,
             _query("cursor", "Where to go on; from a `next` link.", TEXT),
             _query("shape", "JSON rows as objects, or as arrays.", {"type": "string", "enum": list(get_args(Shape))}),
-            _query("f", "Format of the rows.", {"type": "string", "enum": list(ROW_MEDIA_TYPES)}),
+            _query("f", "Format of the rows.", {"type": "string", "enum": list(ROW_FORMATS)}),
             _UNLESS,
             _IF_STILL,
             _RANGE,

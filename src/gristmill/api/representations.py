@@ -13,18 +13,12 @@ from werkzeug.datastructures import MultiDict
 
 from gristmill.api import links, negotiation
 from gristmill.api.services import services
+from gristmill.datasets.mapping import WRITTEN_FORM
+from gristmill.datasets.row_formats import FILE_FORMS, ROW_FORMATS
 from gristmill.errors import Fault, InvalidRequestError
 
 Coding = Literal["", "zstd", "gzip"]
 
-MEDIA_TYPES = {
-    "json": "application/json",
-    "ndjson": "application/x-ndjson",
-    "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
-}
-# Counts up when the same rows are written in another way.
-SERIALISER = 7
 # Shorter bodies fit into one packet as they are.
 LEAST_CODED_BYTES = 1024
 _CODINGS: tuple[Coding, ...] = ("zstd", "gzip")
@@ -56,9 +50,10 @@ class Representation:
         cls, name: str, version: str, resource: str, query: MultiDict[str, str], defaults: Mapping[str, str]
     ) -> "Representation":
         """The one that the request asks for. Raises InvalidRequestError for an unknown ``f``."""
-        form = _format(query, tuple(MEDIA_TYPES) if resource == "rows" else ("json",))
+        form = _format(query, tuple(ROW_FORMATS) if resource == "rows" else ("json",))
         kept = tuple(sorted((key, text) for key, text in query.items() if key != "f" and text != defaults.get(key, "")))
-        return cls(name, version, bool(version), resource, kept, form, "" if form == "parquet" else _coding())
+        is_packed = form in FILE_FORMS and FILE_FORMS[form].is_packed
+        return cls(name, version, bool(version), resource, kept, form, "" if is_packed else _coding())
 
     def of(self, version: str) -> "Representation":
         """The same of the version that the newest has turned out to be."""
@@ -67,13 +62,13 @@ class Representation:
     @property
     def media_type(self) -> str:
         """The media type of the format."""
-        return MEDIA_TYPES[self.format]
+        return ROW_FORMATS[self.format].media_type
 
     @cached_property
     def etag(self) -> str:
         """Names the very bytes: equal ones have the same, others another one. Of groups, the last digits may differ."""
         query = [self.resource, self.query, self.format, self.coding]
-        told = [SERIALISER, links.base_url(), self.name, self.version, *query]
+        told = [WRITTEN_FORM, links.base_url(), self.name, self.version, *query]
         return hashlib.sha256(negotiation.json_bytes(told)).hexdigest()[:32]
 
     @property
@@ -126,8 +121,8 @@ def _format(query: MultiDict[str, str], formats: tuple[str, ...]) -> str:
     accept = request.environ.get("HTTP_ACCEPT", "*/*")
     if accept == "*/*" or len(formats) == 1:
         return formats[0]
-    best = request.accept_mimetypes.best_match([MEDIA_TYPES[one] for one in formats])
-    return next((one for one in formats if MEDIA_TYPES[one] == best), formats[0])
+    best = request.accept_mimetypes.best_match([ROW_FORMATS[one].media_type for one in formats])
+    return next((one for one in formats if ROW_FORMATS[one].media_type == best), formats[0])
 
 
 def _coding() -> Coding:

@@ -15,14 +15,14 @@ from gristmill.api import access, conditions, confirmed, links, negotiation
 from gristmill.api.dataset_documents import data_set_url
 from gristmill.api.datasets import existing_name
 from gristmill.api.parameters import read_limit, refuse_repeated, wrong_parameter
-from gristmill.api.representations import SERIALISER, Representation
+from gristmill.api.representations import Representation
 from gristmill.api.services import services
 from gristmill.datasets import rows
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.exports import Export, open_export
 from gristmill.datasets.json_rows import Form, Rows, Shape
 from gristmill.datasets.pages import read_page
-from gristmill.datasets.rows import FileFormat
+from gristmill.datasets.row_formats import FILE_FORMS
 from gristmill.errors import Fault, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_ROWS = 100
 MOST_ROWS = 10_000
-_WHOLE: Mapping[str, FileFormat] = {"csv": "csv", "parquet": "parquet"}
 _METRICS = "count()"
 _PIECE_BYTES = 2**15  # read at a time: the bridge sends as many together as it finds right
 _SELECTING = ("filter", "sortby", "properties")
@@ -68,7 +67,9 @@ def _rows(name: str, version_id: str) -> Response:
     access.require("read")
     query = _known(request.args, _OF_ROWS)
     asked = Representation.wanted(name, version_id, "rows", query, {"limit": str(DEFAULT_ROWS), "shape": "objects"})
-    return _answered(asked, lambda version, sent: (_whole if sent.format in _WHOLE else _page)(version, sent, query))
+    return _answered(
+        asked, lambda version, sent: (_whole if sent.format in FILE_FORMS else _page)(version, sent, query)
+    )
 
 
 def _groups(name: str, version_id: str) -> Response:
@@ -145,7 +146,7 @@ def _whole(version: Version, sent: Representation, query: MultiDict[str, str]) -
     datasets, seconds = services().datasets, services().settings.dataset_reading_seconds
     with datasets.tables.use(version) as (connection, table):
         statement = table.export(**_selecting(query))
-        export = Export(sent.version, statement, _WHOLE[sent.format], sent.coding, SERIALISER)
+        export = Export(sent.version, statement, sent.format, sent.coding)
         file = open_export(datasets.cache, export, connection, seconds=seconds)
     size = os.fstat(file.fileno()).st_size
     response = Response(FileWrapper(file, _PIECE_BYTES), mimetype=sent.media_type, direct_passthrough=True)
@@ -180,6 +181,7 @@ def _asking_for_one_part(size: int) -> "WSGIEnvironment":
 
 
 def _document(sent: Representation, found: Rows, more: Mapping[str, int], following: str = "") -> bytes:
+    """Rows with what is said of them; a change of it raises ``mapping.WRITTEN_FORM``."""
     head = {"name": sent.name, "version": sent.version, "numberReturned": found.count, **more}
     here = data_set_url(links.base_url(), sent.name, "versions", sent.version)
     made = [links.link(here, "collection", title="The version")]

@@ -14,7 +14,7 @@ import duckdb
 
 from gristmill.datasets import rows
 from gristmill.datasets.cache import Cache
-from gristmill.datasets.rows import FileFormat
+from gristmill.datasets.mapping import WRITTEN_FORM
 from gristmill.datasets.statements import Statement
 from gristmill.presence import check
 
@@ -23,19 +23,18 @@ _PIECE_BYTES = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The rows of a statement as one file. coding: its content coding. serialiser: counts ways of writing rows."""
+    """The rows of a statement as one file. format: one of ``row_formats.FILE_FORMS``. coding: its content coding."""
 
     version: str
     statement: Statement
-    format: FileFormat
+    format: str
     coding: Literal["", "zstd", "gzip"]
-    serialiser: int
 
     @property
     def key(self) -> str:
         """Names the file in the cache."""
         told = [self.statement.sql, [str(value) for value in self.statement.values], self.statement.names]
-        text = json.dumps([self.serialiser, self.format, self.coding, *told])
+        text = json.dumps([WRITTEN_FORM, self.format, self.coding, *told])
         return f"{self.version}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 

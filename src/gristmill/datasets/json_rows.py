@@ -1,6 +1,7 @@
 """Rows as JSON: how DuckDB hands a value of each type over, and what is written of it.
 
-Python writes the JSON, not DuckDB: planning its functions for all columns takes as long as reading a page.
+Python writes the JSON, not DuckDB: planning its functions for all columns takes as long as reading a page. A change of
+what is written raises `mapping.WRITTEN_FORM`.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Runs a statement within a time limit, and gives its rows as JSON or as a file.
 
-Times with a zone are written in UTC, whatever the connection's TimeZone. `mapping` says what each type becomes.
+Times with a zone are written in UTC, whatever the connection's TimeZone. `mapping` says what each type becomes; a
+change of what is written raises its WRITTEN_FORM.
 """
 
 import errno
@@ -9,21 +10,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 
 from gristmill import presence
 from gristmill.datasets.json_rows import AS_OBJECTS, Form, Rows, Writer, cell_of
-from gristmill.datasets.mapping import csv_of, quoted
+from gristmill.datasets.mapping import quoted
+from gristmill.datasets.row_formats import FILE_FORMS
 from gristmill.datasets.statements import Statement
 from gristmill.datasets.turns import Turns
 from gristmill.datasets.watchdog import Watchdog
 from gristmill.errors import BusyError, QueryLimitError, QueryValueError, StorageFullError
 from gristmill.limits import usable_cpus
-
-FileFormat = Literal["csv", "parquet"]
-_OPTIONS = {"csv": "FORMAT csv, HEADER true", "parquet": "FORMAT parquet, COMPRESSION zstd"}
 
 # Made into Python objects at a time, which take many times as much memory as their text.
 _MOST_ROWS = 128  # however short those before were: the next may be texts of a megabyte each
@@ -107,24 +106,25 @@ def write(
     connection: duckdb.DuckDBPyConnection,
     statement: Statement,
     path: Path,
-    kind: FileFormat,
+    kind: str,
     *,
     seconds: float,
     most_bytes: int | None = None,
     coding: str = "",
 ) -> int:
-    """Write all rows of an export to a file; returns how many there are. coding: of CSV, "zstd" or "gzip".
+    """Write all rows of an export to a file; returns how many there are. kind: one of ``row_formats.FILE_FORMS``.
 
-    most_bytes: a file that grows beyond them is stopped. Raises QueryLimitError, QueryValueError, StorageFullError.
+    coding: "zstd" or "gzip", of a format that does not compress by itself. most_bytes: a file that grows beyond
+    them is stopped. Raises QueryLimitError, QueryValueError, StorageFullError.
     """
     with limited(connection, seconds, _FILE_TOO_SLOW), _bounded(connection, path, most_bytes):
-        names, inner = _inner(statement)
+        (names, inner), form = _inner(statement), FILE_FORMS[kind]
         shown = [
-            f"{csv_of(name, type_text) if kind == 'csv' else name} AS {quoted(title)}"
+            f"{form.value(name, type_text)} AS {quoted(title)}"
             for name, type_text, title in zip(names, statement.types, statement.names, strict=True)
         ]
         target = str(path).replace("'", "''")
-        options = f"{_OPTIONS[kind]}, COMPRESSION {coding}" if coding else _OPTIONS[kind]
+        options = f"{form.options}, COMPRESSION {coding}" if coding else form.options
         (row,) = connection.execute(
             f"COPY (SELECT {', '.join(shown)} FROM {inner}) TO '{target}' ({options})", statement.values
         ).fetchall()
