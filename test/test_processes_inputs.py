@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from gristmill.errors import ConfigurationError, Fault, FetchError, InvalidInputsError
 from gristmill.fetch import Fetched
-from gristmill.processes import BoundingBox, MediaType, Progress, Table
+from gristmill.processes import BoundingBox, DataSet, MediaType, Progress, Table
 from gristmill.processes.docstring import parse_docstring
 from gristmill.processes.inputs import Inputs
 from gristmill.processes.signature import declare_inputs
@@ -308,6 +309,15 @@ class Loop(BaseModel):
     inner: "Loop | None" = None
 
 
+class WithTable(BaseModel):
+    table: Table
+
+
+@dataclass
+class WithDataSet:
+    table: DataSet | None
+
+
 def no_hint(x) -> None: ...  # type: ignore[no-untyped-def]
 def variable(*x: int) -> None: ...
 def keywords(**x: int) -> None: ...
@@ -318,6 +328,11 @@ def a_loop(x: Loop) -> None: ...
 def a_complex(x: complex) -> None: ...
 def wrong_default(x: int = "three") -> None: ...  # type: ignore[assignment]
 def none_default(x: int = None) -> None: ...  # type: ignore[assignment]  # noqa: RUF013
+def data_sets_in_a_list(x: list[DataSet]) -> None: ...
+def tables_by_name(x: dict[str, Table]) -> None: ...
+def a_data_set_or_text(x: DataSet | str) -> None: ...
+def a_model_with_a_table(x: WithTable) -> None: ...
+def a_dataclass_with_a_data_set(x: list[WithDataSet] | None = None) -> None: ...
 def out_of_range(x: Annotated[int, Field(ge=1)] = 0) -> None: ...
 
 
@@ -334,6 +349,11 @@ def out_of_range(x: Annotated[int, Field(ge=1)] = 0) -> None: ...
         (a_complex, "complex numbers"),
         (wrong_default, "default 'three' does not fit"),
         (none_default, "write `| None`"),
+        (data_sets_in_a_list, "write `x: dict[str, DataSet]` for any number of them, or a parameter for each"),
+        (tables_by_name, "write `x: dict[str, DataSet]`"),
+        (a_data_set_or_text, "a parameter for each"),
+        (a_model_with_a_table, "a parameter for each"),
+        (a_dataclass_with_a_data_set, "a parameter for each"),
         (out_of_range, "greater than or equal to 1"),
     ],
 )

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from conformance.ogc import assert_valid
 
-from gristmill.errors import ConfigurationError, Fault, InvalidInputsError
+from gristmill.errors import ConfigurationError, InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.job import Offer
-from gristmill.processes import Process, Progress, Registry, RunContext, Table, load_registry, process
+from gristmill.processes import Process, Progress, Registry, RunContext, load_registry, process
 from gristmill.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -197,15 +197,3 @@ def test_a_plain_call_of_a_process_is_a_plain_call(tmp_path: Path) -> None:
 
     assert add(1, 2, progress=progress, scratch=tmp_path) == 3
     assert progress.reports == [(50, "adding")]
-
-
-def test_a_table_can_be_an_input_in_a_list_or_model(context: RunContext) -> None:
-    def rows(tables: list[Table], maybe: Table | None = None) -> int:
-        return sum(one.rows for one in tables) + (maybe.rows if maybe else 0)
-
-    made = Process(process(rows), "")
-
-    assert made.run({"tables": ["a\n1\n", {"a": [1, 2]}], "maybe": [{"a": 1}]}, context)[0].data == b"4"
-    with pytest.raises(InvalidInputsError) as caught:
-        made.check({"tables": [{"a": [1]}, {"a": 3}]})
-    assert caught.value.faults == (Fault("/inputs/tables/1/a", "must be an array"),)

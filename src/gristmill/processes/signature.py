@@ -18,7 +18,7 @@ from gristmill.processes.hints import hint_notes, make_adapter, readable
 from gristmill.processes.inputs import TABLE_FORMS, Input, Inputs
 from gristmill.processes.references import SCHEMA
 from gristmill.processes.schema import Schema, openapi_schema
-from gristmill.processes.table import Table
+from gristmill.processes.table import Table, read_table
 
 _USABLE = (
     "use int, float, str, bool, bytes, date, datetime, Literal, Enum, list, dict, a Pydantic model, "
@@ -84,11 +84,26 @@ def _declare(name: str, hint: Any, default: object, described: str) -> Input:
     elif default is None and not schema.get("nullable") and schema:
         raise ParameterError(name, "its default is None, which its type does not allow; write `| None`")
     form = _form(kind, schema)
+    if form not in TABLE_FORMS and _has_table(adapter.core_schema):
+        raise ParameterError(
+            name,
+            f"a Table or DataSet within another type cannot be given as a stored data set; write `{name}: dict[str, "
+            "DataSet]` for any number of them, or a parameter for each",
+        )
     return Input(name, title, described, _with_references(schema, form), required, adapter, form)
 
 
 def _is_data_sets(kind: Any) -> bool:
     return get_origin(kind) is dict and get_args(kind) == (str, DataSet)
+
+
+def _has_table(core_schema: object) -> bool:
+    """Whether Pydantic would read a table somewhere within a value."""
+    if isinstance(core_schema, Mapping):
+        return any(map(_has_table, core_schema.values()))
+    if isinstance(core_schema, list | tuple):
+        return any(map(_has_table, core_schema))
+    return core_schema is read_table
 
 
 def _with_references(schema: Schema, form: str) -> Schema:
