@@ -1,8 +1,9 @@
 """What is asked of one table, understood: a page of rows, groups with metrics, a whole export. Nothing is run here."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from gristmill.datasets import cursors
 from gristmill.datasets.filters import NUMERIC, FilterColumn, column_called, condition, unknown_column
@@ -19,19 +20,53 @@ _FORMS = {_LIST: "column, column, ...", _METRIC: "count(), mean(column), ..."}
 _UNORDERED = frozenset(["nested"])
 _ROW = "rowid"
 _HIDDEN_ROW = quoted("row\t")  # no column's name holds a tab
-_METRICS = {
-    "count": "count({})",
-    "count_distinct": "count(DISTINCT {})",
-    "sum": "sum({})",
-    "mean": "avg({})",
-    "min": "min({})",
-    "max": "max({})",
-    "median": "median({})",
-    "stddev": "stddev_samp({})",
-    "variance": "var_samp({})",
-    "quantile": "quantile_cont({}, ?)",
+
+
+def _own_type(column: FilterColumn) -> str:
+    return column.type
+
+
+def _type_between(column: FilterColumn) -> str:
+    return "FLOAT" if column.type == "FLOAT" else "DOUBLE"
+
+
+def _type_of_sum(column: FilterColumn) -> str:
+    if column.kind == "decimal":
+        return f"DECIMAL(38,{column.type.partition(',')[2]}"
+    return "HUGEINT" if column.kind == "integer" else "DOUBLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What a metric computes of a column.
+
+    sql: with {} for the column. type_of: DuckDB's type of it, for that of the column: to ask DuckDB for it costs as
+    much as planning the statement itself. takes_all: whether it takes columns of everything, not of numbers alone.
+    is_between: whether it may lie between two values; of decimals, DuckDB cuts it to their own digits.
+    plain_of: of which columns it is a plain number in JSON: any, those whose own numbers are, or of these the integers.
+    has_unit: whether it has the column's unit.
+    """
+
+    sql: str
+    type_of: Callable[[FilterColumn], str]
+    plain_of: Literal["any", "plain", "integer", "none"]
+    takes_all: bool = False
+    is_between: bool = False
+    has_unit: bool = True
+
+
+METRICS: Mapping[str, Function] = {
+    "count": Function("count({})", lambda _: "BIGINT", "any", takes_all=True, has_unit=False),
+    "count_distinct": Function("count(DISTINCT {})", lambda _: "BIGINT", "any", takes_all=True, has_unit=False),
+    "sum": Function("sum({})", _type_of_sum, "none"),
+    "mean": Function("avg({})", lambda _: "DOUBLE", "integer"),
+    "min": Function("min({})", _own_type, "plain", takes_all=True),
+    "max": Function("max({})", _own_type, "plain", takes_all=True),
+    "median": Function("median({})", _type_between, "integer", is_between=True),
+    "stddev": Function("stddev_samp({})", lambda _: "DOUBLE", "integer"),
+    "variance": Function("var_samp({})", lambda _: "DOUBLE", "integer", has_unit=False),
+    "quantile": Function("quantile_cont({}, ?)", _type_between, "integer", is_between=True),
 }
-_OF_NUMBERS = frozenset(["sum", "mean", "median", "stddev", "variance", "quantile"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +86,10 @@ class Metric:
     @property
     def is_plain(self) -> bool:
         """Whether it is known to be finite and within 2^53, and so a plain number in JSON."""
-        if self.function in {"count", "count_distinct"}:
-            return True
-        if self.column is None or not is_plain(self.column):
-            return False
-        return self.function in {"min", "max"} or (self.column.kind == "integer" and self.function != "sum")
+        plain_of = METRICS[self.function].plain_of
+        if plain_of == "any" or self.column is None:
+            return plain_of == "any"
+        return is_plain(self.column) and plain_of in {"plain", self.column.kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +205,8 @@ class Table:
             metric = written
             if re.fullmatch(r"p[0-9]{1,2}", written) and share is None:
                 metric, share = "quantile", str(int(written[1:]) / 100)
-            if metric not in _METRICS or (metric != "count" and name is None) or (metric == "quantile") != bool(share):
-                known = ", ".join(["count()", *(f"{each}(column)" for each in _METRICS if each != "quantile")])
+            if metric not in METRICS or (metric != "count" and name is None) or (metric == "quantile") != bool(share):
+                known = ", ".join(["count()", *(f"{each}(column)" for each in METRICS if each != "quantile")])
                 raise _fault(
                     "metrics", f"{part[0].strip(' ,')!r} is none of {known}, quantile(column, 0.9), p90(column)."
                 )
@@ -181,17 +215,16 @@ class Table:
                 continue
             refused = frozenset() if metric == "count" else _UNORDERED
             column = self._column(name, "metrics", refused)
-            if metric in _OF_NUMBERS and column.kind not in NUMERIC:
+            function = METRICS[metric]
+            if not function.takes_all and column.kind not in NUMERIC:
                 raise _fault("metrics", f"{metric} takes numbers, and column {column.name!r} is {column.kind}.")
             values = (_share(share),) if share else ()
             label = (
                 f"{written}({column.name}, {share})" if metric == written == "quantile" else f"{written}({column.name})"
             )
-            # Between two decimals, DuckDB's quantiles are cut to the decimals' own digits.
-            is_between = column.kind == "decimal" and metric in {"median", "quantile"}
-            value = f"CAST({quoted(column.name)} AS DOUBLE)" if is_between else quoted(column.name)
-            type_text = _type_of(metric, column)
-            found.append(Metric(label, metric, column, _METRICS[metric].format(value), type_text, values))
+            is_cut = function.is_between and column.kind == "decimal"
+            value = f"CAST({quoted(column.name)} AS DOUBLE)" if is_cut else quoted(column.name)
+            found.append(Metric(label, metric, column, function.sql.format(value), function.type_of(column), values))
         if len(found) > MOST_METRICS:
             raise _fault("metrics", f"At most {MOST_METRICS} are allowed.")
         return found
@@ -199,19 +232,6 @@ class Table:
 
 def _fault(parameter: str, detail: str) -> InvalidRequestError:
     return InvalidRequestError(f"{parameter} is not usable: {detail}", faults=[Fault(parameter, detail)])
-
-
-def _type_of(metric: str, column: FilterColumn) -> str:
-    """DuckDB's type of a metric: to ask DuckDB for it costs as much as planning the statement itself."""
-    if metric in {"count", "count_distinct"}:
-        return "BIGINT"
-    if metric in {"min", "max"} or (metric in {"median", "quantile"} and column.type == "FLOAT"):
-        return column.type
-    if metric == "sum" and column.kind == "decimal":
-        return f"DECIMAL(38,{column.type.partition(',')[2]}"
-    if metric == "sum" and column.kind == "integer":
-        return "HUGEINT"
-    return "DOUBLE"
 
 
 def _share(text: str) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 from pydantic import BaseModel, Field
 
 from gristmill.datasets.mapping import quoted
-from gristmill.datasets.queries import Metric
+from gristmill.datasets.queries import METRICS, Metric
 from gristmill.datasets.queries import Table as Grouped
 from gristmill.errors import InvalidRequestError
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
@@ -25,7 +25,6 @@ MOST_VALUES = 600_000  # of the table: about 12 MB, where an output may have 16
 _ALL = 2**40  # groups: more than there can be
 _FOUND = quoted("groups found")
 _NO_MICROSECONDS = re.compile(r"(?<=:\d\d)\.0{6}Z$")
-_IN_UNITS = frozenset(["sum", "mean", "min", "max", "median", "stddev", "quantile"])
 
 
 class Groups(BaseModel):
@@ -188,7 +187,7 @@ def _not_finite(table: DataSet, by: list[str], columns: list[DataColumn]) -> dic
 
 
 def _unit(metric: Metric, column: DataColumn | None) -> str:
-    return column.unit if column is not None and metric.function in _IN_UNITS else ""
+    return column.unit if column is not None and METRICS[metric.function].has_unit else ""
 
 
 def _draw(table: DataSet, numbers: Groups, result: Table) -> Any:
