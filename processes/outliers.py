@@ -67,7 +67,8 @@ def outliers(
         found = inside & ((values < lower) | (values > upper))
         is_outside |= found
         fences.append(Fences(group=name, rows=len(present), lower=lower, upper=upper, outliers=int(found.sum())))
-    return Outliers(fences, table.where(is_outside), _box_plot(column, names, values, groups, reach))
+    label = table.column(column).axis_label
+    return Outliers(fences, table.where(is_outside), _box_plot(label, names, values, groups, reach))
 
 
 def _numbers(table: Table, name: str) -> np.ndarray:
@@ -84,15 +85,15 @@ def _groups(table: Table, name: str | None) -> np.ndarray:
     return np.where(table.column(name).valid, table[name], "(none)")
 
 
-def _box_plot(column: str, names: list[str], values: np.ndarray, groups: np.ndarray, reach: float) -> Figure:
+def _box_plot(label: str, names: list[str], values: np.ndarray, groups: np.ndarray, reach: float) -> Figure:
     figure = Figure(figsize=(8, max(2.5, 1 + 0.4 * len(names))), layout="constrained")
     axes = figure.add_subplot()
     axes.boxplot(
         [values[(groups == name) & np.isfinite(values)] for name in names],
         whis=reach,
         orientation="horizontal",
-        tick_labels=names,
+        tick_labels=[name.replace("$", r"\$") for name in names],  # else Matplotlib looks for formulas
     )
-    axes.set_xlabel(column)
+    axes.set_xlabel(label)
     axes.invert_yaxis()
     return figure

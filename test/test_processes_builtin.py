@@ -411,6 +411,12 @@ def test_the_example_finds_unusual_rows_of_a_real_table() -> None:
     assert result["plot"].startswith(b"\x89PNG")
 
 
+def test_the_example_draws_names_that_are_no_formulas() -> None:
+    table = {r"low_$_\frac$": [1, 2, 9], "kind": ["$_$", "$_$", "b"]}
+
+    assert run("outliers", {"table": table, "column": r"low_$_\frac$", "by": "kind"})["plot"].startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(("wrong", "pointer"), [({"column": "species"}, "column"), ({"by": "year"}, "by")])
 def test_the_example_names_the_input_that_is_wrong(wrong: dict[str, str], pointer: str) -> None:
     with pytest.raises(InvalidInputsError) as caught:

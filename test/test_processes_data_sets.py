@@ -1,6 +1,7 @@
 """Data sets as inputs: described, read by reference or value, asked in SQL, as tables of arrays."""
 
 import datetime
+import io
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from gristmill.datasets.columns import kind_of
 from gristmill.datasets.descriptions import ColumnText
@@ -270,6 +272,24 @@ def _json(value: Any) -> Any:
 )
 def test_a_label_has_the_unit_and_says_utc_of_times_with_a_zone_alone(column: DataColumn, label: str) -> None:
     assert column.label == label
+
+
+@pytest.mark.parametrize(
+    "name", ["a $ b", "low_$_\\frac$", r"\$x\$ y$", r"\\$1$ \\", "$$", "x_1^2 100% #{a}~&", r"\alpha"]
+)
+def test_an_axis_label_is_drawn_letter_by_letter(name: str) -> None:
+    def drawn(text: str, *, parse_math: bool) -> bytes:
+        figure = Figure(figsize=(4, 1))
+        figure.text(0.1, 0.4, text, parse_math=parse_math)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", metadata={"Software": None})
+        return file.getvalue()
+
+    of_table = Table.from_columns({name: [1]}).column(name)
+    of_data_set = DataSet.of({name: [1]}).column(name)
+
+    assert of_table.axis_label == of_data_set.axis_label
+    assert drawn(of_table.axis_label, parse_math=True) == drawn(name, parse_math=False)
 
 
 def test_what_a_run_has_open_is_closed_when_its_workspaces_are_told_to_tidy() -> None:

@@ -52,6 +52,14 @@ def test_the_example_of_several_outputs_gives_them(offered: dict[str, Process]) 
     assert outputs[3].media_type == "image/svg+xml"
 
 
+@pytest.mark.parametrize("example", ["straight_line", "area_under"])
+def test_the_examples_that_draw_take_any_name_of_a_column(offered: dict[str, Process], example: str) -> None:
+    table = {r"low_$_\frac$": [0, 1, 2], "$_$": [1, 3, 5]}
+    outputs = offered[example].run({"table": table, "x": r"low_$_\frac$", "y": "$_$"}, CONTEXT)
+
+    assert outputs[-1].name == "plot"
+
+
 def test_the_example_that_draws_on_demand_draws_where_it_is_wanted(offered: dict[str, Process]) -> None:
     def outputs(*wanted: str) -> list[str]:
         inputs = {"table": {"x": [0, 1, None, 2], "y": [0, 1, 9, 0]}, "x": "x", "y": "y"}

@@ -11,3 +11,8 @@ def counted(count: int, what: str) -> str:
 def not_finite(value: float) -> str:
     """What JSON has no number for, as we write it: `NaN`, `Infinity` or `-Infinity`."""
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def without_formulas(text: str) -> str:
+    """A text that Matplotlib draws letter by letter: it takes what stands between two `$` for a formula."""
+    return text.replace("$", r"\$")

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from gristmill.words import not_finite
+from gristmill.words import not_finite, without_formulas
 
 Kind = Literal["boolean", "integer", "number", "datetime", "string"]
 Array = npt.NDArray[Any]
@@ -70,6 +70,11 @@ class Column:
     def present(self) -> Array:
         """The values that are not null."""
         return self.values if self.valid.all() else self.values[self.valid]
+
+    @property
+    def axis_label(self) -> str:
+        """The name as Matplotlib is to be given it, which takes what stands between two `$` for a formula."""
+        return without_formulas(self.name)
 
     @property
     def is_numeric(self) -> bool:

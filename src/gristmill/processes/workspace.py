@@ -15,6 +15,7 @@ from gristmill.datasets.nameless import nameless
 from gristmill.limits import MIB
 from gristmill.processes.column import Array
 from gristmill.processes.table import Table
+from gristmill.words import without_formulas
 
 _DUCKDB_TYPES = {
     "boolean": "BOOLEAN",
@@ -48,6 +49,11 @@ class DataColumn:
         """The name, with the unit where it is known, and UTC for times with a zone: for axes and headings."""
         unit = self.unit or ("UTC" if self.kind == "timestamptz" else "")
         return f"{self.name} ({unit})" if unit else self.name
+
+    @property
+    def axis_label(self) -> str:
+        """The label as Matplotlib is to be given it, which takes what stands between two `$` for a formula."""
+        return without_formulas(self.label)
 
     @property
     def is_numeric(self) -> bool:
