@@ -7,7 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from support.runs import outputs_of
 
-from gristmill.processes.fitting import all_fitting, fitting_ticks
+from gristmill.processes.drawing import legend
+from gristmill.processes.fitting import all_fitting, fitting_heading, fitting_ticks
 
 
 @pytest.mark.parametrize("width", [2, 3.5, 8])
@@ -53,3 +54,19 @@ def test_names_are_as_long_as_their_panel_is_wide(letter: str) -> None:
 
     assert short == "short"
     assert len(cut) == 48 if letter == "i" else 15 < len(cut) < 48
+
+
+@pytest.mark.parametrize("letter", ["W", "o", "i"])
+@pytest.mark.parametrize("beside", [4, 24])
+def test_a_title_ends_before_the_legend_and_takes_the_room_that_it_leaves(letter: str, beside: int) -> None:
+    figure = Figure(figsize=(8.6, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([1, 2])
+    named = legend(figure, axes.get_lines(), ["a"], "o" * beside)
+    fitting_heading(figure, letter * 200)
+    figure.draw_without_rendering()
+
+    (title,) = [text for text in figure.texts if text.get_text().startswith(letter)]
+    room = named.get_window_extent().x0 - title.get_window_extent().x1
+    assert room > 0
+    assert len(title.get_text()) == 90 or room < 60

@@ -31,6 +31,7 @@ _LARGEST_PLAIN = 1e16
 _MOST_DECIMALS = 4
 _SEPARATED = 10_000
 _DOTS_PER_INCH = 144
+TITLE_SIZE = 11
 # The first has Latin, Greek and Cyrillic letters and comes with Matplotlib. Those of them that there are have others.
 _FONTS = (
     "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR",
@@ -139,7 +140,7 @@ def time_ticks(axis: Axis, most: int | dict[int, int]) -> None:
 
 def heading(figure: Figure, text: str) -> None:
     """Write a title over the whole picture, at its left."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(text, x=0.01, ha="left", fontsize=TITLE_SIZE)
 
 
 def footnote(figure: Figure, text: str) -> None:

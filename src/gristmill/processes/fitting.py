@@ -1,19 +1,22 @@
-"""What has room in a picture: ticks whose labels do not touch, and names that end where their panel does."""
+"""What has room in a picture: ticks whose labels do not touch; names and titles that end where a neighbour begins."""
 
 from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axis import XAxis
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 from matplotlib.ticker import MaxNLocator
 
-from gristmill.processes.drawing import STEPS, NumberFormatter, all_short
+from gristmill.processes.drawing import STEPS, TITLE_SIZE, NumberFormatter, all_short, heading
 
 # Of the size of the font.
 _DIGIT, _SIGN, _GAP = 0.64, 0.36, 0.8
 _FEWEST_LETTERS = 8
+_TITLE_LETTERS = 90
+_BESIDE_TITLE_INCHES = 0.3
 
 
 class _FittingLocator(MaxNLocator):
@@ -61,6 +64,13 @@ def all_fitting(texts: Sequence[str], letters: int, inches: float, size: float) 
         if share <= 1 or letters <= _FEWEST_LETTERS:
             return made
         letters = max(_FEWEST_LETTERS, min(letters - 1, int(letters / share)))
+
+
+def fitting_heading(figure: Figure, text: str) -> None:
+    """Write a title over the whole picture, cut where a legend beside the picture begins."""
+    legends = max((one.get_window_extent().width / figure.dpi for one in figure.legends), default=0.0)
+    inches = float(figure.get_figwidth()) - legends - _BESIDE_TITLE_INCHES
+    heading(figure, all_fitting([text], _TITLE_LETTERS, inches, TITLE_SIZE)[0])
 
 
 def _width(text: str, size: float) -> float:

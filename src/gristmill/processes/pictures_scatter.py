@@ -13,14 +13,13 @@ from gristmill.processes.drawing import (
     all_short,
     empty,
     footnote,
-    heading,
     legend,
     number_ticks,
     picture,
     short,
     time_ticks,
 )
-from gristmill.processes.fitting import all_fitting, fitting_ticks
+from gristmill.processes.fitting import all_fitting, fitting_heading, fitting_ticks
 from gristmill.processes.pictures_points import add_color_bar, reduced
 from gristmill.processes.scatter import Grid, Points
 from gristmill.words import counted
@@ -37,7 +36,7 @@ def draw(points: Points, grid: Grid | None, labels: tuple[str, str, str], note: 
     figure = _density(points, grid, labels, is_time) if grid else _dots(points, labels, is_time)
     drawn = len(points.x)
     title = f"{labels[1]} against {labels[0]}{f', by {labels[2]}' if labels[2] else ''}: {counted(drawn, 'row')}"
-    heading(figure, short(title, 90))
+    fitting_heading(figure, title)
     footnote(figure, note and f"not shown: {note}")
     return figure
 

@@ -15,13 +15,13 @@ from gristmill.processes.drawing import (
     all_short,
     empty,
     footnote,
-    heading,
     legend,
     number_ticks,
     picture,
     short,
     time_ticks,
 )
+from gristmill.processes.fitting import fitting_heading
 from gristmill.processes.pictures_points import reduced
 from gristmill.processes.timeseries import Lines
 
@@ -67,7 +67,7 @@ def draw(series: Series) -> Figure:
     if series.groups:
         handles = every[0, 0].get_lines()[: len(series.groups)]
         legend(figure, handles, all_short(series.groups, _NAME_LETTERS), short(series.by, _NAME_LETTERS))
-    heading(figure, short(series.title, 90))
+    fitting_heading(figure, series.title)
     footnote(figure, series.note and f"not shown: {series.note}")
     return figure
 
