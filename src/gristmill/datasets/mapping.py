@@ -42,6 +42,14 @@ def csv_of(sql: str, type_text: str) -> str:
     return json_text_of(sql, type_text) or sql
 
 
+def microseconds(sql: str, type_text: str) -> str:
+    """A time without a zone, its nanoseconds cut off: DuckDB's own cast would round them, into the next year even."""
+    if type_text != "TIMESTAMP_NS":
+        return sql
+    micros = f"epoch_ns({sql}) // 1000 - CAST(epoch_ns({sql}) % 1000 < 0 AS BIGINT)"  # `//` goes towards zero
+    return f"CASE WHEN isfinite({sql}) THEN make_timestamp({micros}) ELSE CAST({sql} AS TIMESTAMP) END"
+
+
 def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one return a type
     if type_text in PLAIN:
         return sql
