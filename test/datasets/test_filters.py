@@ -37,6 +37,7 @@ COLUMNS = [
     Column("day", "DATE", "date"),
     Column("t", "TIMESTAMP", "timestamp"),
     Column("z", "TIMESTAMP WITH TIME ZONE", "timestamptz"),
+    Column("nano", "TIMESTAMP_NS", "timestamp"),
     Column("clock", "TIME", "time"),
     Column("id", "UUID", "uuid"),
     Column("raw", "BLOB", "binary"),
@@ -459,3 +460,32 @@ def test_a_pattern_may_not_end_in_a_backslash_that_makes_nothing_plain() -> None
     with pytest.raises(InvalidFilterError, match="ends in a backslash"):
         condition("s LIKE 'a\\'", COLUMNS)
     assert rows_of("s LIKE 'a\\\\'", {"s": "a\\"}, {"s": "a"}) == [0]
+
+
+LAST = {"nano": "2023-12-31 23:59:59.999999999"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "year(nano) = 2023 AND quarter(nano) = 4 AND month(nano) = 12 AND day(nano) = 31 AND week(nano) = 52",
+        "hour(nano) = 23 AND minute(nano) = 59 AND second(nano) = 59 AND weekday(nano) = 7 AND dayofyear(nano) = 365",
+        "DATE(nano) = DATE('2023-12-31')",
+        "TIMESTAMP(nano) = TIMESTAMP('2023-12-31T23:59:59.999999Z')",
+        "nano > TIMESTAMP('2023-12-31T23:59:59.999999Z') AND nano < TIMESTAMP('2024-01-01T00:00:00Z')",
+        "nano < DATE('2024-01-01') AND text(nano) = '2023-12-31 23:59:59.999999999'",
+    ],
+)
+def test_a_time_in_nanoseconds_is_in_the_second_that_it_began(text: str) -> None:
+    assert rows_of(text, LAST, {"nano": "2024-01-01 00:00:00"}, {}) == [0]
+
+
+def test_a_time_in_nanoseconds_before_1970_is_in_the_second_that_it_began() -> None:
+    before = {"nano": "1969-12-31 23:59:59.999999999"}
+
+    assert rows_of("year(nano) = 1969 AND second(nano) = 59 AND DATE(nano) < DATE('1970-01-01')", before) == [0]
+
+
+def test_a_time_in_nanoseconds_is_compared_with_one_that_nanoseconds_do_not_reach() -> None:
+    assert rows_of("nano < TIMESTAMP('9999-12-31T00:00:00Z') AND DATE('1066-10-14') < nano", LAST, {}) == [0]
+    assert rows_of("nano BETWEEN DATE('1677-01-01') AND DATE('2262-12-31')", LAST, {}) == [0]

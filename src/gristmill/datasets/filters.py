@@ -7,7 +7,8 @@ What a filter means:
 - Whole numbers and decimals are compared exactly with the number that was written; columns of different kinds of
   number, and the results of `/`, `^` and functions, as doubles. `+ - * % div` of whole numbers give whole numbers
   of up to 38 digits; other arithmetic is done in doubles. Division by zero gives a missing value.
-- A timestamp without a zone is taken as UTC, and parts of times with a zone are those in UTC.
+- A timestamp without a zone is taken as UTC, and parts of times with a zone are those in UTC. Nanoseconds are compared,
+  and cut off before any function but `text`.
 - Text is compared by code points. In `like`, `%` is any text and `_` any character; a backslash makes them plain.
 - Casts (`integer`, `number`, `text`, `boolean`, `date`, `timestamp`) of a value that does not fit give a missing value;
   `integer` rounds.
@@ -26,11 +27,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
-from gristmill.datasets.mapping import quoted
+from gristmill.datasets.mapping import microseconds, quoted
 
 EXACT = frozenset(["integer", "decimal"])
 NUMERIC = frozenset(["integer", "number", "decimal"])
 INSTANT = frozenset(["date", "timestamp", "timestamptz"])
+_NANOSECONDS_REACH = range(1678, 2262)  # the years that 64 bits of them hold from end to end
 _MOST_SQL = 100_000  # characters; BETWEEN and IN repeat their first term, and may be nested
 _COMPARABLE = (NUMERIC, INSTANT, {"text"}, {"boolean"}, {"time"}, {"uuid"}, {"interval"})
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
@@ -177,6 +179,12 @@ def _in_utc(term: Term) -> Term:
     return _joined("timezone('UTC', {})", "timestamp", [term]) if term.kind == "timestamptz" else term
 
 
+def _in_microseconds(term: Term) -> Term:
+    if term.column is None:
+        return term
+    return Term(microseconds(term.sql, term.column.type), term.kind, column=term.column)
+
+
 class _Walker:
     def __init__(self, parsed: Parsed, columns: Sequence[FilterColumn]) -> None:
         self.parsed = parsed
@@ -282,6 +290,8 @@ class _Walker:
         if len(args) != len(function.takes):
             raise fault(f"{name} takes {len(function.takes)} argument(s), and was given {len(args)}.")
         terms = [_in_utc(self._expected(*each, name)) for each in zip(args, function.takes, strict=True)]
+        if name != "text":
+            terms = [_in_microseconds(term) for term in terms]
         casts = function.casts or (None,) * len(terms)
         terms = [_cast(term, kind) if kind else term for term, kind in zip(terms, casts, strict=True)]
         return _joined(function.sql, function.gives, terms)
@@ -341,6 +351,8 @@ def compared(op: str, left: Term, right: Term) -> Term:
         raise fault(f"{left.called()} has no order: only = and <> are possible.")
     if left.kind in NUMERIC:
         return _numbers(op, left, right)
+    if left.kind in INSTANT:
+        left, right = _within_nanoseconds(left, right), _within_nanoseconds(right, left)
     if left.kind in INSTANT and left.kind != right.kind:
         if left.kind == "timestamptz" and right.kind == "timestamp" and right.literal is not None:
             right = _zoned(right)
@@ -349,6 +361,12 @@ def compared(op: str, left: Term, right: Term) -> Term:
         else:
             left, right = _in_utc(left), _in_utc(right)
     return _joined(f"({{}} {op} {{}})", "boolean", [left, right])
+
+
+def _within_nanoseconds(term: Term, other: Term) -> Term:
+    """The term in microseconds where the other lies beyond all nanoseconds, at which DuckDB would fail."""
+    reaches = not isinstance(other.literal, date) or other.literal.year in _NANOSECONDS_REACH
+    return term if reaches else _in_microseconds(term)
 
 
 def _zoned(literal: Term) -> Term:
