@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import why_missing
@@ -16,6 +17,8 @@ from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.shelf import Shelf
 from gristmill.errors import DamagedDataError, NoSuchDataSetError
 from gristmill.job_data import JobData
+from gristmill.processes import Progress
+from gristmill.processes.groupby import groupby
 from gristmill.processes.references import Reference
 from gristmill.processes.run_data import RunData
 from gristmill.processes.selects import select
@@ -142,3 +145,18 @@ def test_a_data_set_that_is_gone_is_named(shelf: Shelf, client: Client, settings
 
     with pytest.raises(NoSuchDataSetError, match="numbers"):
         total(JobData(client, settings, cache_of(settings), contextlib.nullcontext), version)
+
+
+def test_the_deviation_of_whole_numbers_that_no_double_holds_is_exact_in_a_job(
+    shelf: Shelf, client: Client, settings: Settings
+) -> None:
+    lines = "".join(f"a,{1_700_000_000_000_000_000 + 100 * step}\n" for step in range(3))
+    shelf.intake.put("numbers", iter([f"g,x\n{lines}".encode()]), ReadingOptions("csv"), owner="ann")
+    version = shelf.store.get("numbers").newest.version
+    data = JobData(client, settings, cache_of(settings), contextlib.nullcontext)
+
+    with RunData(partial(data.open, "job", SECONDS)) as made:
+        table = made.stored("table", Reference("numbers", version))
+        found: Any = groupby(table, ["g"], "stddev(x)", progress=Progress())["table"].to_json()
+
+    assert found["rows"] == [["a", 100.0]]

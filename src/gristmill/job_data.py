@@ -68,6 +68,9 @@ class JobData:
                 )
 
     def _attached(self, version: Version, attach: Attach) -> tuple[list[DataColumn], ExitStack]:
-        known = [DataColumn(one.name, one.type, one.kind) for one in facts_of(version.facts).columns]
+        known = [
+            DataColumn(one.name, one.type, one.kind, minimum=one.minimum, maximum=one.maximum)
+            for one in facts_of(version.facts).columns
+        ]
         with self._unlimited():
             return self._files.attach(version, lambda path: attach(path, TABLE, known))

@@ -1,10 +1,12 @@
 """Statements over a table: pages walked by cursors against one full sort, groups, and what is refused."""
 
 import math
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -285,3 +287,44 @@ def test_metrics_that_are_known_to_be_plain_numbers_are_written_as_those_that_ar
     assert any(statement.plain)
     known, looked_at = (read(connection, one, seconds=30) for one in (statement, replace(statement, plain=())))
     assert known == looked_at
+
+
+@pytest.mark.parametrize(
+    ("type_text", "values"),
+    [
+        ("BIGINT", [1_700_000_000_000_000_000 + 100 * step for step in range(20)]),
+        ("BIGINT", [-(2**63), -(2**63) + 1, -(2**63) + 3]),
+        ("BIGINT", [-(2**63), 0, 2**63 - 1]),
+        ("BIGINT", [1, 2, 4]),
+        ("UBIGINT", [2**64 - 1, 2**64 - 2, 2**64 - 4]),
+        ("DECIMAL(38,0)", [10**37 + step for step in range(9)]),
+        ("DECIMAL(38,2)", [Decimal(10**20) + Decimal(step) / 100 for step in range(9)]),
+        ("DECIMAL(38,0)", [1 - 10**38, 0, 10**38 - 1]),
+        ("DECIMAL(9,2)", [Decimal("1.25"), Decimal("-1.26"), Decimal(7)]),
+    ],
+)
+def test_deviations_of_numbers_that_no_double_holds_are_those_of_their_differences(
+    connection: duckdb.DuckDBPyConnection, type_text: str, values: list[Any]
+) -> None:
+    texts, numbers = list(map(str, values)), [Fraction(value) for value in values]
+    connection.execute(f"CREATE OR REPLACE TABLE spread AS SELECT CAST(unnest(?) AS {type_text}) AS x", [texts])
+    ends: list[Any] = [min(values), max(values)]
+    if type_text.startswith("DECIMAL") or max(map(abs, ends)) > 2**53:
+        ends = list(map(str, ends))
+    data = Table("spread", "v1", [StoredColumn("x", type_text, 0, *ends)])
+
+    ((deviation, variance),) = run(connection, data.aggregate(metrics="stddev(x), variance(x)", limit=1))
+
+    assert variance == pytest.approx(float(statistics.variance(numbers)), rel=1e-9)
+    assert deviation == pytest.approx(math.sqrt(statistics.variance(numbers)), rel=1e-9)
+
+
+def test_deviations_of_numbers_that_doubles_hold_are_reckoned_without_a_detour() -> None:
+    columns = [StoredColumn("x", "BIGINT", 0, 1, 2**53), StoredColumn("y", "DOUBLE", 0, -1.0, 1e300)]
+    missing = StoredColumn("z", "DECIMAL(9,2)", 5, None, None)
+
+    statement = Table("data", "v1", [*columns, missing]).aggregate(metrics="stddev(x), variance(y), stddev(z)", limit=1)
+
+    assert 'stddev_samp("x")' in statement.sql
+    assert 'var_samp("y")' in statement.sql
+    assert 'stddev_samp("z")' in statement.sql

@@ -8,7 +8,7 @@ from typing import Literal
 from gristmill.datasets import cursors
 from gristmill.datasets.filters import NUMERIC, FilterColumn, column_called, condition, unknown_column
 from gristmill.datasets.mapping import quoted
-from gristmill.datasets.statements import Key, Page, Statement, is_plain, order_of, where_of
+from gristmill.datasets.statements import Key, Page, Statement, from_lowest, is_plain, order_of, where_of
 from gristmill.errors import Fault, InvalidRequestError
 
 MOST_SORT_KEYS = 8
@@ -43,6 +43,7 @@ class Function:
     sql: with {} for the column. type_of: DuckDB's type of it, for that of the column: to ask DuckDB for it costs as
     much as planning the statement itself. takes_all: whether it takes columns of everything, not of numbers alone.
     is_between: whether it may lie between two values; of decimals, DuckDB cuts it to their own digits.
+    is_of_differences: whether it stays the same when all values grow by as much.
     plain_of: of which columns it is a plain number in JSON: any, those whose own numbers are, or of these the integers.
     has_unit: whether it has the column's unit.
     """
@@ -52,6 +53,7 @@ class Function:
     plain_of: Literal["any", "plain", "integer", "none"]
     takes_all: bool = False
     is_between: bool = False
+    is_of_differences: bool = False
     has_unit: bool = True
 
 
@@ -63,8 +65,8 @@ METRICS: Mapping[str, Function] = {
     "min": Function("min({})", _own_type, "plain", takes_all=True),
     "max": Function("max({})", _own_type, "plain", takes_all=True),
     "median": Function("median({})", _type_between, "integer", is_between=True),
-    "stddev": Function("stddev_samp({})", lambda _: "DOUBLE", "integer"),
-    "variance": Function("var_samp({})", lambda _: "DOUBLE", "integer", has_unit=False),
+    "stddev": Function("stddev_samp({})", lambda _: "DOUBLE", "integer", is_of_differences=True),
+    "variance": Function("var_samp({})", lambda _: "DOUBLE", "integer", is_of_differences=True, has_unit=False),
     "quantile": Function("quantile_cont({}, ?)", _type_between, "integer", is_between=True),
 }
 
@@ -222,8 +224,7 @@ class Table:
             label = (
                 f"{written}({column.name}, {share})" if metric == written == "quantile" else f"{written}({column.name})"
             )
-            is_cut = function.is_between and column.kind == "decimal"
-            value = f"CAST({quoted(column.name)} AS DOUBLE)" if is_cut else quoted(column.name)
+            value = _value_for(function, column)
             found.append(Metric(label, metric, column, function.sql.format(value), function.type_of(column), values))
         if len(found) > MOST_METRICS:
             raise _fault("metrics", f"At most {MOST_METRICS} are allowed.")
@@ -232,6 +233,14 @@ class Table:
 
 def _fault(parameter: str, detail: str) -> InvalidRequestError:
     return InvalidRequestError(f"{parameter} is not usable: {detail}", faults=[Fault(parameter, detail)])
+
+
+def _value_for(function: Function, column: FilterColumn) -> str:
+    """The column as the function takes it."""
+    if function.is_of_differences:
+        return from_lowest(column)
+    is_cut = function.is_between and column.kind == "decimal"
+    return f"CAST({quoted(column.name)} AS DOUBLE)" if is_cut else quoted(column.name)
 
 
 def _share(text: str) -> float:

@@ -6,13 +6,27 @@ the table's order.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, Protocol, runtime_checkable
 
 from gristmill.datasets import cursors
 from gristmill.datasets.columns import Column
 from gristmill.datasets.cursors import Cursor
-from gristmill.datasets.filters import Condition, FilterColumn
+from gristmill.datasets.filters import EXACT, Condition, FilterColumn
 from gristmill.datasets.mapping import quoted
+
+_DOUBLES_HOLD = 2**53
+_MOST_DIGITS = 38
+
+
+@runtime_checkable
+class WithEnds(Protocol):
+    """A column whose lowest and highest value may be known, as JSON values."""
+
+    @property
+    def minimum(self) -> Any: ...  # noqa: D102
+    @property
+    def maximum(self) -> Any: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +161,23 @@ def is_plain(column: FilterColumn) -> bool:
     if not isinstance(column, Column):
         return False
     return all(isinstance(end, int | float) for end in (column.minimum, column.maximum))
+
+
+def from_lowest(column: FilterColumn) -> str:
+    """The column, for what depends on its values' differences alone: DuckDB reckons that in doubles.
+
+    Where these do not hold the values, it is how far each is above the lowest one, which is known and is taken off
+    exactly.
+    """
+    sql = quoted(column.name)
+    if column.kind not in EXACT or not isinstance(column, WithEnds) or None in {column.minimum, column.maximum}:
+        return sql
+    low, high = Decimal(column.minimum), Decimal(column.maximum)
+    scale = int(column.type.rstrip(")").partition(",")[2] or 0)
+    if max(abs(low), abs(high)).scaleb(scale) <= _DOUBLES_HOLD or (high - low).scaleb(scale).adjusted() >= _MOST_DIGITS:
+        return sql
+    exact = "HUGEINT" if column.kind == "integer" else f"DECIMAL({_MOST_DIGITS},{scale})"
+    return f"CAST(CAST({sql} AS {exact}) - CAST('{column.minimum}' AS {exact}) AS DOUBLE)"
 
 
 def _carried(key: Key) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -31,6 +32,7 @@ class DataColumn:
     """A column of a data set: its name, DuckDB's name of its type, and what its owner has said about it.
 
     kind: boolean, integer, number, decimal, text, date, time, timestamp, timestamptz, interval, binary, uuid or nested.
+    minimum, maximum: as JSON values, those of a stored version; None where they are not known.
     """
 
     name: str
@@ -38,6 +40,8 @@ class DataColumn:
     kind: Kind
     unit: str = ""
     description: str = ""
+    minimum: Any = None
+    maximum: Any = None
 
     @property
     def sql(self) -> str:
