@@ -32,6 +32,7 @@ COLUMNS = [
     Column("x", "DOUBLE", "number"),
     Column("d", "DECIMAL(9,2)", "decimal"),
     Column("wide", "DECIMAL(38,2)", "decimal"),
+    Column("m", "DECIMAL(38,0)", "decimal"),
     Column("s", "VARCHAR", "text"),
     Column("b", "BOOLEAN", "boolean"),
     Column("day", "DATE", "date"),
@@ -98,6 +99,7 @@ ROW = st.fixed_dictionaries(
         "x": st.none() | st.sampled_from([0.0, -0.0, 0.5, -2.25, 1.0, math.nan, math.inf, -math.inf]),
         "d": st.none() | st.sampled_from([Decimal("0.50"), Decimal("-2.25"), Decimal("1.99"), Decimal(2), Decimal(0)]),
         "wide": st.none() | st.sampled_from([Decimal("999999999999999999999999999999999999.99"), Decimal("-2.25")]),
+        "m": st.none() | st.sampled_from([Decimal(2**53), Decimal(2**53 + 1), Decimal(-3), Decimal(0), Decimal(2)]),
         "s": st.none() | TEXTS,
         "b": st.none() | st.booleans(),
     }
@@ -152,15 +154,18 @@ def comparisons(draw: st.DrawFn) -> tuple[str, Any]:
         name = draw(st.sampled_from(["i", "x", "d", "s", "b"]))
         return f"{name} is null", lambda row: row[name] is None
     if shape == "columns":
-        return f"i {op} j", lambda row: compare(op, row["i"], row["j"])
+        left, right = draw(st.permutations(["i", "j", "m", "d", "wide"]).filter(lambda p: {*p[:2]} != {"d", "wide"}))[
+            :2
+        ]
+        return f"{left} {op} {right}", lambda row: compare(op, row[left], row[right])
     if shape == "sum":
         text, number = draw(st.integers(-9, 9).map(lambda n: (str(n), n)))
         return (
-            f"j * 3 - {text} {op} j + i",
+            f"j * 3 - {text} {op} abs(m) + round(i)",
             lambda row: (
                 None
-                if row["j"] is None or row["i"] is None
-                else OPERATORS[op](row["j"] * 3 - number, row["j"] + row["i"])
+                if None in {row["j"], row["m"], row["i"]}
+                else OPERATORS[op](row["j"] * 3 - number, abs(int(row["m"])) + row["i"])
             ),
         )
     name = draw(st.sampled_from(["i", "j", "d", "wide"]))
@@ -489,3 +494,27 @@ def test_a_time_in_nanoseconds_before_1970_is_in_the_second_that_it_began() -> N
 def test_a_time_in_nanoseconds_is_compared_with_one_that_nanoseconds_do_not_reach() -> None:
     assert rows_of("nano < TIMESTAMP('9999-12-31T00:00:00Z') AND DATE('1066-10-14') < nano", LAST, {}) == [0]
     assert rows_of("nano BETWEEN DATE('1677-01-01') AND DATE('2262-12-31')", LAST, {}) == [0]
+
+
+def test_decimals_without_digits_after_the_point_are_whole_numbers() -> None:
+    rows = [{"m": Decimal(12345678901234567890)}, {"m": Decimal(12345678901234567891)}, {}]
+
+    assert rows_of("m + 1 = 12345678901234567891", *rows) == [0]
+    assert rows_of("m % 2 = 1 AND m - 12345678901234567890 = 1", *rows) == [1]
+    assert rows_of("m div 2 = m - 6172839450617283945 AND -m < 0", *rows) == [0]
+
+
+def test_a_whole_number_is_compared_exactly_with_a_decimal() -> None:
+    row = {"i": 2**53 + 1, "wide": Decimal("9007199254740992.50"), "d": Decimal("99.99"), "j": 99}
+
+    assert rows_of("i = wide OR wide = i OR i <= wide OR wide >= i OR j + 1 < d", row) == []
+    assert rows_of("i <> wide AND i > wide AND wide < i AND j < d AND j + 1 > d", row) == [0]
+    assert rows_of("NOT (i = wide)", {"i": 1}, {"wide": Decimal(1)}, {"i": 1, "wide": Decimal(1)}, row) == [3]
+
+
+def test_whole_numbers_stay_exact_in_the_functions_that_round() -> None:
+    row = {"i": -(2**63) + 1, "m": Decimal(2**53 + 1)}
+
+    assert rows_of("abs(i) = 9223372036854775807 AND abs(i) <> 9223372036854775808", row) == [0]
+    assert rows_of("round(i) = i AND floor(m) = 9007199254740993 AND ceil(m) = m", row) == [0]
+    assert rows_of("abs(i) = 9223372036854775808", {"i": -(2**63)}) == [0]

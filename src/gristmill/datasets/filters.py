@@ -4,9 +4,10 @@ What a filter means:
 
 - Three-valued logic, as in SQL: a comparison with a missing value is neither true nor false, and its row is not given.
 - NaN equals NaN and is above every other number, infinity too; 0.0 equals -0.0.
-- Whole numbers and decimals are compared exactly with the number that was written; columns of different kinds of
-  number, and the results of `/`, `^` and functions, as doubles. `+ - * % div` of whole numbers give whole numbers
-  of up to 38 digits; other arithmetic is done in doubles. Division by zero gives a missing value.
+- Whole numbers and decimals are compared exactly with the number that was written, and with each other where one of
+  them is whole; columns of different kinds of number, and the results of `/`, `^` and functions, as doubles. Decimals
+  without digits after the point are whole numbers. `+ - * % div abs round floor ceil` of whole numbers give whole
+  numbers of up to 38 digits; other arithmetic is done in doubles. Division by zero gives a missing value.
 - A timestamp without a zone is taken as UTC, and parts of times with a zone are those in UTC. Nanoseconds are compared,
   and cut off before any function but `text`.
 - Text is compared by code points. In `like`, `%` is any text and `_` any character; a backslash makes them plain.
@@ -98,6 +99,7 @@ class Function:
 
 _TEXT = frozenset(["text"])
 _WHOLE = frozenset(["integer"])
+_KEEP_WHOLE = frozenset(["abs", "ceil", "floor", "round"])
 _CLOCK = frozenset(["time", "timestamp", "timestamptz"])
 _CASTABLE = NUMERIC | INSTANT | {"text", "boolean", "time", "uuid"}
 
@@ -292,6 +294,8 @@ class _Walker:
         terms = [_in_utc(self._expected(*each, name)) for each in zip(args, function.takes, strict=True)]
         if name != "text":
             terms = [_in_microseconds(term) for term in terms]
+        if name in _KEEP_WHOLE and _is_whole(terms[0]):
+            return _joined("abs({})" if name == "abs" else "{}", "integer", [_whole(terms[0])])
         casts = function.casts or (None,) * len(terms)
         terms = [_cast(term, kind) if kind else term for term, kind in zip(terms, casts, strict=True)]
         return _joined(function.sql, function.gives, terms)
@@ -314,13 +318,25 @@ def _number(value: Decimal) -> Term:
     return Term("CAST(? AS DOUBLE)", "number", (float(value),), value)
 
 
+def _digits(column: FilterColumn) -> tuple[int, int]:
+    """How many digits a decimal has, and how many of them after its point."""
+    digits, scale = column.type[len("DECIMAL(") : -1].split(",")
+    return int(digits), int(scale)
+
+
+def _is_whole(term: Term) -> bool:
+    return term.kind == "integer" or (
+        term.kind == "decimal" and term.column is not None and not _digits(term.column)[1]
+    )
+
+
 def _whole(term: Term) -> Term:
     return _joined("CAST({} AS HUGEINT)", "integer", [term])
 
 
 def _arithmetic(whole_sql: str, double_sql: str) -> Callable[[Term, Term], Term]:
     def build(left: Term, right: Term) -> Term:
-        if whole_sql and left.kind == right.kind == "integer":
+        if whole_sql and _is_whole(left) and _is_whole(right):
             return _joined(f"({whole_sql})", "integer", [_whole(left), _whole(right)])
         return _joined(f"({double_sql})", "number", [_cast(left, "DOUBLE"), _cast(right, "DOUBLE")])
 
@@ -393,17 +409,30 @@ def _numbers(op: str, left: Term, right: Term) -> Term:
         return _exactly(op, left, right.literal)
     if isinstance(left.literal, Decimal) and right.kind in EXACT and right.literal is None:
         return _exactly(_MIRRORED[op], right, left.literal)
+    if _is_whole(left) and right.kind == "decimal":
+        return _beside_decimal(op, left, right)
+    if _is_whole(right) and left.kind == "decimal":
+        return _beside_decimal(_MIRRORED[op], right, left)
     same_type = left.column and right.column and left.column.type == right.column.type
     if not same_type and not left.kind == right.kind == "integer":
         left, right = _cast(left, "DOUBLE"), _cast(right, "DOUBLE")
     return _joined(f"({{}} {op} {{}})", "boolean", [left, right])
 
 
+def _beside_decimal(op: str, whole: Term, decimal: Term) -> Term:
+    """A whole number is exactly compared with the whole numbers on both sides of a decimal."""
+    above, below = (_joined(f"CAST({side}({{}}) AS HUGEINT)", "integer", [decimal]) for side in ("ceil", "floor"))
+    if op in {"=", "<>"}:
+        between = "BETWEEN" if op == "=" else "NOT BETWEEN"
+        return _joined(f"({{}} {between} {{}} AND {{}})", "boolean", [_whole(whole), above, below])
+    return _joined(f"({{}} {op} {{}})", "boolean", [_whole(whole), below if op in {"<=", ">"} else above])
+
+
 def _exactly(op: str, term: Term, number: Decimal) -> Term:
     """A comparison with the nearest number that the column's type holds, or what is always so beyond its range."""
     digits, scale = 38, 0
     if term.kind == "decimal" and term.column is not None:
-        digits, scale = (int(part) for part in term.column.type[len("DECIMAL(") : -1].split(","))
+        digits, scale = _digits(term.column)
     scaled = Fraction(number) * 10**scale if scale else number
     floor = math.floor(scaled)
     fits = floor == scaled
