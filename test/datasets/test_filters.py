@@ -518,3 +518,12 @@ def test_whole_numbers_stay_exact_in_the_functions_that_round() -> None:
     assert rows_of("abs(i) = 9223372036854775807 AND abs(i) <> 9223372036854775808", row) == [0]
     assert rows_of("round(i) = i AND floor(m) = 9007199254740993 AND ceil(m) = m", row) == [0]
     assert rows_of("abs(i) = 9223372036854775808", {"i": -(2**63)}) == [0]
+
+
+@pytest.mark.parametrize(("half", "whole"), [("2.5", 3), ("-2.5", -3), ("0.5", 1), ("1.5", 2), ("-0.5", -1)])
+def test_halves_are_rounded_away_from_zero_whatever_holds_them(half: str, whole: int) -> None:
+    row = {"x": float(half), "d": Decimal(half), "s": half}
+    each = " AND ".join(f"integer({held}) = {whole}" for held in ("x", "d", "s", half, "x + 0"))
+
+    assert rows_of(f"{each} AND round(x) = {whole}", row) == [0]
+    assert rows_of("integer(x) IS NULL", {"x": math.nan}, {"x": 1e300}, {"x": 1.0}) == [0, 1]

@@ -12,7 +12,7 @@ What a filter means:
   and cut off before any function but `text`.
 - Text is compared by code points. In `like`, `%` is any text and `_` any character; a backslash makes them plain.
 - Casts (`integer`, `number`, `text`, `boolean`, `date`, `timestamp`) of a value that does not fit give a missing value;
-  `integer` rounds.
+  `integer` rounds as `round` does, halves away from zero.
 
 `FUNCTIONS` lists every function.
 """
@@ -296,6 +296,8 @@ class _Walker:
             terms = [_in_microseconds(term) for term in terms]
         if name in _KEEP_WHOLE and _is_whole(terms[0]):
             return _joined("abs({})" if name == "abs" else "{}", "integer", [_whole(terms[0])])
+        if name == "integer" and terms[0].kind == "number":
+            terms = [_joined("round({})", "number", terms)]
         casts = function.casts or (None,) * len(terms)
         terms = [_cast(term, kind) if kind else term for term, kind in zip(terms, casts, strict=True)]
         return _joined(function.sql, function.gives, terms)
