@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pandas import DataFrame
 from scipy import stats
 
+from gristmill.datasets.columns import kind_of
 from gristmill.errors import InvalidInputsError
 from gristmill.processes import DataSet, Progress
 from gristmill.processes import correlation as module
@@ -18,7 +19,7 @@ from gristmill.processes.column import Column
 from gristmill.processes.correlation import CorrelationMatrix, CorrelationOutputs, correlation
 from gristmill.processes.correlations import pearson_of_pair, ranks
 from gristmill.processes.table import Table
-from gristmill.processes.workspace import Workspace
+from gristmill.processes.workspace import DataColumn, Workspace
 
 
 def run(data: Any, **inputs: Any) -> CorrelationOutputs:
@@ -109,6 +110,27 @@ def test_ranks_tell_integers_beyond_53_bits_apart() -> None:
     found = matrix({"x": [large, large + 1, large + 2, large + 3], "y": [1, 2, 3, 4]}, method="spearman")
 
     assert found.r[0][1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("type_text", ["BIGINT", "UBIGINT", "DECIMAL(38,0)"])
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_numbers_beyond_53_bits_that_lie_on_a_line_are_correlated_as_such(type_text: str, method: Any) -> None:
+    workspace = Workspace()
+    workspace.connection.execute(
+        f"CREATE TABLE t AS SELECT (4611686018427387904 + i)::{type_text} AS x, i::INTEGER AS y FROM range(9) r(i)"
+    )
+    columns = [DataColumn("x", type_text, kind_of(type_text) or "nested"), DataColumn("y", "INTEGER", "integer")]
+
+    found = matrix(DataSet(workspace.connection, "t", columns, 9), method=method)
+
+    assert found.r[0][1] == pytest.approx(1, abs=1e-12)
+
+
+def test_whole_numbers_far_from_the_rest_of_their_column_keep_their_digits() -> None:
+    far = [0, *(2**62 + one for one in range(9))]
+    found = matrix({"x": far, "y": [None, *range(9)]})
+
+    assert found.r[0][1] == pytest.approx(1, abs=1e-12)
 
 
 def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:

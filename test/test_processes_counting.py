@@ -57,6 +57,20 @@ def test_values_that_a_floating_point_number_would_round_are_counted_apart(tmp_p
     assert [(one.value, one.count) for one in column.frequent] == [(least, 2), (f"12345678901234567891{zeros}", 2)]
 
 
+@pytest.mark.parametrize(
+    ("type_text", "least"),
+    [("BIGINT", 2**62), ("BIGINT", -(2**62)), ("BIGINT", -4), ("UBIGINT", 2**63), ("DECIMAL(38,2)", 10**30)],
+)
+def test_statistics_are_of_the_numbers_and_not_of_their_doubles(tmp_path: Path, type_text: str, least: int) -> None:
+    data, _ = stored(tmp_path, f"SELECT '{least}'::{type_text} + i::{type_text} AS x FROM range(9) r(i)")
+
+    (column,) = summary(data, progress=Progress())["columns"]
+
+    assert column.standard_deviation == pytest.approx(7.5**0.5)
+    assert column.mean == float(least + 4)
+    assert column.quartiles == [float(least + 2), float(least + 4), float(least + 6)]
+
+
 def test_decimals_that_a_floating_point_number_says_are_numbers(tmp_path: Path) -> None:
     data, _ = stored(tmp_path, "SELECT unnest([1.10, 2.00, 2.00, NULL])::DECIMAL(9,2) AS x")
 

@@ -8,11 +8,12 @@ import pytest
 import statsmodels.formula.api as smf
 from pandas import DataFrame
 
+from gristmill.datasets.columns import kind_of
 from gristmill.errors import InvalidInputsError
 from gristmill.processes import DataSet, Progress
 from gristmill.processes.regression import Regression, RegressionOutputs, regression
 from gristmill.processes.table import Table
-from gristmill.processes.workspace import Workspace
+from gristmill.processes.workspace import DataColumn, Workspace
 
 
 def run(data: Any, y: str, x: list[str], **more: Any) -> RegressionOutputs:
@@ -163,6 +164,22 @@ def test_integers_beyond_53_bits_and_huge_numbers_are_fitted() -> None:
     assert estimates(shifted)["x"] == pytest.approx(estimates(plain)["x"], rel=1e-2)
     assert estimates(huge)["x"] == pytest.approx(estimates(plain)["x"] * 1e5)
     assert huge.r_squared == pytest.approx(plain.r_squared)
+
+
+@pytest.mark.parametrize("type_text", ["BIGINT", "UBIGINT", "DECIMAL(38,0)"])
+def test_y_is_not_rounded_where_doubles_would_round_it(type_text: str) -> None:
+    workspace = Workspace()
+    workspace.connection.execute(
+        f"CREATE TABLE t AS SELECT (9007199254740992 + y)::{type_text} AS y, x "
+        "FROM (VALUES (1, 1), (3, 2), (5, 3), (9, 4)) AS v(y, x)"
+    )
+    columns = [DataColumn("y", type_text, kind_of(type_text) or "nested"), DataColumn("x", "INTEGER", "integer")]
+    outputs = run(DataSet(workspace.connection, "t", columns, 4), "y", ["x"])
+
+    assert estimates(outputs["regression"])["x"] == pytest.approx(2.6)
+    assert estimates(outputs["regression"])["(intercept)"] == 2**53 - 2
+    assert outputs["regression"].residual_standard_error == pytest.approx(0.6**0.5)
+    assert outputs["plot"]().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
@@ -21,6 +21,7 @@ from gristmill.processes.correlations import (
 )
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.design import shift_and_size
+from gristmill.processes.shifts import Shift, shifted, shifts
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
@@ -129,21 +130,22 @@ def _chosen(table: DataSet, names: list[str] | None) -> list[DataColumn]:
 
 
 def _pearson(table: DataSet, columns: list[DataColumn]) -> Correlations:
-    scales = _scales(table, columns)
-    found = pearson(_blocks(table, columns, scales), len(columns))
+    off = shifts(table, columns, table.sql)
+    scales = _scales(table, columns, off)
+    found = pearson(_blocks(table, columns, off, scales), len(columns))
     constant = {place for place, scale in enumerate(scales) if scale is None}
     alone = [pair for pair in found.doubtful if not constant & set(pair)]
     for i, j in alone[:_MOST_ALONE]:
         x, there_x = _values(table, columns[i])
         y, there_y = _values(table, columns[j])
         both = there_x & there_y
-        found.r[i, j] = found.r[j, i] = pearson_of_pair(x[both].astype(float), y[both].astype(float))
+        found.r[i, j] = found.r[j, i] = pearson_of_pair(x[both], y[both])
     return found
 
 
-def _scales(table: DataSet, columns: list[DataColumn]) -> list[tuple[float, float] | None]:
-    """Shift and size of each column; None for one that is constant."""
-    inner = ", ".join(f"{_finite(one)} AS c{place}" for place, one in enumerate(columns))
+def _scales(table: DataSet, columns: list[DataColumn], off: Mapping[str, Shift]) -> list[tuple[float, float] | None]:
+    """Shift and size of each column, without what was taken off it; None for one that is constant."""
+    inner = ", ".join(f"{_finite(one, off)} AS c{place}" for place, one in enumerate(columns))
     asked = ", ".join(f"avg(c{place}), min(c{place}), max(c{place})" for place in range(len(columns)))
     (row,) = table.query(f"SELECT {asked} FROM (SELECT {inner} FROM {table.sql})").fetchall()
     every = [row[3 * place : 3 * place + 3] for place in range(len(columns))]
@@ -151,10 +153,13 @@ def _scales(table: DataSet, columns: list[DataColumn]) -> list[tuple[float, floa
 
 
 def _blocks(
-    table: DataSet, columns: list[DataColumn], scales: list[tuple[float, float] | None]
+    table: DataSet,
+    columns: list[DataColumn],
+    off: Mapping[str, Shift],
+    scales: list[tuple[float, float] | None],
 ) -> Iterator[tuple[Floats, Bools]]:
     size = max(10_000, _CELLS // len(columns))
-    selected = ", ".join(f"{_double(one)} AS c{place}" for place, one in enumerate(columns))
+    selected = ", ".join(f"{_double(one, off)} AS c{place}" for place, one in enumerate(columns))
     for start in range(0, table.rows, size):
         arrays = table.query(f"SELECT {selected} FROM {table.sql} LIMIT {size} OFFSET {start}").fetchnumpy()
         values = np.zeros((len(columns), len(arrays["c0"])))
@@ -188,19 +193,20 @@ def _spearman(table: DataSet, columns: list[DataColumn]) -> Correlations:
 
 def _values(table: DataSet, column: DataColumn) -> tuple[Array, Bools]:
     """The values, and which are there; whole numbers as such, for they may differ where doubles do not."""
-    sql = column.sql if column.type == "BIGINT" else _double(column)
+    is_whole = column.type in {"BIGINT", "UBIGINT"}
+    sql = column.sql if is_whole else _double(column, shifts(table, [column], table.sql))
     (array,) = table.query(f"SELECT {sql} FROM {table.sql}").fetchnumpy().values()
     values = np.ma.getdata(array)
     return values, np.isfinite(values) & ~np.ma.getmaskarray(array)
 
 
-def _finite(column: DataColumn) -> str:
-    double = _double(column)
+def _finite(column: DataColumn, off: Mapping[str, Shift]) -> str:
+    double = _double(column, off)
     return f"CASE WHEN isfinite({double}) THEN {double} END" if column.kind == "number" else double
 
 
-def _double(column: DataColumn) -> str:
-    return f"CAST({column.sql} AS DOUBLE)"
+def _double(column: DataColumn, off: Mapping[str, Shift]) -> str:
+    return shifted(column, off.get(column.name, 0))
 
 
 def _not_finite(table: DataSet, columns: list[DataColumn]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,12 +54,12 @@ def pearson(blocks: Iterable[tuple[Floats, Bools]], width: int) -> Correlations:
     return Correlations(r, counts.astype(np.int64), pairs)
 
 
-def pearson_of_pair(x: Floats, y: Floats) -> float:
+def pearson_of_pair(x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> float:
     """Pearson's correlation of two columns that are complete; NaN where one is constant."""
     if len(x) < 2 or x.min() == x.max() or y.min() == y.max():
         return float("nan")
-    x, y = _standard(x), _standard(y)
-    return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1, 1))
+    left, right = _standard(x), _standard(y)
+    return float(np.clip(left @ right / np.sqrt((left @ left) * (right @ right)), -1, 1))
 
 
 def spearman(columns: Sequence[npt.NDArray[np.generic]], there: Sequence[Bools]) -> Correlations:
@@ -113,8 +114,15 @@ def _standard_ranks(values: npt.NDArray[np.generic]) -> Floats:
     return np.asarray(centred / length) if length else np.full(len(values), np.nan)
 
 
-def _standard(values: Floats) -> Floats:
+def _standard(values: npt.NDArray[np.generic]) -> Floats:
     """Bring to a largest absolute value of about 1 and to mean 0."""
-    low, high = values.min(), values.max()
-    scaled = (values - (low / 2 + high / 2)) / (high / 2 - low / 2 or 1.0)
+    numbers: Floats = (_from_zero(values) if values.dtype.kind in "iu" else values).astype(float)
+    low, high = numbers.min(), numbers.max()
+    scaled = (numbers - (low / 2 + high / 2)) / (high / 2 - low / 2 or 1.0)
     return np.asarray(scaled - scaled.mean())
+
+
+def _from_zero(values: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """Whole numbers of 64 bits, less the least of them: exactly, before doubles round them."""
+    wrapped = values.astype(values.dtype.str.replace("i", "u"))
+    return np.asarray(wrapped - wrapped[values.argmin()], np.uint64)

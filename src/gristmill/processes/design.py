@@ -10,6 +10,7 @@ import numpy as np
 from gristmill.processes.authoring import wrong_input
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.least_squares import Floats, Scale
+from gristmill.processes.shifts import Shift, shifted, shifts
 from gristmill.processes.workspace import DataColumn
 
 MOST_LEVELS = 150
@@ -47,6 +48,7 @@ class Design:
     """What a regression of ``y`` on ``x`` has for numbers, of the rows that have all of them.
 
     rows: how many are complete. missing: rows without one of the values. not_finite: others with NaN or an infinity.
+    y_shift: what is taken off y, for its doubles would be rounded; 0 without an intercept, which could not take it.
     Raises InvalidInputsError for columns that cannot be taken.
     """
 
@@ -59,6 +61,8 @@ class Design:
             f"isfinite({one.sql})" if one.kind == "number" else f"{one.sql} IS NOT NULL" for one in every
         )
         self._numbers = [one for one in every if one.kind != "text"]
+        complete = f"{table.sql} WHERE {self._complete}"
+        self.y_shift: Shift = shifts(table, [y], complete).get(y.name, 0) if intercept else 0
         statistics = self._statistics()
         self.rows: int = statistics[0]
         self.missing = 0 if self.rows == table.rows else self._missing(every)
@@ -100,7 +104,7 @@ class Design:
             else:
                 selected.append(f"CAST({column.sql} AS DOUBLE) AS c{place}")
         sql = (
-            f"SELECT {', '.join(selected)}, CAST({self._y.sql} AS DOUBLE) AS y FROM {self._table.sql} "
+            f"SELECT {', '.join(selected)}, {shifted(self._y, self.y_shift)} AS y FROM {self._table.sql} "
             f"WHERE {self._complete} LIMIT {size} OFFSET {start}"
         )
         arrays = {name: np.ma.getdata(one) for name, one in self._table.query(sql, values).fetchnumpy().items()}
@@ -140,7 +144,7 @@ class Design:
 
     def _statistics(self) -> list[Any]:
         """The number of complete rows, and mean, minimum and maximum of each column of numbers in them."""
-        values = (f"CAST({one.sql} AS DOUBLE)" for one in self._numbers)
+        values = (shifted(one, self.y_shift if one is self._y else 0) for one in self._numbers)
         asked = ", ".join(f"avg({value}), min({value}), max({value})" for value in values)
         sql = f"SELECT count(*), {asked} FROM {self._table.sql} WHERE {self._complete}"
         return list(self._table.query(sql).fetchall()[0])

@@ -13,6 +13,7 @@ from gristmill.processes.dataset import DataSet
 from gristmill.processes.design import Design
 from gristmill.processes.distributions import f_tail, t_bound, t_tails
 from gristmill.processes.least_squares import CollinearError, Fit, Floats, fit, predicted
+from gristmill.processes.shifts import plus
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
@@ -205,9 +206,10 @@ def _coefficients(design: Design, found: Fit, *, intercept: bool) -> list[Coeffi
     heads: list[tuple[str, str | None, str | None]] = [(_INTERCEPT, None, None)] if intercept else []
     heads += [(term.name, term.column, term.level) for term in design.terms]
     made = []
-    for (name, column, level), estimate, error in zip(
-        heads, found.coefficients.tolist(), found.errors.tolist(), strict=True
-    ):
+    estimates = found.coefficients.tolist()
+    if intercept:
+        estimates[0] = plus(design.y_shift, estimates[0])
+    for (name, column, level), estimate, error in zip(heads, estimates, found.errors.tolist(), strict=True):
         t = estimate / error if error else None
         made.append(
             Coefficient(
@@ -238,20 +240,21 @@ def _draw(design: Design, found: Fit, numbers: Regression, columns: list[DataCol
     pictures: Any = importlib.import_module("gristmill.processes.pictures_regression")  # Matplotlib, not for the API
     step = -(-found.rows // _MOST_DRAWN)
     points: list[Floats] = []
+    shift = float(design.y_shift)
     offset = 0
     only_x = len(columns) == 2 and columns[1].is_numeric
     for block in design.blocks():
         part = block[-offset % step :: step]
         offset += len(block)
         fitted = predicted(part[:, :-1], found, intercept=intercept)
-        points.append(np.column_stack([fitted, part[:, -1] - fitted, part[:, 0], part[:, -1]]))
+        points.append(np.column_stack([fitted + shift, part[:, -1] - fitted, part[:, 0], part[:, -1] + shift]))
     drawn = np.concatenate(points)
     notes = {
         "with a missing value": numbers.missing,
         "with a value that is not finite": numbers.not_finite,
         "for want of room": found.rows - len(drawn),
     }
-    line = (found.coefficients[0] if intercept else 0.0, found.coefficients[-1])
+    line = (numbers.coefficients[0].estimate if intercept else 0.0, found.coefficients[-1])
     picture = pictures.Residuals(
         y=columns[0].label,
         fitted=drawn[:, 0],

@@ -18,7 +18,7 @@ from gristmill.processes.counting import (
     own_bins,
 )
 from gristmill.processes.dataset import DataSet
-from gristmill.processes.exact import may_round
+from gristmill.processes.shifts import Shift, plus, shifted, shifts
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
@@ -130,9 +130,7 @@ def _of_values(
     """The summary and the panel of a column of numbers or times."""
     loaded = table.table().column(column.name)
     values = finite(loaded)
-    statistics = _times(values) if loaded.kind == "datetime" else _numeric(values)
-    if may_round(column.type):
-        statistics |= {"minimum": found.minimum, "maximum": found.maximum}
+    statistics = _times(values) if loaded.kind == "datetime" else _numbers(table, column, values, found)
     statistics["not_finite"] = len(loaded.present) - len(values)
     is_whole = column.kind == "integer"
     try:
@@ -160,17 +158,27 @@ def _left_out(nulls: int, not_finite: int = 0) -> str:
     return ", ".join(filter(None, said))
 
 
-def _numeric(values: Any) -> dict[str, Any]:
-    if not len(values):
+def _numbers(table: DataSet, column: DataColumn, values: Any, found: Frequencies) -> dict[str, Any]:
+    if column.kind == "number":
+        return (
+            {"minimum": values.min().item(), "maximum": values.max().item()} | _moments(values) if len(values) else {}
+        )
+    shift = shifts(table, [column], table.source).get(column.name, 0)
+    if shift:
+        sql = f"SELECT {shifted(column, shift)} FROM {table.source} WHERE {column.sql} IS NOT NULL"
+        (values,) = table.query(sql).fetchnumpy().values()
+    return {"minimum": found.minimum, "maximum": found.maximum} | _moments(np.ma.getdata(values).astype("f8"), shift)
+
+
+def _moments(numbers: Any, shift: Shift = 0) -> dict[str, Any]:
+    """Mean, standard deviation and quartiles of numbers that are less by the shift than the values."""
+    if not len(numbers):
         return {}
-    numbers = values.astype("f8")
     with np.errstate(over="ignore", invalid="ignore"):
         return {
-            "minimum": values.min().item(),
-            "maximum": values.max().item(),
-            "mean": float(numbers.mean()),
+            "mean": plus(shift, float(numbers.mean())),
             "standard_deviation": float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
-            "quartiles": np.quantile(numbers, [0.25, 0.5, 0.75]).tolist(),
+            "quartiles": [plus(shift, one) for one in np.quantile(numbers, [0.25, 0.5, 0.75]).tolist()],
         }
 
 
