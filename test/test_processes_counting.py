@@ -10,7 +10,7 @@ import pytest
 from support.stored import stored
 
 from gristmill.processes.authoring import Progress
-from gristmill.processes.counting import frequencies
+from gristmill.processes.counting import bin_counts, frequencies
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.histogram import histogram
 from gristmill.processes.references import Reference
@@ -69,6 +69,31 @@ def test_statistics_are_of_the_numbers_and_not_of_their_doubles(tmp_path: Path, 
     assert column.standard_deviation == pytest.approx(7.5**0.5)
     assert column.mean == float(least + 4)
     assert column.quartiles == [float(least + 2), float(least + 4), float(least + 6)]
+
+
+def test_whole_numbers_that_a_floating_point_number_would_round_are_text() -> None:
+    (column,) = summary(DataSet.of({"x": [2**62, 2**62 + 8, 2**53, 2**53 + 1]}), progress=Progress())["columns"]
+
+    assert (column.minimum, column.maximum) == (2**53, str(2**62 + 8))
+    assert [one.value for one in column.frequent] == [2**53, str(2**53 + 1), str(2**62), str(2**62 + 8)]
+
+
+def test_whole_numbers_are_counted_where_they_are_and_not_where_their_doubles_would_be() -> None:
+    values = np.array([2**62 - 1, 2**62, 2**62 + 1, 2**62 + 4095, 2**62 + 4096, 2**63 - 1])
+
+    given, _ = bin_counts(values, 2, float(2**62), float(2**62 + 8192))
+    own, _ = bin_counts(values, 2)
+
+    assert given.tolist() == [3, 1]
+    assert own.tolist() == [5, 1]
+
+
+def test_a_column_of_intervals_has_no_least_value(tmp_path: Path) -> None:
+    data, _ = stored(tmp_path, "SELECT unnest([INTERVAL 7 DAY, INTERVAL 10 DAY]) AS x")
+
+    (column,) = summary(data, progress=Progress())["columns"]
+
+    assert (column.minimum, column.maximum, column.distinct) == (None, None, 2)
 
 
 def test_decimals_that_a_floating_point_number_says_are_numbers(tmp_path: Path) -> None:

@@ -59,6 +59,14 @@ def test_each_aggregate_is_that_of_pandas(aggregate: str) -> None:
     assert f">{aggregate} of v<" in made["plot_svg"].decode()
 
 
+@pytest.mark.parametrize(("aggregate", "cell"), [("sum", str(2**63)), ("minimum", 1.0), ("maximum", 2**63 - 1)])
+def test_values_that_a_floating_point_number_would_round_are_written_exactly(aggregate: Any, cell: Any) -> None:
+    data = {"t": ["2024-01-01"] * 2, "v": [2**63 - 1, 1]}
+    found = outputs_of("timeseries", table=data, time="t", values=["v"], aggregate=aggregate)
+
+    assert found["table"].decode().split()[1].split(",")[1] == str(cell)
+
+
 def test_groups_are_lines_of_their_own() -> None:
     frame = measured()
 

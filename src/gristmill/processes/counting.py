@@ -2,12 +2,14 @@
 
 import math
 import sys
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gristmill.datasets.mapping import EXACT_IN_JSON
 from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.exact import exact_cell, may_round
@@ -69,7 +71,7 @@ def frequencies(data: DataSet, column: DataColumn, most: int) -> Frequencies:
         Column.of_arrays(name, kind, np.ma.getdata(found[name]), ~np.ma.getmaskarray(found[name])).cells()
         for name in ("value", "least", "greatest")
     )
-    if is_rounded:
+    if is_rounded or kind == "integer":
         values, least, greatest = (list(map(_exact, cells)) for cells in (values, least, greatest))
     counts = np.ma.filled(found["n"], 0).tolist()
     listed = [(cell, count) for cell, count in zip(values, counts, strict=True) if count]
@@ -112,7 +114,17 @@ def bin_counts(
         counts, edges = np.histogram(numbers, bins, (start, stop))
     except ValueError as error:
         raise RangeError(f"the range from {start} to {stop} is too narrow for {bins} bins") from error
+    if numbers.dtype.kind == "i" and max(abs(start), abs(stop)) > EXACT_IN_JSON:
+        counts = _whole_counts(numbers, edges, low, high)
     return counts, edges.round().astype("M8[us]") if is_time else edges
+
+
+def _whole_counts(numbers: npt.NDArray[Any], edges: npt.NDArray[Any], low: float | None, high: float | None) -> Counts:
+    """Count whole numbers that doubles would round, some of them over an edge."""
+    ordered = np.sort(numbers)
+    first = 0 if low is None else bisect_left(ordered, math.ceil(low))
+    last = len(ordered) if high is None else bisect_right(ordered, math.floor(high))
+    return np.diff([first, *(bisect_left(ordered, math.ceil(edge)) for edge in edges[1:-1].tolist()), last])
 
 
 def own_bins(values: npt.NDArray[Any], *, is_whole: bool) -> tuple[Counts, npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Decimals and whole numbers beyond 64 bits as results have them: as text where a number would round them."""
+"""Decimals and large whole numbers as results have them: as text where a number would round them."""
 
 from decimal import Decimal
 
@@ -13,17 +13,17 @@ def may_round(type_text: str) -> bool:
     return type_text in _WIDE or type_text.startswith("DECIMAL(")
 
 
-def exactly(data: DataSet, name: str, type_text: str, relation: str) -> tuple[Kind, str]:
+def exactly(data: DataSet, name: str, type_text: str, relation: str, *, rather: Kind = "integer") -> tuple[Kind, str]:
     """The kind that a column of such a type has in a table so that no value changes, and the SQL that gives them.
 
-    name: the column's in ``relation``, which is what stands behind FROM.
+    name: the column's in ``relation``, which is what stands behind FROM. rather: integer or number, where both do.
     """
     written = f"CAST(CAST({name} AS DOUBLE) AS VARCHAR)"  # what a reader of the result sees of a double
     is_integer = f"TRY_CAST({name} AS BIGINT) IS NOT NULL" if _is_whole(type_text) else "false"
     is_double = f"coalesce(TRY_CAST({written} AS {type_text}) = {name}, false)"
     all_are = ", ".join(f"coalesce(bool_and({one}), true)" for one in (is_integer, is_double))
     ((integers, doubles),) = data.query(f"SELECT {all_are} FROM {relation} WHERE {name} IS NOT NULL").fetchall()
-    if integers:
+    if integers and not (doubles and rather == "number"):
         return "integer", f"CAST({name} AS BIGINT)"
     return ("number", f"CAST({name} AS DOUBLE)") if doubles else ("string", f"CAST({name} AS VARCHAR)")
 
@@ -31,11 +31,11 @@ def exactly(data: DataSet, name: str, type_text: str, relation: str) -> tuple[Ki
 def exact_cell(text: str) -> int | float | str:
     """A decimal or a whole number, written out, as a JSON value that no reader rounds."""
     value = Decimal(text)
-    if "." not in text and abs(value) < PAST_INTEGERS:
-        return int(value)
     number = float(value)
-    return number if Decimal(repr(number)) == value else text
+    if Decimal(repr(number)) != value:  # what a reader sees of a double
+        return text
+    return int(value) if "." not in text and abs(value) < PAST_INTEGERS else number
 
 
 def _is_whole(type_text: str) -> bool:
-    return type_text in _WIDE or type_text.endswith(",0)")
+    return type_text == "BIGINT" or type_text in _WIDE or type_text.endswith(",0)")

@@ -23,6 +23,8 @@ from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 
+_NO_LEAST = frozenset(["interval", "nested", "binary"])
+
 
 class Frequent(BaseModel):
     """A value, and in how many rows it stands."""
@@ -99,7 +101,8 @@ def summary(
         if column.is_numeric or column.is_time:
             made, panel = _of_values(table, column, found, frequent, pictures)
         else:
-            made = _summary(table, column, found, frequent, minimum=found.minimum, maximum=found.maximum)
+            ends = {} if column.kind in _NO_LEAST else {"minimum": found.minimum, "maximum": found.maximum}
+            made = _summary(table, column, found, frequent, **ends)
             panel = _panel_of_values(pictures, column, found, table.rows)
         columns.append(made)
         panels.append(panel)

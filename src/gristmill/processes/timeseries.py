@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
-from gristmill.processes.column import Array, Column
+from gristmill.processes.column import Array, Column, Kind
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.drawn_times import ARE_DRAWN, NOT_DRAWN
+from gristmill.processes.exact import exactly, may_round
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
@@ -242,9 +243,9 @@ def _results(
 ) -> tuple[Table, list[Lines], int]:
     """The result table, what to draw, and the number of periods without a row."""
     columns, aggregate, by = asked.columns, asked.aggregate, asked.by.name if asked.by else None
-    casts = ", ".join(f"CAST(v{number} AS DOUBLE) AS v{number}" for number in range(len(columns)))
+    kinds, selected = _written(table, len(columns))
     found = table.query(
-        f"SELECT p, CAST(g AS BIGINT) AS g, n, {casts} FROM {_PERIODS} LEFT JOIN {_FOUND} USING (p) ORDER BY p, g"
+        f"SELECT p, CAST(g AS BIGINT) AS g, n, {selected} FROM {_PERIODS} LEFT JOIN {_FOUND} USING (p) ORDER BY p, g"
     ).fetchnumpy()
     begins = np.ma.getdata(found["p"]).astype("M8[us]")
     places = np.searchsorted(periods, begins)
@@ -261,7 +262,8 @@ def _results(
         values: Array = np.ma.filled(np.ma.asarray(found[f"v{number}"], dtype="f8"), np.nan)
         title = f"{aggregate}({column.name})"
         title = f"{title} (values)" if title in taken else title
-        made.append(Column(title, "number", values, ~np.ma.getmaskarray(found[f"v{number}"])))
+        exact = found[f"e{number}"]
+        made.append(Column.of_arrays(title, kinds[number], np.ma.getdata(exact), ~np.ma.getmaskarray(exact)))
         drawn = [np.full(len(periods), np.nan) for _ in range(max(1, len(groups)))]
         for place, one in enumerate(drawn):
             chosen = group == place
@@ -270,6 +272,22 @@ def _results(
         lines.append(Lines(f"{aggregate} of {column.name}{unit}", drawn))
     made.append(Column("rows" if "rows" not in taken else "number of rows", "integer", rows, everywhere))
     return Table(made), lines, int((rows == 0).sum())
+
+
+def _written(table: DataSet, columns: int) -> tuple[list[Kind], str]:
+    """What kinds the values have in the table; SQL of the values to draw, and of those that no double has rounded."""
+    types = {row[0]: row[1] for row in table.query(f"DESCRIBE {_FOUND}").fetchall()}
+    kinds: list[Kind] = []
+    selected = []
+    for number in range(columns):
+        value = f"v{number}"
+        kind: Kind = "number"
+        exact = f"CAST({value} AS DOUBLE)"
+        if types[value] == "BIGINT" or may_round(types[value]):
+            kind, exact = exactly(table, value, types[value], _FOUND, rather="number")
+        kinds.append(kind)
+        selected.append(f"CAST({value} AS DOUBLE) AS {value}, {exact} AS e{number}")
+    return kinds, ", ".join(selected)
 
 
 def _numbers(table: DataSet, columns: list[DataColumn], times: tuple[str, str], periods: Array) -> dict[str, Any]:
