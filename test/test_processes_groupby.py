@@ -161,6 +161,13 @@ def test_keys_that_a_floating_point_number_would_round_stay_apart_and_exact(type
     assert "not numbers" not in picture(outputs)
 
 
+def test_a_sum_of_more_digits_than_decimals_have_is_a_fault_of_the_input() -> None:
+    data = stored(f"SELECT '{'9' * 38}'::DECIMAL(38,0) AS x FROM range(2)")
+
+    with pytest.raises(InvalidInputsError, match="cannot be computed on this data"):
+        run(data, ["x"], "sum(x)")
+
+
 def test_bars_of_numbers_that_differ_in_late_digits_are_told_apart() -> None:
     assert ">0.30000000000000004<" in picture(run({"x": [0.3, 0.1 + 0.2]}, ["x"]))
     assert ">0.3<" in picture(run({"x": [0.1 + 0.2]}, ["x"]))

@@ -4,6 +4,7 @@ import importlib
 import re
 from typing import Annotated, Any, TypedDict
 
+import duckdb
 from pydantic import BaseModel, Field
 
 from gristmill.datasets.mapping import quoted
@@ -145,7 +146,13 @@ def _compute(table: DataSet, grouped: Grouped, by: list[str], metrics: str) -> i
         name = "metrics" if error.faults[0].pointer == "metrics" else "by"
         raise wrong_input(name, f"is not usable: {error.faults[0].detail}") from error
     columns = ", ".join(f"c{place}" for place in range(len(statement.names)))
-    table.query(f"CREATE OR REPLACE TEMP TABLE {_FOUND} AS FROM ({statement.sql}) AS f({columns})", statement.values)
+    try:
+        table.query(
+            f"CREATE OR REPLACE TEMP TABLE {_FOUND} AS FROM ({statement.sql}) AS f({columns})", statement.values
+        )
+    except duckdb.OutOfRangeException as error:
+        said = str(error).partition("\n")[0]
+        raise wrong_input("metrics", f"cannot be computed on this data: {said}") from error
     ((total,),) = table.query(f"SELECT count(*) FROM {_FOUND}").fetchall()
     return int(total)
 
