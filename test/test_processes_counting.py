@@ -16,6 +16,7 @@ from gristmill.processes.histogram import histogram
 from gristmill.processes.references import Reference
 from gristmill.processes.run_data import RunData
 from gristmill.processes.summary import summary
+from gristmill.processes.timeseries import timeseries
 from gristmill.processes.workspace import DataColumn, OpenVersion
 
 
@@ -86,6 +87,16 @@ def test_whole_numbers_are_counted_where_they_are_and_not_where_their_doubles_wo
 
     assert given.tolist() == [3, 1]
     assert own.tolist() == [5, 1]
+
+
+def test_a_time_in_nanoseconds_stays_in_its_year_and_month(tmp_path: Path) -> None:
+    data, _ = stored(tmp_path, "SELECT TIMESTAMP_NS '2023-12-31 23:59:59.999999999' AS t, 1 AS v")
+
+    (column, _) = summary(data, progress=Progress())["columns"]
+    told = timeseries(data, "t", ["v"], resample="month", progress=Progress())["timeseries"]
+
+    assert column.maximum == "2023-12-31T23:59:59.999999Z"
+    assert told.first == "2023-12-01T00:00:00Z"
 
 
 def test_a_column_of_intervals_has_no_least_value(tmp_path: Path) -> None:

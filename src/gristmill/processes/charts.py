@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gristmill.datasets.columns import Kind, kind_of
-from gristmill.datasets.mapping import quoted
+from gristmill.datasets.mapping import microseconds, quoted
 from gristmill.processes.column import Array
 from gristmill.processes.drawn_times import ARE_DRAWN, NOT_DRAWN
 from gristmill.processes.selects import Result
@@ -83,7 +83,9 @@ def _bars(result: Result, labels: list[str], numbers: list[str]) -> Chart | None
 
 def _over_times(result: Result, name: str, type_text: str, numbers: list[str]) -> Chart | None:
     zoned = type_text == "TIMESTAMP WITH TIME ZONE"
-    time = f"timezone('UTC', {quoted(name)})" if zoned else f"CAST({quoted(name)} AS TIMESTAMP)"
+    time = (
+        f"timezone('UTC', {quoted(name)})" if zoned else f"CAST({microseconds(quoted(name), type_text)} AS TIMESTAMP)"
+    )
     drawn = f"CASE WHEN isfinite({quoted(name)}) AND {time} {ARE_DRAWN} THEN {time} END AS t"
     columns = result.data.query(f"SELECT {drawn}, {quoted(name)} IS NULL AS n FROM {result.sql}").fetchnumpy()
     there, missing = ~np.ma.getmaskarray(columns["t"]), int(np.ma.getdata(columns["n"]).sum())

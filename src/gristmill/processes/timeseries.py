@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
+from gristmill.datasets.mapping import microseconds
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
 from gristmill.processes.column import Array, Column, Kind
@@ -143,7 +144,11 @@ def timeseries(
         raise wrong_input("values", "has a column twice; name each column once")
     asked = _Asked([_number(table, name) for name in values], aggregate, grouping)
     progress(10, "reading times")
-    moment = f"timezone('UTC', {when.sql})" if when.kind == "timestamptz" else f"CAST({when.sql} AS TIMESTAMP)"
+    moment = (
+        f"timezone('UTC', {when.sql})"
+        if when.kind == "timestamptz"
+        else f"CAST({microseconds(when.sql, when.type)} AS TIMESTAMP)"
+    )
     has_time = f"{when.sql} IS NOT NULL AND isfinite({when.sql}) AND {moment} {ARE_DRAWN}"
     period = _period(table, moment, has_time, resample)
     groups = None if grouping is None else color_groups(table, as_text(grouping), f"{table.sql} WHERE {has_time}")
