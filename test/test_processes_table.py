@@ -277,6 +277,12 @@ def test_csv_tells_an_empty_text_from_a_missing_one() -> None:
     assert Table.from_csv(Table.from_columns({"a": ["", None]}).to_csv()).column("a").cells() == ["", None]
 
 
+def test_csv_has_booleans_and_special_numbers_as_rows_of_data_sets_have_them() -> None:
+    table = Table.from_columns({"b": [True, False, None], "x": [np.nan, np.inf, -np.inf]})
+
+    assert table.to_csv() == "b,x\r\ntrue,nan\r\nfalse,inf\r\n,-inf\r\n"
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -318,14 +318,25 @@ def _format(media_type: str, name: str) -> str:
 
 def _fields(column: Column) -> list[str]:
     """The cells as CSV has them."""
-    write: Callable[[Any], str] = _text_field if column.kind == "string" else str
+    write = _WRITERS.get(column.kind, str)
     return ["" if cell is None else write(cell) for cell in column.cells()]
+
+
+def _number_field(cell: float | str) -> str:
+    return str(float(cell)) if isinstance(cell, str) else str(cell)
 
 
 def _text_field(text: str) -> str:
     if text and not _QUOTED.search(text):
         return text
     return '"' + text.replace('"', '""') + '"'
+
+
+_WRITERS: dict[Kind, Callable[[Any], str]] = {
+    "boolean": lambda cell: str(cell).lower(),
+    "number": _number_field,
+    "string": _text_field,
+}
 
 
 def _decoded(content: bytes, charset: str) -> str:
