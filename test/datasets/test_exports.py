@@ -31,7 +31,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 def opened(cache: Cache, connection: duckdb.DuckDBPyConnection, first: int) -> ExportFile:
     """The export of another statement for each ``first``."""
     statement = Statement(f"SELECT range AS n FROM range({first}, {first + ROWS})", (), ("n",), ("BIGINT",))
-    return open_export(cache, Export(VERSION, statement, "csv", "", 1), connection, seconds=30)
+    return open_export(cache, Export(VERSION, statement, "csv", ""), connection, seconds=30)
 
 
 def test_what_is_being_read_counts_in_the_cache_and_stays(

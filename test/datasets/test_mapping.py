@@ -25,11 +25,11 @@ from gristmill.datasets.mapping import microseconds
 def test_nanoseconds_are_cut_off_and_never_rounded_up(written: str | None, cut: str | None) -> None:
     sql = microseconds("value", "TIMESTAMP_NS")
 
-    found = duckdb.execute(
-        f"SELECT CAST({sql} AS VARCHAR), typeof({sql}) FROM (SELECT ?::TIMESTAMP_NS AS value)", [written]
-    )
+    asked = f"SELECT CAST({sql} AS VARCHAR), typeof({sql}) FROM (SELECT ?::TIMESTAMP_NS AS value)"
+    with duckdb.connect() as connection:
+        found = connection.execute(asked, [written]).fetchall()
 
-    assert found.fetchone() == (cut, "TIMESTAMP")
+    assert found == [(cut, "TIMESTAMP")]
 
 
 @pytest.mark.parametrize("type_text", ["TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP WITH TIME ZONE", "DATE"])

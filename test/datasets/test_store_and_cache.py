@@ -24,7 +24,8 @@ def store(server: str, make_settings: Callable[..., Settings], tmp_path: Path) -
     settings = make_settings(server)
     made = Store(connect(settings), settings)
     parquet = tmp_path / "flights.parquet"
-    duckdb.sql(f"SELECT range AS number, random() AS delay FROM range({ROWS})").write_parquet(str(parquet))
+    with duckdb.connect() as raw:
+        raw.sql(f"SELECT range AS number, random() AS delay FROM range({ROWS})").write_parquet(str(parquet))
     with parquet.open("rb") as file:
         made.put("flights", NewVersion(VERSION, ROWS, 0, b""), file, parquet.stat().st_size, owner="ann")
     return made

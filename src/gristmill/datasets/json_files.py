@@ -130,7 +130,7 @@ class JsonFile:
             )
         if self.options.format == "json" and start != b"[":
             raise MalformedDataError(
-                "The file does not begin with [: it must be one array of objects."
+                "The file does not begin with [: JSON must be one array of objects."
                 + _advice(text.decode("utf-8", "ignore"))
             )
         if self.options.format == "json" and _last_byte(self.path) != b"]":
