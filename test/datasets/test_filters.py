@@ -504,6 +504,11 @@ def test_decimals_without_digits_after_the_point_are_whole_numbers() -> None:
     assert rows_of("m div 2 = m - 6172839450617283945 AND -m < 0", *rows) == [0]
 
 
+def test_all_digits_of_a_negative_number_count() -> None:
+    rows = [{"m": Decimal(-(10**37) - 3)}, {"m": Decimal(-(10**37) - 1)}]
+    assert rows_of(f"m = -{10**37 + 3}", *rows) == [0]
+
+
 def test_a_whole_number_is_compared_exactly_with_a_decimal() -> None:
     row = {"i": 2**53 + 1, "wide": Decimal("9007199254740992.50"), "d": Decimal("99.99"), "j": 99}
 

@@ -59,7 +59,7 @@ class Parsed:
         value = self._at(int(abs(index)))
         if not isinstance(value, Decimal):
             raise fault("A number is expected here.")
-        return value if index > 0 else -value
+        return value if index > 0 else value.copy_negate()  # which keeps all digits, as minus does not
 
     def text(self, index: str) -> str:
         """The text that was written."""
