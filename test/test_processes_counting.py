@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.stored import stored
 
+from gristmill.errors import InvalidInputsError
 from gristmill.processes.authoring import Progress
 from gristmill.processes.counting import bin_counts, frequencies
 from gristmill.processes.dataset import DataSet
@@ -97,6 +98,14 @@ def test_a_time_in_nanoseconds_stays_in_its_year_and_month(tmp_path: Path) -> No
 
     assert column.maximum == "2023-12-31T23:59:59.999999Z"
     assert told.first == "2023-12-01T00:00:00Z"
+
+
+def test_a_sum_of_more_digits_than_decimals_have_is_a_fault_of_the_input(tmp_path: Path) -> None:
+    wide = f"'{'9' * 38}'::DECIMAL(38,0)"
+    data, _ = stored(tmp_path, f"SELECT TIMESTAMP '2024-01-01 00:00:00' AS t, {wide} AS v FROM range(2)")
+
+    with pytest.raises(InvalidInputsError, match="cannot be computed on this data"):
+        timeseries(data, "t", ["v"], resample="month", aggregate="sum", progress=Progress())
 
 
 def test_a_column_of_intervals_has_no_least_value(tmp_path: Path) -> None:

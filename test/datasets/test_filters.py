@@ -1,6 +1,7 @@
 """Filters: CQL2 text against a naive evaluator, and everything that is refused."""
 
 import math
+import operator
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ COLUMNS = [
     Column("i", "BIGINT", "integer"),
     Column("j", "INTEGER", "integer"),
     Column("x", "DOUBLE", "number"),
+    Column("f", "FLOAT", "number"),
     Column("d", "DECIMAL(9,2)", "decimal"),
     Column("wide", "DECIMAL(38,2)", "decimal"),
     Column("m", "DECIMAL(38,0)", "decimal"),
@@ -507,6 +509,38 @@ def test_decimals_without_digits_after_the_point_are_whole_numbers() -> None:
 def test_all_digits_of_a_negative_number_count() -> None:
     rows = [{"m": Decimal(-(10**37) - 3)}, {"m": Decimal(-(10**37) - 1)}]
     assert rows_of(f"m = -{10**37 + 3}", *rows) == [0]
+
+
+def test_a_float_is_compared_as_rows_show_it() -> None:
+    rows = [{"f": 0.1}, {"f": 0.3}, {"f": 16777216.0}, {"f": math.inf}, {"f": math.nan}, {}]
+
+    assert rows_of("f = 0.1 AND 0.1 = f AND f <= 0.1 AND f IN (0.2, 0.1) AND f BETWEEN 0.1 AND 0.2", *rows) == [0]
+    assert rows_of("f > 0.1", *rows) == [1, 2, 3, 4]
+    assert rows_of("f = 0.10000000149 OR f < -1e39", *rows) == []
+    assert rows_of("NOT (f = 16777217) AND f <> 0.123456789", *rows) == [0, 1, 2, 3, 4]
+    assert rows_of("f > 1e39", *rows) == [3, 4]
+    assert rows_of("f >= 16777217", *rows) == [3, 4]
+
+
+@settings(max_examples=200)
+@given(
+    values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=8),
+    op=st.sampled_from(["=", "<>", "<", "<=", ">", ">="]),
+    shift=st.sampled_from(["0", "1e-9", "-1e-9", "1e-3"]),
+)
+def test_a_float_is_compared_with_any_number_as_rows_show_it(values: list[float], op: str, shift: str) -> None:
+    connection = table([{"f": value} for value in values])
+    texts = [text for (text,) in connection.execute("SELECT CAST(f AS VARCHAR) FROM data ORDER BY rowid").fetchall()]
+    finite = [Decimal(text) for text in texts if "inf" not in text]
+    connection.close()
+    literal = (finite[0] if finite else Decimal(1)) * (1 + Decimal(shift))
+    holds = {"=": operator.eq, "<>": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+             ">=": operator.ge}[op]  # fmt: skip
+
+    found = rows_of(f"f {op} {literal:f}" if abs(literal.adjusted()) < 20 else f"f {op} {literal:e}",
+                    *({"f": value} for value in values))  # fmt: skip
+
+    assert found == [place for place, text in enumerate(texts) if holds(Decimal(text), literal)]
 
 
 def test_a_whole_number_is_compared_exactly_with_a_decimal() -> None:

@@ -5,9 +5,10 @@ What a filter means:
 - Three-valued logic, as in SQL: a comparison with a missing value is neither true nor false, and its row is not given.
 - NaN equals NaN and is above every other number, infinity too; 0.0 equals -0.0.
 - Whole numbers and decimals are compared exactly with the number that was written, and with each other where one of
-  them is whole; columns of different kinds of number, and the results of `/`, `^` and functions, as doubles. Decimals
-  without digits after the point are whole numbers. `+ - * % div abs round floor ceil` of whole numbers give whole
-  numbers of up to 38 digits; other arithmetic is done in doubles. Division by zero gives a missing value.
+  them is whole; a FLOAT as rows show it with the number that was written; columns of different kinds of number, and the
+  results of `/`, `^` and functions, as doubles. Decimals without digits after the point are whole numbers.
+  `+ - * % div abs round floor ceil` of whole numbers give whole numbers of up to 38 digits; other arithmetic is done in
+  doubles. Division by zero gives a missing value.
 - A timestamp without a zone is taken as UTC, and parts of times with a zone are those in UTC. Nanoseconds are compared,
   and cut off before any function but `text`.
 - Text is compared by code points. In `like`, `%` is any text and `_` any character; a backslash makes them plain.
@@ -18,6 +19,7 @@ What a filter means:
 """
 
 import math
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -36,6 +38,7 @@ INSTANT = frozenset(["date", "timestamp", "timestamptz"])
 _NANOSECONDS_REACH = range(1678, 2262)  # the years that 64 bits of them hold from end to end
 _MOST_SQL = 100_000  # characters; BETWEEN and IN repeat their first term, and may be nested
 _COMPARABLE = (NUMERIC, INSTANT, {"text"}, {"boolean"}, {"time"}, {"uuid"}, {"interval"})
+_LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
 _COUNTS = {"not": 1, "isnull": 1, "between": 3, "in": 2, "like": 2, **dict.fromkeys(_MIRRORED, 2)}
 _HOW = {
@@ -407,14 +410,15 @@ def _read_as(term: Term, other: Term) -> Term:
 
 
 def _numbers(op: str, left: Term, right: Term) -> Term:
-    if isinstance(right.literal, Decimal) and left.kind in EXACT and left.literal is None:
-        return _exactly(op, left, right.literal)
-    if isinstance(left.literal, Decimal) and right.kind in EXACT and right.literal is None:
-        return _exactly(_MIRRORED[op], right, left.literal)
+    if isinstance(left.literal, Decimal) or (left.kind == "decimal" and _is_whole(right)):
+        op, left, right = _MIRRORED[op], right, left
+    if isinstance(right.literal, Decimal) and left.literal is None:
+        if left.kind in EXACT:
+            return _exactly(op, left, right.literal)
+        if left.column is not None and left.column.type == "FLOAT":
+            return _as_shown(op, left, right.literal)
     if _is_whole(left) and right.kind == "decimal":
         return _beside_decimal(op, left, right)
-    if _is_whole(right) and left.kind == "decimal":
-        return _beside_decimal(_MIRRORED[op], right, left)
     same_type = left.column and right.column and left.column.type == right.column.type
     if not same_type and not left.kind == right.kind == "integer":
         left, right = _cast(left, "DOUBLE"), _cast(right, "DOUBLE")
@@ -430,6 +434,39 @@ def _beside_decimal(op: str, whole: Term, decimal: Term) -> Term:
     return _joined(f"({{}} {op} {{}})", "boolean", [_whole(whole), below if op in {"<=", ">"} else above])
 
 
+def _as_shown(op: str, term: Term, number: Decimal) -> Term:
+    """A comparison of FLOATs as rows show them: 0.1 is the one that is written so, though its double is another."""
+    near, shown = _float_near(number)
+    if shown != number:
+        if op in {"=", "<>"}:
+            return _always("true" if op == "<>" else "false", term)
+        after = "<" if shown > number else "<="
+        op = after if op in {"<", "<="} else {"<": ">=", "<=": ">"}[after]
+    return Term(f"({term.sql} {op} CAST(? AS FLOAT))", "boolean", (*term.values, near))
+
+
+def _float_near(number: Decimal) -> tuple[float, Decimal]:
+    """A FLOAT with no other one between it and the number, and how it is written: with the fewest digits."""
+    near = _as_float(float(number))
+    if not math.isfinite(near):
+        return near, Decimal(near)
+    texts = (f"{near:.{digits}g}" for digits in range(1, 10))
+    return near, Decimal(next(text for text in texts if _as_float(float(text)) == near))
+
+
+def _as_float(number: float) -> float:
+    try:
+        (found,) = struct.unpack("f", struct.pack("f", number))
+    except OverflowError:
+        found = math.copysign(_LARGEST_FLOAT, number)
+    return float(found)
+
+
+def _always(outcome: str, term: Term) -> Term:
+    """What is so of every value, and of a missing one unknown."""
+    return _joined(f"(CASE WHEN {{}} IS NOT NULL THEN {outcome} END)", "boolean", [term])
+
+
 def _exactly(op: str, term: Term, number: Decimal) -> Term:
     """A comparison with the nearest number that the column's type holds, or what is always so beyond its range."""
     digits, scale = 38, 0
@@ -440,8 +477,7 @@ def _exactly(op: str, term: Term, number: Decimal) -> Term:
     fits = floor == scaled
     if abs(floor) >= 10**digits or (not fits and op in {"=", "<>"}):
         always = op == "<>" or (op in {"<", "<="} if number > 0 else op in {">", ">="})
-        outcome = "true" if always and op != "=" else "false"
-        return _joined(f"(CASE WHEN {{}} IS NOT NULL THEN {outcome} END)", "boolean", [term])
+        return _always("true" if always and op != "=" else "false", term)
     if not fits:
         op = {"<": "<=", ">=": ">"}.get(op, op)
     bound = Decimal(f"{floor}E-{scale}") if scale else floor

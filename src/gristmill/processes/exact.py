@@ -1,7 +1,12 @@
 """Decimals and large whole numbers as results have them: as text where a number would round them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 
+import duckdb
+
+from gristmill.processes.authoring import wrong_input
 from gristmill.processes.column import PAST_INTEGERS, Kind
 from gristmill.processes.dataset import DataSet
 
@@ -26,6 +31,16 @@ def exactly(data: DataSet, name: str, type_text: str, relation: str, *, rather: 
     if integers and not (doubles and rather == "number"):
         return "integer", f"CAST({name} AS BIGINT)"
     return ("number", f"CAST({name} AS DOUBLE)") if doubles else ("string", f"CAST({name} AS VARCHAR)")
+
+
+@contextmanager
+def within_digits(name: str) -> Iterator[None]:
+    """A sum of more digits than decimals have is a fault of the input ``name``. Raises InvalidInputsError."""
+    try:
+        yield
+    except duckdb.OutOfRangeException as error:
+        said = str(error).partition("\n")[0]
+        raise wrong_input(name, f"cannot be computed on this data: {said}") from error
 
 
 def exact_cell(text: str) -> int | float | str:

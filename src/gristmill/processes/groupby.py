@@ -4,7 +4,6 @@ import importlib
 import re
 from typing import Annotated, Any, TypedDict
 
-import duckdb
 from pydantic import BaseModel, Field
 
 from gristmill.datasets.mapping import quoted
@@ -14,7 +13,7 @@ from gristmill.errors import InvalidRequestError
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet
-from gristmill.processes.exact import may_round
+from gristmill.processes.exact import may_round, within_digits
 from gristmill.processes.fetched import fetched
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
@@ -146,13 +145,10 @@ def _compute(table: DataSet, grouped: Grouped, by: list[str], metrics: str) -> i
         name = "metrics" if error.faults[0].pointer == "metrics" else "by"
         raise wrong_input(name, f"is not usable: {error.faults[0].detail}") from error
     columns = ", ".join(f"c{place}" for place in range(len(statement.names)))
-    try:
+    with within_digits("metrics"):
         table.query(
             f"CREATE OR REPLACE TEMP TABLE {_FOUND} AS FROM ({statement.sql}) AS f({columns})", statement.values
         )
-    except duckdb.OutOfRangeException as error:
-        said = str(error).partition("\n")[0]
-        raise wrong_input("metrics", f"cannot be computed on this data: {said}") from error
     ((total,),) = table.query(f"SELECT count(*) FROM {_FOUND}").fetchall()
     return int(total)
 

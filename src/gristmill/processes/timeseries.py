@@ -13,7 +13,7 @@ from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
 from gristmill.processes.column import Array, Column, Kind
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.drawn_times import ARE_DRAWN, NOT_DRAWN
-from gristmill.processes.exact import exactly, may_round
+from gristmill.processes.exact import exactly, may_round, within_digits
 from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
@@ -225,11 +225,12 @@ def _compute(table: DataSet, times: tuple[str, str, Period], asked: _Asked, grou
         f"{_AGGREGATES[asked.aggregate].format(_finite(column))} AS v{number}"
         for number, column in enumerate(asked.columns)
     )
-    table.query(
-        f"CREATE OR REPLACE TEMP TABLE {_FOUND} AS SELECT CAST(date_trunc('{period}', {moment}) AS TIMESTAMP) AS p, "
-        f"{place} AS g, {selected}, count(*) AS n FROM {table.sql} WHERE {has_time} GROUP BY ALL",
-        bound,
-    )
+    with within_digits("values"):
+        table.query(
+            f"CREATE OR REPLACE TEMP TABLE {_FOUND} AS SELECT CAST(date_trunc('{period}', {moment}) AS TIMESTAMP) AS "
+            f"p, {place} AS g, {selected}, count(*) AS n FROM {table.sql} WHERE {has_time} GROUP BY ALL",
+            bound,
+        )
     step = "INTERVAL 3 MONTH" if period == "quarter" else f"INTERVAL 1 {period}"
     table.query(
         f"CREATE OR REPLACE TEMP TABLE {_PERIODS} AS SELECT unnest(generate_series(min(p), max(p), {step})) AS p "
