@@ -16,6 +16,7 @@ from gristmill.processes.dataset import DataSet
 from gristmill.processes.histogram import histogram
 from gristmill.processes.references import Reference
 from gristmill.processes.run_data import RunData
+from gristmill.processes.shifts import shifts
 from gristmill.processes.summary import summary
 from gristmill.processes.timeseries import timeseries
 from gristmill.processes.workspace import DataColumn, OpenVersion
@@ -98,6 +99,15 @@ def test_a_time_in_nanoseconds_stays_in_its_year_and_month(tmp_path: Path) -> No
 
     assert column.maximum == "2023-12-31T23:59:59.999999Z"
     assert told.first == "2023-12-01T00:00:00Z"
+
+
+def test_whole_numbers_that_are_known_to_be_small_are_not_looked_at(tmp_path: Path) -> None:
+    data, _ = stored(tmp_path, "SELECT 1 AS x")
+    small, large = (DataColumn("x", "BIGINT", "integer", minimum=1, maximum=end) for end in (2**53, str(2**53 + 1)))
+
+    assert shifts(data, [small], "nowhere") == {}
+    with pytest.raises(duckdb.CatalogException):
+        shifts(data, [large], "nowhere")
 
 
 def test_a_sum_of_more_digits_than_decimals_have_is_a_fault_of_the_input(tmp_path: Path) -> None:

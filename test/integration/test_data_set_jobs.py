@@ -1,5 +1,6 @@
 """Jobs over data sets, through the real API and worker: on exactly the version that they were accepted for."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -170,12 +171,14 @@ def test_an_idle_child_lets_a_data_set_go_that_is_deleted(
 @pytest.mark.slow
 @pytest.mark.skipif(not IS_LINUX, reason="needs /proc")
 @pytest.mark.parametrize(("process", "more"), [("total", {"column": "x"}), ("groupby", {"by": ["x"]})])
-def test_a_child_lets_a_data_set_go_once_it_rests(
+def test_a_child_keeps_a_data_set_open_for_a_while_and_lets_it_go_once_it_rests(
     system: RunningSystem, api: httpx.Client, process: str, more: dict[str, Any]
 ) -> None:
     version = upload(api, "rested", 3, 4)
     assert run(api, process, table={"dataset": "rested"}, **more).status_code == 200
 
+    time.sleep(6)  # as who looks at a picture
+    assert is_open(system, version)
     wait_until(lambda: not is_open(system, version), 60, "no child has the version open")
 
 

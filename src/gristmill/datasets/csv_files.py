@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from gristmill.datasets.first_lines import TITLE, values_of
+from gristmill.datasets.first_lines import LINE_ENDS, TITLE, values_of
 from gristmill.datasets.inference import Texts, literal
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.texts import (
@@ -149,7 +149,7 @@ def _second_line_end(path: Path, quote: str) -> tuple[int, str, str] | None:
     first, line, quoted = "", 1, False
     with path.open(encoding="utf-8", newline="") as file:
         for text in file:
-            end = {"\r\n": "CR LF", "\n": "LF", "\r": "CR"}.get(text[len(text.rstrip("\r\n")) :], "")
+            end = LINE_ENDS.get(text[len(text.rstrip("\r\n")) :], "")
             quoted ^= bool(quote) and text.count(quote) % 2 == 1
             if end and not quoted:
                 first = first or end

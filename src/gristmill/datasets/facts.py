@@ -10,11 +10,11 @@ import duckdb
 
 from gristmill.datasets.columns import Column, kind_of
 from gristmill.datasets.inference import literal, name
+from gristmill.datasets.mapping import EXACT_IN_JSON
 from gristmill.datasets.options import ReadingLimits
 from gristmill.datasets.texts import shown
 from gristmill.errors import TooLargeError
 
-_EXACT_INTEGER = 2**53
 _FACT_LETTERS = 200
 _COLUMNS_A_STATEMENT = 256  # one over all of thousands would be slow to plan, and takes memory
 
@@ -86,7 +86,7 @@ def _as_json(type_text: str, text: str | None) -> bool | int | float | str | Non
     if kind == "boolean":
         return text == "true"
     if kind == "integer":
-        return int(text) if abs(int(text)) <= _EXACT_INTEGER else text
+        return int(text) if abs(int(text)) <= EXACT_IN_JSON else text
     if kind == "number":
         special = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
         return special[text] if text in special else float(text)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from _csv import Reader as csv_reader  # noqa: N813
 
 _DELIMITERS = (",", ";", "\t", "|")
+LINE_ENDS = {"\r\n": "CR LF", "\n": "LF", "\r": "CR"}
+"""What they are called."""
 _LOOKED_AT_RECORDS = 20  # behind the first
 _LOOKED_AT_LETTERS = 2**18
 TITLE = "The first line must be the names of the columns: remove a title that stands above it."
@@ -56,9 +58,8 @@ def _check_end(rest: str, end: str, quote: str) -> None:
     quoted = re.escape(quote) + f"[^{re.escape(quote)}]*" + re.escape(quote) if quote else r"(?!)"
     found = re.match(rf"(?:{quoted}|[^\r\n])*+(\r\n|\n|\r)", rest)
     if found and found[1] != end:
-        names = {"\r\n": "CR LF", "\n": "LF", "\r": "CR"}
         raise MalformedDataError(
-            f"Line 1 ends in {names[end]}, but the next one in {names[found[1]]}. Give all lines the same end."
+            f"Line 1 ends in {LINE_ENDS[end]}, but the next one in {LINE_ENDS[found[1]]}. Give all lines the same end."
         )
 
 

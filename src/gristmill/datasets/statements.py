@@ -13,9 +13,8 @@ from gristmill.datasets import cursors
 from gristmill.datasets.columns import Column
 from gristmill.datasets.cursors import Cursor
 from gristmill.datasets.filters import EXACT, Condition, FilterColumn
-from gristmill.datasets.mapping import quoted
+from gristmill.datasets.mapping import EXACT_IN_JSON, quoted
 
-_DOUBLES_HOLD = 2**53
 _MOST_DIGITS = 38
 
 
@@ -174,7 +173,7 @@ def from_lowest(column: FilterColumn) -> str:
         return sql
     low, high = Decimal(column.minimum), Decimal(column.maximum)
     scale = int(column.type.rstrip(")").partition(",")[2] or 0)
-    if max(abs(low), abs(high)).scaleb(scale) <= _DOUBLES_HOLD or (high - low).scaleb(scale).adjusted() >= _MOST_DIGITS:
+    if max(abs(low), abs(high)).scaleb(scale) <= EXACT_IN_JSON or (high - low).scaleb(scale).adjusted() >= _MOST_DIGITS:
         return sql
     exact = "HUGEINT" if column.kind == "integer" else f"DECIMAL({_MOST_DIGITS},{scale})"
     return f"CAST(CAST({sql} AS {exact}) - CAST('{column.minimum}' AS {exact}) AS DOUBLE)"

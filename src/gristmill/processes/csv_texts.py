@@ -6,7 +6,7 @@ The API checks tables that come with requests, and what users have written must 
 import re
 from collections.abc import Sequence
 
-from gristmill.datasets.first_lines import TITLE, start_of
+from gristmill.datasets.first_lines import LINE_ENDS, TITLE, start_of
 from gristmill.datasets.texts import unique_names
 from gristmill.errors import MalformedDataError
 from gristmill.processes.column import TableError
@@ -14,7 +14,6 @@ from gristmill.processes.column import TableError
 # Of which an upload is told by `null=NA`, where a request has no place to say it.
 NULLS = frozenset(["", "NA", "N/A", "null", "NULL", "None"])
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_ENDS = {"\r\n": "CR LF", "\n": "LF", "\r": "CR"}
 _NO_LIMIT = 2**63  # of a name: a request has its own
 
 Cells = Sequence[str | None]
@@ -84,7 +83,7 @@ def _quoted_records(text: str, delimiter: str) -> list[list[str | None]]:
 
 def _check_ends(ends: list[str]) -> None:
     if len(ends) > 1:
-        first, second, *_ = (_ENDS[end] for end in ends)
+        first, second, *_ = (LINE_ENDS[end] for end in ends)
         raise TableError(f"has lines that end in {first}, and others in {second}; give all lines the same end")
 
 

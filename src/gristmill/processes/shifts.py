@@ -20,7 +20,9 @@ def shifts(data: DataSet, columns: Sequence[DataColumn], relation: str) -> dict[
 
     relation: what stands behind FROM, with a WHERE if not all rows count.
     """
-    asked = [one for one in columns if one.type in {"BIGINT", "UBIGINT"} or one.kind == "decimal"]
+    asked = [
+        one for one in columns if one.kind == "decimal" or (one.type in {"BIGINT", "UBIGINT"} and not _is_small(one))
+    ]
     if not asked:
         return {}
     ends = ", ".join(f"min({one.sql}), max({one.sql})" for one in asked)
@@ -38,6 +40,11 @@ def shifted(column: DataColumn, shift: Shift) -> str:
 def plus(shift: Shift, number: float) -> float:
     """The double next to the sum."""
     return float(Fraction(shift) + Fraction(number)) if shift else number
+
+
+def _is_small(column: DataColumn) -> bool:
+    """Whether the ends of a stored column, which are texts beyond 2^53, say that doubles hold its whole numbers."""
+    return isinstance(column.minimum, int) and isinstance(column.maximum, int)
 
 
 def _shared(low: Shift | None, high: Shift | None) -> Shift:
