@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import math
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -287,6 +288,17 @@ def test_a_summary_describes_each_column_of_a_real_table() -> None:
     assert [row["column"] for row in rows] == list(columns)
     assert (rows[0]["most_frequent"], rows[0]["most_frequent_rows"], rows[5]["median"]) == ("Adelie", "152", "4050.0")
     assert is_picture(result["plot"], result["plot_svg"])
+
+
+@pytest.mark.parametrize("scale", [0, 1020, -1020, 500, -500])
+def test_a_summary_of_huge_and_of_tiny_numbers_is_that_of_others_scaled(scale: int) -> None:
+    numbers = [1.0, -3.0, 4.0, 7.5, 7.5]
+
+    (column,) = run("summary", {"table": {"x": [math.ldexp(one, scale) for one in numbers]}})["columns"]
+
+    assert column["mean"] == math.ldexp(3.4, scale)
+    assert column["standard_deviation"] == pytest.approx(math.ldexp(statistics.stdev(numbers), scale), rel=1e-14, abs=0)
+    assert column["quartiles"] == [math.ldexp(one, scale) for one in (1.0, 4.0, 7.5)]
 
 
 def test_a_summary_of_times_gives_times() -> None:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.datasets.rows import write
+from gristmill.datasets.statements import Statement
 from gristmill.errors import InvalidInputsError
 from gristmill.processes import DataSet, Progress
 from gristmill.processes.column import Column, Kind
@@ -132,12 +135,13 @@ def stored(sql: str) -> DataSet:
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
-        ("1.50::DECIMAL(9,2)", 1.5), ("DATE '2020-02-29'", "2020-02-29T00:00:00.000000Z"), ("true", True),
-        ("TIMESTAMP '2020-01-01 01:02:03'", "2020-01-01T01:02:03.000000Z"), ("'é'", "é"), ("''", ""),
-        ("TIMESTAMPTZ '2020-01-01 01:00:00+01'", "2020-01-01T00:00:00.000000Z"), ("1::UBIGINT", 1),
+        ("1.50::DECIMAL(9,2)", 1.5), ("DATE '2020-02-29'", "2020-02-29"), ("true", True),
+        ("TIMESTAMP '2020-01-01 01:02:03'", "2020-01-01 01:02:03"), ("'é'", "é"), ("''", ""),
+        ("TIMESTAMPTZ '2020-01-01 01:00:00+01'", "2020-01-01T00:00:00Z"), ("1::UBIGINT", 1),
         ("18446744073709551615::UBIGINT", "18446744073709551615"), ("'00000000-0000-0000-0000-000000000001'::UUID",
-        "00000000-0000-0000-0000-000000000001"), ("TIME '01:02:03'", "01:02:03"), ("INTERVAL 1 DAY", "1 day"),
-        ("'ab'::BLOB", "YWI="), ("NULL::INTEGER", None), ("'infinity'::DOUBLE", "Infinity"),
+        "00000000-0000-0000-0000-000000000001"), ("TIME '01:02:03'", "01:02:03"), ("INTERVAL 1 DAY", "P0M1DT0.000000S"),
+        ("'ab'::BLOB", "YWI="), ("NULL::INTEGER", None), ("'infinity'::DOUBLE", "Infinity"), ("0.1::FLOAT", 0.1),
+        ("TIMESTAMP_NS '2020-01-01 01:02:03.123456789'", "2020-01-01 01:02:03.123456789"),
     ],
 )  # fmt: skip
 def test_values_of_every_type_make_groups(value: str, cell: Any) -> None:
@@ -146,6 +150,23 @@ def test_values_of_every_type_make_groups(value: str, cell: Any) -> None:
     outputs = run(data, ["v"], "count(), min(v), count_distinct(v)")
 
     assert rows(outputs) == [[cell, 3, cell if cell != "Infinity" else "Infinity", 0 if cell is None else 1]]
+
+
+@pytest.mark.parametrize(
+    "type_text", ["DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_NS", "TIMESTAMP_S", "TIME", "INTERVAL", "BLOB"]
+)
+def test_keys_are_written_as_in_the_rows_as_csv(type_text: str, tmp_path: Path) -> None:
+    value = "'01:02:03.5'" if type_text in {"TIME", "INTERVAL"} else "'2020-03-01 01:02:03'"
+    data = stored(f"SELECT {value}::{type_text} AS v")
+    column = data.column("v")
+    statement = Statement(f"SELECT v FROM {data.sql}", (), ("v",), (column.type,))
+    write(data._connection, statement, tmp_path / "rows.csv", "csv", seconds=60)
+
+    table = run(data, ["v"])["table"]
+
+    assert [row.split(",")[0] for row in table.to_csv().splitlines()] == (
+        tmp_path / "rows.csv"
+    ).read_text().splitlines()
 
 
 @pytest.mark.parametrize("type_text", ["UBIGINT", "DECIMAL(38,0)", "DECIMAL(38,9)"])

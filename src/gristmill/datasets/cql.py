@@ -13,6 +13,7 @@ from typing import Any
 
 import cql2
 
+from gristmill.datasets.spellings import spelling
 from gristmill.errors import Fault, InvalidFilterError
 
 MOST_BYTES = 8_000
@@ -150,7 +151,7 @@ def parse(text: str) -> Parsed:
         position = places[min(int(column[1]) - 1, len(places) - 1)] if column else 0
         rest = text[position : position + 20]
         what = f"near {rest!r}" if rest.strip() else "where it ends"
-        raise fault(f"Syntax error at character {position + 1}, {what}.") from error
+        raise fault(f"Syntax error at character {position + 1}, {what}{spelling(text, position)}.") from error
     return Parsed(tree, tuple(written))
 
 
@@ -174,8 +175,9 @@ def _scan(text: str) -> tuple[str, list[int], list[Written]]:
         if match is None:
             where = f"at character {position + 1}"
             if text[position] in "'\"":
-                raise fault(f"The quote {where} is never closed.")
-            raise fault(f"The character {text[position]!r} {where} has no meaning in CQL2 text.")
+                raise fault(f"The quote {where} is never closed; one within a text is doubled: 'O''Hare'.")
+            said = spelling(text, position)
+            raise fault(f"The character {text[position]!r} {where} has no meaning in CQL2 text{said}.")
         kind, token = str(match.lastgroup), match[0]
         piece = token
         index = str(len(written) + _FIRST_INDEX)

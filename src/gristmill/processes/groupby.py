@@ -24,7 +24,7 @@ MOST_GROUPS = 100_000
 MOST_VALUES = 600_000  # of the table: about 12 MB, where an output may have 16
 _ALL = 2**40  # groups: more than there can be
 _FOUND = quoted("groups found")
-_NO_MICROSECONDS = re.compile(r"(?<=:\d\d)\.0{6}Z$")
+_MIDNIGHT = re.compile(r"(?<=\d{4}-\d\d-\d\d)[ T]00:00:00Z?$")
 
 
 class Groups(BaseModel):
@@ -58,7 +58,7 @@ class GroupOutputs(TypedDict):
     """Numbers and pictures.
 
     Attributes:
-        table: A row for each group, with its values and its metrics.
+        table: A row for each group, with its values, written as in the data set's rows as CSV, and its metrics.
         groupby: Numbers of groups and of rows, units, and what is left out.
         plot: The metrics of the first groups as bars.
         plot_svg: The same picture as vector graphics.
@@ -71,7 +71,7 @@ class GroupOutputs(TypedDict):
 
 
 @reuses_workspace
-@process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def groupby(
     table: DataSet,
     by: Annotated[list[str], Field(min_length=1, max_length=8)],
@@ -237,5 +237,4 @@ def _label(cell: object) -> str:
         return "(missing)"
     if isinstance(cell, bool):
         return str(cell).lower()
-    text = str(cell)
-    return _NO_MICROSECONDS.sub("Z", text.removesuffix("T00:00:00.000000Z")) or "(empty)"
+    return _MIDNIGHT.sub("", str(cell)) or "(empty)"

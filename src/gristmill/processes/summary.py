@@ -1,6 +1,7 @@
 """The process ``summary``: what is in each column of a data set, as a table, as numbers and as a picture."""
 
 import importlib
+import math
 from typing import Annotated, Any, TypedDict
 
 import numpy as np
@@ -23,6 +24,7 @@ from gristmill.processes.table import Table
 from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 
+_SQUARED = 400  # powers of two: the squares of larger numbers, summed, may be beyond all doubles
 _NO_LEAST = frozenset(["interval", "nested", "binary"])
 
 
@@ -177,12 +179,18 @@ def _moments(numbers: Any, shift: Shift = 0) -> dict[str, Any]:
     """Mean, standard deviation and quartiles of numbers that are less by the shift than the values."""
     if not len(numbers):
         return {}
+    power = math.frexp(float(np.abs(numbers).max()))[1]
+    power = power if abs(power) > _SQUARED else 0
+    numbers = np.ldexp(numbers, -power) if power else numbers
     with np.errstate(over="ignore", invalid="ignore"):
-        return {
-            "mean": plus(shift, float(numbers.mean())),
-            "standard_deviation": float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
-            "quartiles": [plus(shift, one) for one in np.quantile(numbers, [0.25, 0.5, 0.75]).tolist()],
-        }
+        deviation = numbers.std(ddof=1) if len(numbers) > 1 else math.nan
+        found = np.ldexp([numbers.mean(), *np.quantile(numbers, [0.25, 0.5, 0.75]), deviation], power)
+    mean, *quartiles, deviation = found.tolist()
+    return {
+        "mean": plus(shift, mean),
+        "standard_deviation": None if math.isnan(deviation) else deviation,
+        "quartiles": [plus(shift, one) for one in quartiles],
+    }
 
 
 def _times(values: Any) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""What is said of a filter that the parser does not understand."""
+
+import pytest
+
+from gristmill.datasets.cql import parse
+from gristmill.errors import InvalidFilterError
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("i == 1", "equal is written ="), ("i === 1", "equal is written ="), ("i => 1", "written >="),
+        ("i =< 1", "written <="), ("i ≥ 1", "written >="), ("i > 1 && i < 3", "written AND"),
+        ("i = 1 || i = 2", "OR"), ("! i = 1", "NOT"), ("i not = 1", "written <>"), ("i = 1;", "without a semicolon"),
+        ("`i` = 1", "double quotes"), ("[i] = 1", "double quotes"), ("t = \u2018a\u2019", "straight single quotes"),
+        ("t = 'O'Hare'", "is doubled"), ("t ILIKE 'a%'", "casei("), ("t contains 'a'", "LIKE '%...%'"),
+        ("t ~ 'a'", "LIKE '%...%'"), ("d > DATE '2024-12-31'", "DATE('2024-12-31')"), ("x = 3,5", "a point"),
+        ("x BETWEEN 1, 2", "BETWEEN has AND"),
+        ("i > 1 AND < 3", "whole comparison"), ("i > 1 or = 3", "whole comparison"), ("i IS 3", "NULL or NOT NULL"),
+    ],
+)  # fmt: skip
+def test_what_other_languages_write_is_told_as_it_is_written_here(text: str, said: str) -> None:
+    with pytest.raises(InvalidFilterError) as raised:
+        parse(text)
+
+    assert said in raised.value.detail
+
+
+@pytest.mark.parametrize(("text", "character"), [("i = 1 and", 10), ("i IN (1, 2", 11), ("i i = 1", 3), ("i = 1 )", 7)])
+def test_where_nobody_can_tell_what_is_meant_the_place_alone_is_named(text: str, character: int) -> None:
+    with pytest.raises(InvalidFilterError, match=rf"at character {character}, [^:]*\.$"):
+        parse(text)
