@@ -119,6 +119,8 @@ def test_an_option_that_there_is_not_is_answered_with_those_that_there_are() -> 
         TypeError, match="no option 'sec'; did you mean seconds\\? its options are title, version, keywords, seconds"
     ):
         process(sec=1)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="no option 'timeout'; did you mean seconds\\?"):
+        process(timeout=1)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("value", ["1", True, None, float("nan")])

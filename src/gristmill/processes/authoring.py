@@ -98,6 +98,10 @@ class Output:
     name: str = "result"
 
 
+# What other systems call an option.
+_ELSEWHERE = {"timeout": "seconds", "time_limit": "seconds", "max_retries": "retries", "cacheable": "deterministic"}
+
+
 @dataclass(slots=True)
 class Progress:
     """Reports how far the job is: ``progress(40, "reading")``.
@@ -171,7 +175,11 @@ def process(
     """
     if unknown:
         options = ["title", "version", "keywords", *(one.name for one in fields(Limits))]
-        close = [name for word in unknown for name in difflib.get_close_matches(word, options, n=1, cutoff=0.5)]
+        close = [
+            name
+            for word in unknown
+            for name in difflib.get_close_matches(_ELSEWHERE.get(word, word), options, n=1, cutoff=0.5)
+        ]
         meant = f"did you mean {', '.join(close)}? " if close else ""
         raise TypeError(
             f"@process has no option {', '.join(map(repr, unknown))}; {meant}its options are {', '.join(options)}"
