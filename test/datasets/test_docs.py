@@ -8,7 +8,7 @@ import pytest
 
 from gristmill.datasets import rows
 from gristmill.datasets.cql import MOST_BYTES, MOST_LEVELS
-from gristmill.datasets.filters import FUNCTIONS
+from gristmill.datasets.filter_functions import FUNCTIONS
 from gristmill.datasets.queries import Statement
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")

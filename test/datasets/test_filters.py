@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.datasets import cql
-from gristmill.datasets.filters import FUNCTIONS, condition
+from gristmill.datasets.filter_functions import FUNCTIONS
+from gristmill.datasets.filters import condition
 from gristmill.errors import InvalidFilterError
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gristmill.datasets import cursors
-from gristmill.datasets.filters import NUMERIC, FilterColumn, column_called, condition, unknown_column
+from gristmill.datasets.filters import column_called, condition, unknown_column
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.statements import Key, Page, Statement, from_lowest, is_plain, order_of, where_of
+from gristmill.datasets.terms import NUMERIC, FilterColumn
 from gristmill.errors import Fault, InvalidRequestError
 
 MOST_SORT_KEYS = 8

@@ -12,8 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 from gristmill.datasets import cursors
 from gristmill.datasets.columns import Column
 from gristmill.datasets.cursors import Cursor
-from gristmill.datasets.filters import EXACT, Condition, FilterColumn
 from gristmill.datasets.mapping import EXACT_IN_JSON, quoted
+from gristmill.datasets.terms import EXACT, Condition, FilterColumn
 
 _MOST_DIGITS = 38
 

@@ -1,0 +1,154 @@
+"""Comparisons of two typed pieces of SQL, as exact as their types and what was written."""
+
+import math
+import struct
+from datetime import date, time
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+from gristmill.datasets.cql import fault
+from gristmill.datasets.terms import (
+    EXACT,
+    HOW,
+    INSTANT,
+    NUMERIC,
+    Term,
+    as_whole,
+    cast,
+    decimal_digits,
+    in_microseconds,
+    in_utc,
+    is_whole,
+    joined,
+)
+
+MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
+_NANOSECONDS_REACH = range(1678, 2262)  # the years that 64 bits of them hold from end to end
+_COMPARABLE = (NUMERIC, INSTANT, {"text"}, {"boolean"}, {"time"}, {"uuid"}, {"interval"})
+_LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
+
+
+def compared(op: str, left: Term, right: Term) -> Term:
+    """A comparison of two terms. Raises InvalidFilterError where their kinds cannot be compared."""
+    left, right = _read_as(left, right), _read_as(right, left)
+    if not any(left.kind in group and right.kind in group for group in _COMPARABLE):
+        known, other = (left, right) if left.column is not None else (right, left)
+        how = "Only IS NULL is possible with it" if known.kind in {"nested", "binary"} else "Compare it with "
+        if known.kind not in {"nested", "binary"}:
+            how += HOW.get(known.kind, "a number" if known.kind in NUMERIC else f"another {known.kind}")
+        raise fault(f"{known.called()} cannot be compared with {other.called()}. {how}.")
+    if left.kind == "boolean" and op not in {"=", "<>"}:
+        raise fault(f"{left.called()} has no order: only = and <> are possible.")
+    if left.kind in NUMERIC:
+        return _numbers(op, left, right)
+    if left.kind in INSTANT:
+        left, right = _within_nanoseconds(left, right), _within_nanoseconds(right, left)
+    if left.kind in INSTANT and left.kind != right.kind:
+        if left.kind == "timestamptz" and right.kind == "timestamp" and right.literal is not None:
+            right = _zoned(right)
+        elif right.kind == "timestamptz" and left.kind == "timestamp" and left.literal is not None:
+            left = _zoned(left)
+        else:
+            left, right = in_utc(left), in_utc(right)
+    return joined(f"({{}} {op} {{}})", "boolean", [left, right])
+
+
+def _within_nanoseconds(term: Term, other: Term) -> Term:
+    """The term in microseconds where the other lies beyond all nanoseconds, at which DuckDB would fail."""
+    reaches = not isinstance(other.literal, date) or other.literal.year in _NANOSECONDS_REACH
+    return term if reaches else in_microseconds(term)
+
+
+def _zoned(literal: Term) -> Term:
+    return Term("CAST(? AS TIMESTAMPTZ)", "timestamptz", (f"{literal.values[0]}+00",), literal.literal)
+
+
+def _read_as(term: Term, other: Term) -> Term:
+    """A text that was written beside a time or an identifier is read as one."""
+    if not isinstance(term.literal, str) or other.kind not in {"time", "uuid"}:
+        return term
+    try:
+        if other.kind == "uuid":
+            return Term("CAST(? AS UUID)", "uuid", (str(UUID(term.literal)),), term.literal)
+        moment = time.fromisoformat(term.literal)
+    except ValueError as error:
+        raise fault(f"{term.literal[:60]!r} is no {other.kind}; write {HOW[other.kind]}.") from error
+    if moment.utcoffset():  # the column's times have no zone to reckon from
+        raise fault(f"{term.literal[:60]!r} is no {other.kind}; write {HOW[other.kind]}.")
+    return Term("CAST(? AS TIME)", "time", (moment.replace(tzinfo=None).isoformat(),), term.literal)
+
+
+def _numbers(op: str, left: Term, right: Term) -> Term:
+    if isinstance(left.literal, Decimal) or (left.kind == "decimal" and is_whole(right)):
+        op, left, right = MIRRORED[op], right, left
+    if isinstance(right.literal, Decimal) and left.literal is None:
+        if left.kind in EXACT:
+            return _exactly(op, left, right.literal)
+        if left.column is not None and left.column.type == "FLOAT":
+            return _as_shown(op, left, right.literal)
+    if is_whole(left) and right.kind == "decimal":
+        return _beside_decimal(op, left, right)
+    same_type = left.column and right.column and left.column.type == right.column.type
+    if not same_type and not left.kind == right.kind == "integer":
+        left, right = cast(left, "DOUBLE"), cast(right, "DOUBLE")
+    return joined(f"({{}} {op} {{}})", "boolean", [left, right])
+
+
+def _beside_decimal(op: str, whole: Term, decimal: Term) -> Term:
+    """A whole number is exactly compared with the whole numbers on both sides of a decimal."""
+    above, below = (joined(f"CAST({side}({{}}) AS HUGEINT)", "integer", [decimal]) for side in ("ceil", "floor"))
+    if op in {"=", "<>"}:
+        between = "BETWEEN" if op == "=" else "NOT BETWEEN"
+        return joined(f"({{}} {between} {{}} AND {{}})", "boolean", [as_whole(whole), above, below])
+    return joined(f"({{}} {op} {{}})", "boolean", [as_whole(whole), below if op in {"<=", ">"} else above])
+
+
+def _as_shown(op: str, term: Term, number: Decimal) -> Term:
+    """A comparison of FLOATs as rows show them: 0.1 is the one that is written so, though its double is another."""
+    near, shown = _float_near(number)
+    if shown != number:
+        if op in {"=", "<>"}:
+            return _always("true" if op == "<>" else "false", term)
+        after = "<" if shown > number else "<="
+        op = after if op in {"<", "<="} else {"<": ">=", "<=": ">"}[after]
+    return Term(f"({term.sql} {op} CAST(? AS FLOAT))", "boolean", (*term.values, near))
+
+
+def _float_near(number: Decimal) -> tuple[float, Decimal]:
+    """A FLOAT with no other one between it and the number, and how it is written: with the fewest digits."""
+    near = _as_float(float(number))
+    if not math.isfinite(near):
+        return near, Decimal(near)
+    texts = (f"{near:.{digits}g}" for digits in range(1, 10))
+    return near, Decimal(next(text for text in texts if _as_float(float(text)) == near))
+
+
+def _as_float(number: float) -> float:
+    try:
+        (found,) = struct.unpack("f", struct.pack("f", number))
+    except OverflowError:
+        found = math.copysign(_LARGEST_FLOAT, number)
+    return float(found)
+
+
+def _always(outcome: str, term: Term) -> Term:
+    """What is so of every value, and of a missing one unknown."""
+    return joined(f"(CASE WHEN {{}} IS NOT NULL THEN {outcome} END)", "boolean", [term])
+
+
+def _exactly(op: str, term: Term, number: Decimal) -> Term:
+    """A comparison with the nearest number that the column's type holds, or what is always so beyond its range."""
+    digits, scale = 38, 0
+    if term.kind == "decimal" and term.column is not None:
+        digits, scale = decimal_digits(term.column)
+    scaled = Fraction(number) * 10**scale if scale else number
+    floor = math.floor(scaled)
+    fits = floor == scaled
+    if abs(floor) >= 10**digits or (not fits and op in {"=", "<>"}):
+        always = op == "<>" or (op in {"<", "<="} if number > 0 else op in {">", ">="})
+        return _always("true" if always and op != "=" else "false", term)
+    if not fits:
+        op = {"<": "<=", ">=": ">"}.get(op, op)
+    bound = Decimal(f"{floor}E-{scale}") if scale else floor
+    return Term(f"({term.sql} {op} ?)", "boolean", (*term.values, bound))

@@ -1,0 +1,55 @@
+"""The functions that a filter may call: what each takes, what it gives, and its SQL."""
+
+from dataclasses import dataclass
+
+from gristmill.datasets.terms import INSTANT, NUMERIC
+
+TEXT = frozenset(["text"])
+_WHOLE = frozenset(["integer"])
+KEEP_WHOLE = frozenset(["abs", "ceil", "floor", "round"])
+_CLOCK = frozenset(["time", "timestamp", "timestamptz"])
+_CASTABLE = NUMERIC | INSTANT | {"text", "boolean", "time", "uuid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """SQL with a `{}` for each argument, the kinds each may have (`cast` is done first), and the kind of the result."""
+
+    sql: str
+    takes: tuple[frozenset[str], ...]
+    gives: str
+    casts: tuple[str | None, ...] = ()
+
+
+def _of_texts(sql: str, count: int = 1, gives: str = "text") -> Function:
+    return Function(sql, (TEXT,) * count, gives)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "casei": _of_texts("lower({})"),
+    "accenti": _of_texts("strip_accents({})"),
+    "lower": _of_texts("lower({})"),
+    "upper": _of_texts("upper({})"),
+    "trim": _of_texts("trim({})"),
+    "length": _of_texts("length({})", gives="integer"),
+    "contains": _of_texts("contains({}, {})", 2, "boolean"),
+    "starts_with": _of_texts("starts_with({}, {})", 2, "boolean"),
+    "ends_with": _of_texts("ends_with({}, {})", 2, "boolean"),
+    "abs": Function("abs({})", (NUMERIC,), "number", ("DOUBLE",)),
+    "ceil": Function("ceil({})", (NUMERIC,), "number", ("DOUBLE",)),
+    "floor": Function("floor({})", (NUMERIC,), "number", ("DOUBLE",)),
+    "round": Function("round({})", (NUMERIC,), "number", ("DOUBLE",)),
+    "is_nan": Function("isnan({})", (NUMERIC,), "boolean", ("DOUBLE",)),
+    "is_finite": Function("isfinite({})", (NUMERIC,), "boolean", ("DOUBLE",)),
+    "integer": Function("TRY_CAST({} AS BIGINT)", (NUMERIC | {"text", "boolean"},), "integer"),
+    "number": Function("TRY_CAST({} AS DOUBLE)", (NUMERIC | {"text", "boolean"},), "number"),
+    "text": Function("CAST({} AS VARCHAR)", (_CASTABLE,), "text"),
+    "boolean": Function("TRY_CAST({} AS BOOLEAN)", (TEXT | _WHOLE,), "boolean"),
+    "date": Function("TRY_CAST({} AS DATE)", (TEXT | INSTANT,), "date"),
+    "timestamp": Function("TRY_CAST({} AS TIMESTAMP)", (TEXT | INSTANT,), "timestamp"),
+    **{part: Function(f"{part}({{}})", (INSTANT,), "integer") for part in ("year", "quarter", "month", "day")},
+    "week": Function("weekofyear({})", (INSTANT,), "integer"),
+    "weekday": Function("isodow({})", (INSTANT,), "integer"),
+    "dayofyear": Function("dayofyear({})", (INSTANT,), "integer"),
+    **{part: Function(f"{part}({{}})", (_CLOCK,), "integer") for part in ("hour", "minute", "second")},
+}
