@@ -56,7 +56,8 @@ def test_a_keyword_is_no_name() -> None:
     [
         *(("(", inner, ")") for inner in ("i b", "i =", "()", "", "i in (1,)", "i like", "i between 1", "i = 1 and")),
         ("(", "i is 3", ")"), ("(", "i is null is null", ")"),
-        *((start, "", "") for start in ("(", "(i = 1 or ", "(i and ", "(i + ", "not (", "f(", "f(1, ", "i in (")), ("- (", "", ""),
+        *((start, "", "") for start in ("(", "(i = 1 or ", "(i and ", "(i + ", "not (", "f(", "f(1, ", "i in (")),
+        ("- (", "", ""),
     ],
 )  # fmt: skip
 def test_wrong_text_is_refused_at_once_however_deep(start: str, inner: str, end: str, levels: int) -> None:
