@@ -122,7 +122,8 @@ def test_a_signature_is_described() -> None:
         (Level, "high", Level.HIGH),
         (list[int], [1, 2], [1, 2]),
         (tuple[int, str], [1, "a"], (1, "a")),
-        (set[int], [1, 1], {1}),
+        (set[int], [1, 2], {1, 2}),
+        (set[str] | list[int], [1, 1], [1, 1]),
         (dict[str, int], {"a": 1}, {"a": 1}),
         (int | None, None, None),
         (int | str, "1", "1"),
@@ -175,6 +176,46 @@ def test_every_fault_is_told_at_once_with_its_pointer() -> None:
         "/inputs/c": "should be greater than 0, not -1",
         "/inputs/e~1~0": "is not an input of this process; its inputs are: a, b, c, d",
     }
+
+
+class Tagged(BaseModel):
+    kind: Literal["tagged"] = "tagged"
+    tags: set[str]
+
+
+class Listed(BaseModel):
+    kind: Literal["listed"]
+    tags: list[str]
+
+
+@pytest.mark.parametrize(
+    ("hint", "raw", "pointers"),
+    [
+        (set[str], ["a", "b", "a", "a"], ["/2", "/3"]),
+        (frozenset[float], [1, 1.0], ["/1"]),
+        (set[tuple[int, int]], [[1, 2], [2, 1], [1, 2]], ["/2"]),
+        (set[int | bool], [1, True], []),
+        (set[str] | None, ["a", "a"], ["/1"]),
+        (list[set[int]], [[1, 2], [1, 1]], ["/1/1"]),
+        (tuple[set[int], int], [[1, 1], 1], ["/0/1"]),
+        (dict[str, set[int]], {"a/b": [1, 1]}, ["/a~1b/1"]),
+        (dict[str, Tagged], {"a": {"tags": ["x", "x"]}}, ["/a/tags/1"]),
+        (Tagged | Listed, {"kind": "tagged", "tags": ["x", "x"]}, ["/tags/1"]),
+        (Tagged | Listed, {"kind": "listed", "tags": ["x", "x"]}, []),
+        (set[str] | list[int], ["a", "a"], ["/1"]),
+        (set[int], [1] * 300, [*(f"/{place}" for place in range(1, 101)), ""]),
+        (Annotated[list[int], Field(json_schema_extra={"uniqueItems": True})], [1, 1], ["/1"]),
+    ],
+)
+def test_an_item_that_is_there_already_is_a_fault_where_the_description_says_unique(
+    hint: Any, raw: object, pointers: list[str]
+) -> None:
+    if not pointers:
+        read(hint, raw)
+        return
+    found = faults(hint, raw)
+    assert list(found) == ["/inputs/x" + pointer for pointer in pointers]
+    assert next(iter(found.values())).startswith("repeats item 0; each item may be there once")
 
 
 @pytest.mark.parametrize(("number", "listed"), [(100, 100), (150, 101), (20_000, 1)])

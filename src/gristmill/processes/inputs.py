@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from gristmill.errors import Fault, InvalidInputsError, NoSuchDataSetError, NoSuchVersionError, pointer_part
 from gristmill.fetch import Fetched, FetchError, check_url
 from gristmill.processes.column import TableError
-from gristmill.processes.input_faults import faults_of, invalid, sentence
+from gristmill.processes.input_faults import faults_of, invalid, repetitions, says_unique, sentence
 from gristmill.processes.references import is_data_set, reference_of
 from gristmill.processes.run_data import RunData
 from gristmill.processes.schema import Schema
@@ -75,6 +75,10 @@ class Input:
     def takes_objects(self) -> bool:
         """Whether a JSON object can be a value of this input."""
         return _takes_objects(self.schema)
+
+    @cached_property
+    def _says_unique(self) -> bool:
+        return says_unique(self.schema)
 
     @cached_property
     def media_type(self) -> str:
@@ -225,7 +229,8 @@ class Input:
             if self.takes_data_sets:
                 adapter = _TABLES if self.form == "data sets" else self.adapter
                 return adapter.validate_python(value)
-            return self.adapter.validate_json(pydantic_core.to_json(value), strict=True)
+            validated = self.adapter.validate_json(pydantic_core.to_json(value), strict=True)
+            faults = list(repetitions(self.schema, value, at)) if self._says_unique else []
         except ValidationError as error:
             faults = list(faults_of(error, value, at))
             raise InvalidInputsError(sentence(faults), faults=faults) from error
@@ -233,6 +238,9 @@ class Input:
             raise invalid(at, "has text that is not valid Unicode") from error
         except (ValueError, RecursionError) as error:
             raise invalid(at, "is nested too deep") from error
+        if faults:
+            raise InvalidInputsError(sentence(faults), faults=faults)
+        return validated
 
 
 class Inputs:
