@@ -1,4 +1,4 @@
-"""The processes that ship: echo, summary, histogram, and the team's example."""
+"""The processes that ship: echo, summary, histogram."""
 
 import base64
 import csv
@@ -425,30 +425,3 @@ def _json(value: Any) -> Any:
 )
 def test_ticks_are_written_so_that_they_can_be_told_apart(values: list[float], texts: list[str]) -> None:
     assert NumberFormatter().format_ticks(values) == texts
-
-
-def test_the_example_finds_unusual_rows_of_a_real_table() -> None:
-    result = run("outliers", {"table": penguins(), "column": "flipper_length_mm", "by": "species"})
-    rows = list(csv.DictReader(io.StringIO(result["rows"].decode())))
-
-    assert [(one["group"], one["rows"], one["outliers"]) for one in result["fences"]] == [
-        ("Adelie", 151, 2),
-        ("Chinstrap", 68, 0),
-        ("Gentoo", 123, 0),
-    ]
-    assert [(one["species"], one["flipper_length_mm"]) for one in rows] == [("Adelie", "172"), ("Adelie", "210")]
-    assert result["plot"].startswith(b"\x89PNG")
-
-
-def test_the_example_draws_names_that_are_no_formulas() -> None:
-    table = {r"low_$_\frac$": [1, 2, 9], "kind": ["$_$", "$_$", "b"]}
-
-    assert run("outliers", {"table": table, "column": r"low_$_\frac$", "by": "kind"})["plot"].startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(("wrong", "pointer"), [({"column": "species"}, "column"), ({"by": "year"}, "by")])
-def test_the_example_names_the_input_that_is_wrong(wrong: dict[str, str], pointer: str) -> None:
-    with pytest.raises(InvalidInputsError) as caught:
-        run("outliers", {"table": penguins(), "column": "year", "by": "species"} | wrong)
-
-    assert caught.value.faults[0].pointer == f"/inputs/{pointer}"

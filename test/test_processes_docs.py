@@ -113,6 +113,11 @@ def test_the_tests_of_the_page_pass(
     assert ran == 2
 
 
+def test_no_page_links_to_the_example_which_a_team_may_delete() -> None:
+    pages = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    assert [page.name for page in pages if "processes/outliers.py)" in page.read_text(encoding="utf-8")] == []
+
+
 def test_the_message_of_a_broken_file_is_the_one_on_the_page(tmp_path: Path) -> None:
     shown = re.search(r"processes/report\.py:12: (.*)", PAGE)
     (tmp_path / "report.py").write_text("from gristmill import process\n@process\ndef report(start) -> int: ...\n")

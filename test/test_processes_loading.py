@@ -12,7 +12,6 @@ import pytest
 from gristmill.errors import ConfigurationError
 from gristmill.processes import load_registry, loading
 
-REPOSITORY = Path(__file__).parents[1]
 BUILT_IN = {
     "correlation", "echo", "groupby", "histogram", "regression", "scatter", "sql", "summary", "timeseries",
 }  # fmt: skip
@@ -186,16 +185,19 @@ cd /proc && exec "$@"
 """
 
 
-def test_where_no_folder_for_temporary_files_can_be_written_that_is_said_and_not_the_process_blamed() -> None:
+def test_where_no_folder_for_temporary_files_can_be_written_that_is_said_and_not_the_process_blamed(
+    folder: Path,
+) -> None:
     if sys.platform != "linux" or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
         pytest.skip("only root on Linux can make the folders read-only")
+    put(folder, "drawn.py", "from matplotlib.figure import Figure\n" + GOOD.format(name="drawn"))
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", sys.executable, "-m", "gristmill", "processes"],
         env={
             "PATH": os.environ["PATH"],
             "HOME": "/proc",
             "MPLCONFIGDIR": "/proc/none",
-            "GRISTMILL_PROCESSES": str(REPOSITORY / "processes"),
+            "GRISTMILL_PROCESSES": str(folder),
         },
         capture_output=True,
         text=True,
@@ -205,5 +207,5 @@ def test_where_no_folder_for_temporary_files_can_be_written_that_is_said_and_not
     if done.returncode == 77:
         pytest.skip("mounting is not allowed here")
     assert done.returncode == 1
-    assert "gristmill: No folder for temporary files can be written, and outliers.py needs one" in done.stderr
+    assert "gristmill: No folder for temporary files can be written, and drawn.py needs one" in done.stderr
     assert "--tmpfs /tmp" in done.stderr

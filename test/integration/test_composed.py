@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from support import wait_until
 
 from gristmill import __version__
 from gristmill.job import new_id
+from gristmill.processes import load_registry
 from gristmill.samples import penguins
 
 pytestmark = pytest.mark.skipif("TEST_URL" not in os.environ, reason="TEST_URL names no system (make test-image does)")
@@ -67,7 +69,7 @@ def test_redis_is_set_up_as_the_promises_want_it(api: httpx.Client) -> None:
 
 def test_the_processes_of_the_team_are_in_the_image(api: httpx.Client) -> None:
     offered = {one["id"] for one in api.get("/processes", params={"limit": 1000}).json()["processes"]}
-    assert {"echo", "summary", "sql", "outliers"} <= offered
+    assert set(load_registry(Path(__file__).parents[2] / "processes")) <= offered
 
 
 def test_an_upload_is_read_back_row_by_row(api: httpx.Client, table: str) -> None:
