@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gristmill import Table
-from gristmill.errors import ConfigurationError
+from gristmill.errors import ConfigurationError, InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.processes import Process, RunContext, load_registry
 from gristmill.processes.authoring import process as decorator
@@ -77,6 +77,33 @@ def test_the_example_that_asks_a_data_set_answers(offered: dict[str, Process]) -
     )
 
     assert json.loads(output.data)["rows"] == [["a", 1.5], ["b", 6.0]]
+
+
+WRONG = {"x": [2, 1, 3], "y": [1, 2, 3], "g": ["a", "a", "b"], "t": ["2024-01-01", "2024-01-02", "2024-01-03"]}
+
+
+@pytest.mark.parametrize(
+    ("example", "inputs", "fault"),
+    [
+        ("mean_by", {"column": "none", "by": "g"}, "/inputs/column must be one of ['x', 'y', 'g', 't']"),
+        ("mean_by", {"column": "x", "by": "none"}, "/inputs/by must be one of ['x', 'y', 'g', 't']"),
+        ("mean_by", {"column": "g", "by": "g"}, "/inputs/column must be one of ['x', 'y']"),
+        ("mean_by", {"column": "t", "by": "g"}, "/inputs/column must be one of ['x', 'y']"),
+        ("straight_line", {"x": "g", "y": "y"}, "/inputs/x must be a column of numbers"),
+        ("straight_line", {"x": "x", "y": "none"}, "/inputs/y must be a column of numbers"),
+        ("area_under", {"x": "y", "y": "g"}, "/inputs/y must be a column of numbers"),
+        ("area_under", {"x": "t", "y": "y"}, "/inputs/x must be a column of numbers"),
+        ("area_under", {"x": "none", "y": "y"}, "/inputs/x must be a column of numbers"),
+        ("area_under", {"x": "x", "y": "y"}, "/inputs/x must not fall from one row to the next"),
+    ],
+)
+def test_the_examples_name_the_input_that_is_wrong(
+    offered: dict[str, Process], example: str, inputs: dict[str, str], fault: str
+) -> None:
+    with pytest.raises(InvalidInputsError) as caught:
+        offered[example].run({"table": WRONG} | inputs, CONTEXT)
+
+    assert caught.value.detail == fault
 
 
 def test_every_way_to_name_a_data_set_on_the_page_is_one(offered: dict[str, Process]) -> None:

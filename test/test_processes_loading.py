@@ -135,6 +135,9 @@ BROKEN = {
     "limit": (HEAD + "\n@process(seconds=-1)\ndef one(a: int) -> int:\n    return 1\n", 3, "seconds must be at least"),
     "argument": (HEAD + "\n@process(secs=1)\ndef one(a: int) -> int:\n    return 1\n", 3, "secs"),
     "class": (HEAD + "@process\nclass one:\n    pass\n", 2, "above a function"),
+    "method": (HEAD + "class One:\n    @process\n    def one(self) -> int: ...\n", 3, "a method of the class 'One'"),
+    "static": (HEAD + "class A:\n    @process\n    @staticmethod\n    def one() -> int: ...\n", 3, "a method of"),
+    "of class": (HEAD + "class A:\n    @classmethod\n    @process\n    def one(cls) -> int: ...\n", 3, "a method of"),
     "async": (HEAD + "@process\nasync def one(a: int) -> int:\n    return 1\n", 2, "no async"),
     "hidden": (HEAD + "\n@process\ndef one() -> int: ...\n\n@process\ndef one() -> int: ...\n", 7, "in lines 4 and 7"),
     "duplicate": (HEAD + "\n@process\ndef echo(a: int) -> int:\n    return 1\n", 3, "there is another process 'echo'"),
@@ -151,6 +154,14 @@ def test_a_broken_file_is_named_with_its_line_and_what_would_be_right(folder: Pa
 
     assert caught.value.detail.startswith(f"{path}:{line}: ")
     assert right in caught.value.detail
+
+
+def test_a_class_may_hold_a_process_of_the_file_and_the_class_of_another_file_is_not_looked_at(folder: Path) -> None:
+    held = "class Held:\n    run = staticmethod({name})\n"
+    put(folder, "one.py", GOOD.format(name="one") + held.format(name="one"))
+    put(folder, "two.py", "from .one import Held\n" + GOOD.format(name="two"))
+
+    assert set(load_registry(folder)) == BUILT_IN | {"one", "two"}
 
 
 def test_a_file_whose_name_is_no_python_name_is_refused_with_one_that_is(folder: Path) -> None:

@@ -12,7 +12,7 @@ from conformance.ogc import assert_valid
 from gristmill.errors import ConfigurationError, InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.job import Offer
-from gristmill.processes import Process, Progress, Registry, RunContext, load_registry, process
+from gristmill.processes import Process, Progress, Registry, RunContext, load_registry, process, wrong_input
 from gristmill.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -97,6 +97,21 @@ def test_the_scratch_folder_is_not_made_for_a_process_that_does_not_ask(context:
 def test_a_run_refuses_wrong_inputs(context: RunContext) -> None:
     with pytest.raises(InvalidInputsError):
         Process(add, "source").run({"left": "x"}, context)
+
+
+@process
+def blame(table: int, *, name: str = "table") -> int:
+    raise wrong_input(name, "must be even")
+
+
+def test_an_error_about_an_input_is_the_user_s_and_one_about_no_input_is_that_of_the_process(
+    context: RunContext,
+) -> None:
+    for name in ("table", "table/0"):
+        with pytest.raises(InvalidInputsError, match=f"/inputs/{name} must be even"):
+            Process(blame, "").run({"table": 1, "name": name}, context)
+    with pytest.raises(ValueError, match=r"raised wrong_input\('tt', \.\.\.\), .* its inputs are: name, table$"):
+        Process(blame, "").run({"table": 1, "name": "tt"}, context)
 
 
 def test_a_check_tells_the_faults_of_inputs_and_outputs_together() -> None:

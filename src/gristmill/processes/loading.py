@@ -59,7 +59,9 @@ def load_registry(folder: Path) -> Registry:
     shared = _hash_files(sorted(folder.glob("*.py")))
     for path in _entries(folder):
         source_hash = _hash_files(sorted(path.rglob("*.py"))) if path.is_dir() else shared
-        found = _processes_of(_import(f"{package}.{path.stem}", path, folder), source_hash)
+        module = _import(f"{package}.{path.stem}", path, folder)
+        found = _processes_of(module, source_hash)
+        _refuse_methods(module)
         if not found:
             raise ConfigurationError(
                 f"{path}:1: no process is in this file; put @process on a function, or let the file's name start "
@@ -148,11 +150,28 @@ def _processes_of(module: ModuleType, source_hash: str) -> list[Process]:
     functions = {
         id(one): one
         for one in vars(module).values()
-        if callable(one)
-        and hasattr(one, DECLARATION)
-        and (one.__module__ == module.__name__ or one.__module__.startswith(module.__name__ + "."))
+        if callable(one) and hasattr(one, DECLARATION) and _is_from(module, one)
     }
     return [_process(function, source_hash) for function in functions.values()]
+
+
+def _is_from(module: ModuleType, one: Any) -> bool:
+    """Whether a class or function of a module was made there, or in a part of it, and not brought in from elsewhere."""
+    return f"{one.__module__}.".startswith(f"{module.__name__}.")
+
+
+def _refuse_methods(module: ModuleType) -> None:
+    """Raise ConfigurationError where ``@process`` stands on a method of a class."""
+    for owner in vars(module).values():
+        if not isinstance(owner, type) or not _is_from(module, owner):
+            continue
+        for name, method in vars(owner).items():
+            is_declared = any(hasattr(one, DECLARATION) for one in (method, getattr(method, "__func__", None)))
+            if is_declared and method.__qualname__ == f"{owner.__qualname__}.{name}":
+                raise ConfigurationError(
+                    f"{where(method)}: @process stands on {name!r}, a method of the class {owner.__name__!r}; "
+                    "put it on a function outside of classes"
+                )
 
 
 def _process(function: Callable[..., Any], source_hash: str) -> Process:

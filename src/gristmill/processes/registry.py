@@ -162,8 +162,21 @@ class Process:
                 arguments[self._inputs.scratch] = context.scratch()
             try:
                 return self._outputs.encode(self.function(**arguments), context.outputs)
+            except InvalidInputsError as error:
+                self._refuse_unknown(error)
+                raise
             except duckdb.OutOfMemoryException as error:
                 raise MemoryError(str(error)) from error
+
+    def _refuse_unknown(self, error: InvalidInputsError) -> None:
+        """Raise ValueError where the function's own error is about an input that it does not have."""
+        for fault in error.faults:
+            name = fault.pointer.removeprefix("/inputs/").partition("/")[0]
+            if name not in self.input_names:
+                raise ValueError(
+                    f"the process raised wrong_input({name!r}, ...), and has no such input; "
+                    f"its inputs are: {', '.join(sorted(self.input_names)) or 'none'}"
+                ) from error
 
     def with_data_sets(self, inputs: Mapping[str, object], change: ChangeDataSet) -> dict[str, object]:
         """Return given inputs with each value that may be a reference to a data set changed."""
