@@ -1,14 +1,16 @@
-"""The examples of docs/processes.md run as they stand there."""
+"""docs/processes.md: its examples run as they stand there, and it says all that the code offers."""
 
 import inspect
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gristmill import Table
+from gristmill.datasets.queries import METRICS
 from gristmill.errors import ConfigurationError, InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.processes import Process, RunContext, load_registry
@@ -19,6 +21,7 @@ from gristmill.settings import Settings
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "processes.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+BUILT_IN: dict[str, Any] = dict(load_registry(REPOSITORY / "docs"))  # where no process is
 CONTEXT = RunContext(lambda *_: None, Path, Fetcher(Settings()))
 
 
@@ -138,6 +141,30 @@ def test_the_tests_of_the_page_pass(
                     test(**({"tmp_path": tmp_path} if "tmp_path" in inspect.signature(test).parameters else {}))
                     ran += 1
     assert ran == 2
+
+
+def test_the_page_and_the_description_of_groupby_name_every_metric_and_no_other() -> None:
+    row = re.search(r"^\| `metrics` \| `count\(\)` \(the default\), and of a column (.*?): as in", PAGE, re.MULTILINE)
+    described = re.search(
+        r"of a column (.*?)\. A name", BUILT_IN["groupby"].describe()["inputs"]["metrics"]["description"]
+    )
+    assert row
+    assert described
+    for listed in (row[1].replace("`", ""), described[1]):
+        names = [one.partition("(")[0] for one in re.split(r", (?![0-9])", listed)]
+        assert sorted(names) == sorted([*METRICS, "p90"])
+
+
+@pytest.mark.parametrize("process_id", sorted(set(BUILT_IN) - {"echo"}))  # whose outputs are its inputs
+def test_the_page_has_a_row_for_every_output_of_a_built_in_process_and_no_other(process_id: str) -> None:
+    sections = re.split(r"^##+ ", PAGE, flags=re.MULTILINE)
+    (section,) = (text for text in sections if process_id in text.partition("\n")[0].split())
+    tables = re.findall(
+        rf"^\| output(?: of `{process_id}`)? \| \|\n\| --- \| --- \|\n((?:\|.*\n)+)", section, re.MULTILINE
+    )
+    names = [name for row in "".join(tables).splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+    assert sorted(names) == sorted(BUILT_IN[process_id].describe()["outputs"])
 
 
 def test_no_page_links_to_the_example_which_a_team_may_delete() -> None:

@@ -9,7 +9,7 @@ import pytest
 from gristmill.datasets import rows
 from gristmill.datasets.cql import MOST_BYTES, MOST_LEVELS
 from gristmill.datasets.filter_functions import FUNCTIONS
-from gristmill.datasets.queries import Statement
+from gristmill.datasets.queries import METRICS, Statement
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
 
@@ -32,6 +32,14 @@ def test_the_page_names_every_function_of_filters_and_no_other() -> None:
     }
 
     assert named == set(FUNCTIONS)
+
+
+def test_the_page_names_every_metric_of_groups_and_no_other() -> None:
+    listed = re.search(r"answers the quick questions: (.*?)\. It takes", PAGE, re.DOTALL)
+    assert listed
+    names = re.findall(r"`(\w+)(?:\([^`]*)?`", listed[1])
+
+    assert sorted(names) == sorted(METRICS)
 
 
 def test_the_page_says_how_long_and_deep_a_filter_may_be() -> None:
