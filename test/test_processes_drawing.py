@@ -13,7 +13,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import imread
 
 from gristmill.processes import drawing, pictures_heat
-from gristmill.processes.drawing import all_short, picture, short
+from gristmill.processes.drawing import NumberFormatter, all_short, picture, short
 from gristmill.processes.pictures_points import add_color_bar
 
 NUMBERED = [f"The quick brown fox number {number} of a long category" for number in (1, 2, 12, 31)]
@@ -107,3 +107,24 @@ def test_a_letter_that_the_first_font_lacks_comes_from_another_that_there_is(mon
         pictures.append(draw().png())
     drawing.fonts.cache_clear()
     assert pictures[0] != pictures[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([2007, 2008, 2009], ["2007", "2008", "2009"]),
+        ([0, 20_000, 40_000], ["0", "20,000", "40,000"]),
+        ([0.5, 1.0, 1.5], ["0.5", "1.0", "1.5"]),
+        ([1e20, 2e20, 3e20], ["1.0e+20", "2.0e+20", "3.0e+20"]),
+        ([1e-9, 2e-9], ["1.0e-09", "2.0e-09"]),
+        ([10**12, 10**12 + 2], ["1,000,000,000,000", "1,000,000,000,002"]),
+        ([-2.5, 0.0, 2.5], ["-2.5", "0.0", "2.5"]),
+        ([0.0, 0.25, 0.5], ["0.00", "0.25", "0.50"]),
+        ([0, 25, 50], ["0", "25", "50"]),
+        ([1e18, 1.25e18], ["1.00e+18", "1.25e+18"]),
+        ([0.0, 5e-324], ["0.0e+00", "4.9e-324"]),
+        ([], []),
+    ],
+)
+def test_ticks_are_written_so_that_they_can_be_told_apart(values: list[float], texts: list[str]) -> None:
+    assert NumberFormatter().format_ticks(values) == texts
