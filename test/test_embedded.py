@@ -12,8 +12,9 @@ import pytest
 import redis
 from support import RedisServer, wait_until
 
-from gristmill.embedded import EmbeddedServer, running, written_by
+from gristmill.embedded import EmbeddedServer, written_by
 from gristmill.errors import ConfigurationError
+from gristmill.running import running_on
 from gristmill.settings import Settings
 
 Starter = Callable[..., EmbeddedServer]
@@ -84,14 +85,14 @@ def test_a_second_start_on_the_same_folder_is_refused_by_name(embedded: Starter,
 
 def test_what_runs_on_a_folder_is_known_while_it_runs(embedded: Starter, tmp_path: Path) -> None:
     settings = Settings(data_folder=tmp_path / "data")
-    assert running(settings) is None
+    assert running_on(settings.data_folder) is None
     server = embedded()
     server.note_running("http://127.0.0.1:8000")
-    found = running(settings)
+    found = running_on(settings.data_folder)
     assert found is not None
     assert (found.pid, found.redis_url, found.api_url) == (os.getpid(), server.url, "http://127.0.0.1:8000")
     server.stop()
-    assert running(settings) is None
+    assert running_on(settings.data_folder) is None
 
 
 def test_a_folder_that_redis_wrote_is_refused_by_name(start_server: Callable[..., RedisServer], tmp_path: Path) -> None:

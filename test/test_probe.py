@@ -15,6 +15,7 @@ from support import free_port
 from support.system import RunningSystem
 
 from gristmill import probe
+from gristmill.embedded import EmbeddedServer
 from gristmill.settings import Settings
 from gristmill.workfolder import WorkFolder
 
@@ -99,6 +100,34 @@ def test_an_api_that_hangs_up_is_not_well() -> None:
     assert reason.endswith("without an answer.")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1"])
+def test_the_api_of_a_running_up_is_found_where_no_other_is_named(host: str, tmp_path: Path) -> None:
+    server = EmbeddedServer(Settings(data_folder=tmp_path))
+    environ = {"GRISTMILL_DATA_FOLDER": str(tmp_path), "GRISTMILL_PORT": ""}
+    server.lock()
+    server.note_running(probe.url_of(host, 18200))
+    try:
+        assert probe.address_in(environ) == (probe.reached_at(host), "18200")
+        assert probe.address_in(environ | {"GRISTMILL_PORT": "8080"}) == ("127.0.0.1", "8080")
+        assert probe.address_in(environ | {"GRISTMILL_HOST": "10.0.0.7"}) == ("10.0.0.7", "8000")
+        assert probe.address_in(environ | {"REDIS_URL": "redis://r:6379/0"}) == ("127.0.0.1", "8000")
+    finally:
+        server.stop()
+    assert probe.address_in(environ) == ("127.0.0.1", "8000")
+
+
+def test_a_check_asks_the_api_of_a_running_up(answering: Callable[[int], int], tmp_path: Path) -> None:
+    server = EmbeddedServer(Settings(data_folder=tmp_path))
+    server.lock()
+    server.note_running(f"http://127.0.0.1:{answering(200)}")
+    unnamed = {"GRISTMILL_HOST": "", "GRISTMILL_PORT": "", "REDIS_URL": ""}
+    try:
+        result = run("api", "--check", GRISTMILL_DATA_FOLDER=str(tmp_path), **unnamed)
+    finally:
+        server.stop()
+    assert (result.returncode, result.stdout) == (0, "The API is well.\n")
+
+
 @pytest.mark.parametrize("port", ["http", "", "65536", "-1"])
 def test_a_port_that_is_none_is_a_reason_and_no_trace(port: str) -> None:
     assert probe.check_api("127.0.0.1", port).startswith("The API does not answer")
@@ -128,8 +157,9 @@ def test_what_listens_everywhere_is_asked_over_loopback(host: str, url: str) -> 
     ],
 )
 def test_the_checks_read_the_settings_as_the_components_do(
-    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where nothing runs
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     settings = Settings()

@@ -25,7 +25,7 @@ PARTS = {
     "The worker": "worker children template child job_data slots link watch limits workplace workfolder clearing",
     "The server": "flask_api server prefork bridge exchange request_body threads streams presence",
     "Beside requests": "background callbacks readiness",
-    "Health checks": "probe heartbeats",
+    "Health checks": "probe heartbeats running",
     "Shared": "errors settings settings_table logs fetch tokens words",
     "The command line": "cli cli_jobs cli_support console doctor up supervisor embedded append_only lifeline demo",
     "Secrets": "cluster_secrets certificates",

@@ -39,14 +39,14 @@ def with_redis(settings: Settings, *, required: bool = True) -> Settings:
 
     Raises ConfigurationError where there is none and one is required.
     """
-    from gristmill import embedded
+    from gristmill.running import running_on
     from gristmill.store import check_credentials
 
     if settings.redis_url:
         if required:
             check_credentials(settings)
         return settings
-    if found := embedded.running(settings):
+    if found := running_on(settings.data_folder):
         return settings.model_copy(update={"redis_url": found.redis_url})
     if not required:
         return settings

