@@ -21,8 +21,9 @@ from pydantic import TypeAdapter, ValidationError
 from gristmill.errors import Fault, InvalidInputsError, NoSuchDataSetError, NoSuchVersionError, pointer_part
 from gristmill.fetch import Fetched, FetchError, check_url
 from gristmill.processes.column import TableError
-from gristmill.processes.input_faults import faults_of, invalid, repetitions, says_unique, sentence
+from gristmill.processes.input_faults import faults_of, invalid, sentence
 from gristmill.processes.references import is_data_set, reference_of
+from gristmill.processes.repetitions import repetitions, says_unique
 from gristmill.processes.run_data import RunData
 from gristmill.processes.schema import Schema
 from gristmill.processes.table import Table
