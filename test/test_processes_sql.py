@@ -51,6 +51,13 @@ def rows(answer: SqlOutputs) -> list[list[str]]:
     return list(csv.reader(io.StringIO(answer["table"])))
 
 
+def test_a_result_that_is_nested_too_deep_is_the_querys_fault() -> None:
+    deep = "1.5::DOUBLE"
+    for _ in range(200):
+        deep = f"struct_pack(a := {deep})"
+    assert "'deep'" in refused(f"SELECT {deep} AS deep")
+
+
 def test_data_sets_are_joined_under_their_names() -> None:
     answer = ask("SELECT city, sum(amount) AS total FROM sales JOIN shops USING (city) GROUP BY city ORDER BY city")
 

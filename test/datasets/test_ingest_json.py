@@ -111,10 +111,18 @@ def test_no_whole_number_within_a_nested_value_is_rounded(tmp_path: Path, read: 
 
 
 @pytest.mark.parametrize(
-    ("levels", "kind"), [(20, "BIGINT" + "[]" * 20), (21, "VARCHAR"), (90, "VARCHAR"), (200, "VARCHAR")]
+    ("levels", "item", "kind"),
+    [
+        (8, "1", "BIGINT" + "[]" * 8),
+        (9, "1", "VARCHAR"),
+        (16, '"x"', "VARCHAR" + "[]" * 16),
+        (17, '"x"', "VARCHAR"),
+        (90, "1", "VARCHAR"),
+        (200, '"x"', "VARCHAR"),
+    ],
 )
-def test_values_of_json_of_many_levels_are_text(tmp_path: Path, read: Read, levels: int, kind: str) -> None:
-    deep = "[" * levels + "1" + "]" * levels
+def test_values_of_json_of_many_levels_are_text(tmp_path: Path, read: Read, levels: int, item: str, kind: str) -> None:
+    deep = "[" * levels + item + "]" * levels
     many = '{"c":"y"},' * 30
     facts = read(f'{{"a":{deep},"b":[{{"c":"[{{"}},{many}{{"c":"x"}}]}}\n'.encode(), "ndjson")
     assert types_of(facts) == {"a": kind, "b": "STRUCT(c VARCHAR)[]"}

@@ -49,6 +49,19 @@ def test_a_parquet_type_that_is_not_held_is_refused_by_column(tmp_path: Path, re
     assert "'odd'" in refused(tmp_path, read, MalformedDataError, data, "parquet")
 
 
+@pytest.mark.parametrize(
+    ("value", "levels"), [("[{}]", 20), ("{{'a': {}}}", 40), ("{{'a': {}}}", 200), ("map([1], [{}])", 12)]
+)
+def test_a_column_that_is_nested_too_deep_is_refused_and_told_what_to_do(
+    tmp_path: Path, read: Read, value: str, levels: int
+) -> None:
+    deep = "1.5::DOUBLE"
+    for _ in range(levels):
+        deep = value.format(deep)
+    said = refused(tmp_path, read, MalformedDataError, parquet(tmp_path, f"SELECT 1 AS ok, {deep} AS deep"), "parquet")
+    assert [word for word in ("'deep'", "text that holds them as JSON") if word not in said] == [], said
+
+
 def test_what_is_no_parquet_is_refused(tmp_path: Path, read: Read) -> None:
     assert "is not Parquet" in refused(tmp_path, read, MalformedDataError, b"", "parquet")
     assert "is not Parquet" in refused(tmp_path, read, MalformedDataError, b"a\n1\n", "parquet")

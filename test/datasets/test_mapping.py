@@ -1,9 +1,21 @@
 """How values of DuckDB's types are written, and what is done with those that have more than others."""
 
+from typing import Any
+
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gristmill.datasets.mapping import microseconds
+from gristmill.datasets import mapping
+from gristmill.datasets.mapping import PLAIN, json_text_of, microseconds
+
+TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+INTEGERS = st.none() | st.integers(-(2**31), 2**31 - 1)
+
+
+def listed(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | st.lists(items, max_size=3)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +47,33 @@ def test_nanoseconds_are_cut_off_and_never_rounded_up(written: str | None, cut: 
 @pytest.mark.parametrize("type_text", ["TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP WITH TIME ZONE", "DATE"])
 def test_a_time_without_nanoseconds_is_left_as_it_is(type_text: str) -> None:
     assert microseconds("value", type_text) == "value"
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    values=st.lists(
+        st.none()
+        | st.fixed_dictionaries(
+            {
+                "a": listed(listed(INTEGERS)),
+                'b "c': TEXTS,
+                "s": listed(st.none() | st.fixed_dictionaries({"t": TEXTS, "f": st.none() | st.booleans()})),
+                "x": listed(st.none() | st.floats()),
+            }
+        ),
+        max_size=3,
+    )
+)
+def test_what_needs_no_mapping_is_written_whole_in_the_same_bytes(values: list[Any]) -> None:
+    kind = 'STRUCT(a INTEGER[][], "b ""c" VARCHAR, s STRUCT(t VARCHAR, f BOOLEAN)[], x DOUBLE[])'
+    asked = {"c": kind, "c.a": "INTEGER[][]", "c.s": "STRUCT(t VARCHAR, f BOOLEAN)[]"}
+    whole = [json_text_of(*one) for one in asked.items()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapping, "_is_plain", PLAIN.__contains__)
+        each = [json_text_of(*one) for one in asked.items()]
+    assert [text.count("lambda") for text in (*whole, *each)] == [1, 0, 0, 4, 2, 1]
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE data (c {kind})")
+        connection.executemany(f"INSERT INTO data SELECT CAST(? AS {kind})", [[None], *([value] for value in values)])
+        found = connection.execute(f"SELECT {', '.join(whole)} FROM data").fetchall()
+        assert found == connection.execute(f"SELECT {', '.join(each)} FROM data").fetchall()

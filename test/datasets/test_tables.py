@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,6 +57,21 @@ def shelf(open_shelf: Callable[[], Shelf]) -> Shelf:
 def other(open_shelf: Callable[[], Shelf]) -> Shelf:
     """As in another process, with the same cache."""
     return open_shelf()
+
+
+def nested_deep(version: Version) -> Version:
+    """A version as it would be had its file been nested."""
+    told = json.loads(version.facts)
+    told["columns"][0]["type"] = "DOUBLE" + "[]" * 20
+    return replace(version, facts=json.dumps(told).encode())
+
+
+def test_a_version_that_an_earlier_release_took_though_it_is_nested_too_deep_is_refused(shelf: Shelf) -> None:
+    with (
+        pytest.raises(QueryLimitError, match=r"'n' has lists.* upload the table again"),
+        shelf.tables.use(nested_deep(put(shelf))),
+    ):
+        pass
 
 
 def put(shelf: Shelf, name: str = "numbers", content: bytes = CSV) -> Version:

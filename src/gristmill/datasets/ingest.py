@@ -29,6 +29,7 @@ from gristmill.datasets.inference import (
     name,
 )
 from gristmill.datasets.json_files import JsonFile, nested
+from gristmill.datasets.nesting import check_nesting
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.shortage import lacks_memory
 from gristmill.datasets.texts import as_utf8, check_width, first_line_of, shown, unique_names
@@ -88,7 +89,9 @@ def _read(path: Path, target: Path, options: ReadingOptions, limits: ReadingLimi
             rows = _copy_texts(path, target, options, limits, connection)
         if rows > limits.rows:
             raise _too_many_rows(limits)
-        return rows, columns_of(target, rows, limits, connection)
+        columns = columns_of(target, rows, limits, connection)
+        check_nesting((column.name, column.type) for column in columns)
+        return rows, columns
 
 
 @contextmanager
@@ -242,6 +245,7 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
     _lock(connection, len(found), group_bytes)
     raw = [str(column[0]) for column in found]
     names = unique_names(raw, limits.column_name_bytes)
+    check_nesting((called, str(column[1])) for called, column in zip(names, found, strict=True))
     parts = []
     for given, called, (_, type_text, *_) in zip(raw, names, found, strict=True):
         value = name(given)

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from gristmill.datasets.inference import JsonTexts, Rule, literal, name
+from gristmill.datasets.nesting import MOST_LEVELS, too_nested
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.texts import check_width, first_line_of, shown, unique_names
 from gristmill.errors import MalformedDataError, TooLargeError
@@ -27,7 +28,6 @@ _HALF = "half of a letter's two escapes, without the other"
 _NO_BRACKETS = r'"(\\.|[^"\\])*"|[^\[\]{}]'
 # The group is a whole number of more digits than a double always keeps, outside of strings.
 _LONG_WHOLE = r'(?:"(?:\\.|[^"\\])*"|[0-9][.0-9]*[eE][-+]?[0-9]+|[0-9]+\.[0-9]+)|([0-9]{16,})'
-_MOST_LEVELS = 20  # of a nested type: DuckDB takes minutes for 90, and breaks beyond 128
 _TOO_DEEP = "it is nested too deep"
 _VALUES_AN_OBJECT = 4
 _LEAST_OBJECT_BYTES = 2**21
@@ -289,6 +289,9 @@ def nested(file: JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Ru
         return text
     structure = literal(found[1].replace('"UBIGINT"', '"BIGINT"'))
     value = f"from_json_strict({column}::JSON, {structure})"
+    (kind,) = connection.execute(f"SELECT typeof(from_json_strict('null'::JSON, {structure}))").fetchone() or ("",)
+    if too_nested([(file.names[at], str(kind))]):
+        return text
     is_rounded = _is_rounded(column, value) if '"DOUBLE"' in found[1] else "false"
     try:
         told = connection.execute(f"SELECT count({value}), bool_or({is_rounded}) FROM {relation}").fetchone()
@@ -314,6 +317,6 @@ def _is_deep(column: str) -> str:
     """SQL: whether a JSON text has more levels than a type may; of its brackets, each step takes the innermost away."""
     brackets = f"length({column}) - length(replace(replace({column}, '[', ''), '{{', ''))"
     rest = f"regexp_replace({column}, {literal(_NO_BRACKETS)}, '', 'g')"
-    for _ in range(_MOST_LEVELS):
+    for _ in range(MOST_LEVELS):
         rest = f"replace(replace({rest}, '[]', ''), '{{}}', '')"
-    return f"CASE WHEN {brackets} > {_MOST_LEVELS} THEN {rest} <> '' ELSE false END"
+    return f"CASE WHEN {brackets} > {MOST_LEVELS} THEN {rest} <> '' ELSE false END"

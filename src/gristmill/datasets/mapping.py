@@ -56,8 +56,33 @@ def microseconds(sql: str, type_text: str) -> str:
     return f"CASE WHEN isfinite({sql}) THEN make_timestamp({micros}) ELSE CAST({sql} AS TIMESTAMP) END"
 
 
+def entries_of(type_text: str) -> str:
+    """The type of a map's entries, as a list."""
+    key, value = _split(type_text[len("MAP(") : -1])
+    return f"STRUCT(key {key}, value {value})[]"
+
+
+def fields_of(type_text: str) -> list[tuple[str, str]]:
+    """The names and types of a struct's fields."""
+    return [_field(part) for part in _split(type_text[len("STRUCT(") : -1])]
+
+
+def item_of(type_text: str) -> str:
+    """The type of a list's items."""
+    return type_text[: type_text.rindex("[")]
+
+
+def _is_plain(type_text: str) -> bool:
+    """Whether `to_json` by itself writes values of a type as the mapping says."""
+    if type_text.endswith("]"):
+        return _is_plain(item_of(type_text))
+    if type_text.startswith("STRUCT("):
+        return all(_is_plain(inner) for _, inner in fields_of(type_text))
+    return type_text in PLAIN
+
+
 def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one return a type
-    if type_text in PLAIN:
+    if _is_plain(type_text):
         return sql
     if type_text in LONG:
         exact = f"{sql} BETWEEN -{EXACT_IN_JSON} AND {EXACT_IN_JSON}"
@@ -67,7 +92,7 @@ def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one re
         return f"CASE WHEN isfinite({sql}) THEN to_json({double_of(sql, type_text)}) ELSE to_json({name}) END"
     if type_text.endswith("]"):
         item = f"e{depth}"
-        inner = _json(item, type_text[: type_text.rindex("[")], depth + 1)
+        inner = _json(item, item_of(type_text), depth + 1)
         return f"list_transform({sql}, lambda {item}: to_json({inner}))"
     if type_text == "TIMESTAMP WITH TIME ZONE":
         written = _moment(f"timezone('UTC', {sql})")
@@ -79,13 +104,11 @@ def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one re
     if type_text == "BLOB":
         return f"base64({sql})"
     if type_text.startswith("MAP("):
-        key, value = _split(type_text[len("MAP(") : -1])
-        return _json(f"map_entries({sql})", f"STRUCT(key {key}, value {value})[]", depth)
+        return _json(f"map_entries({sql})", entries_of(type_text), depth)
     if type_text.startswith("STRUCT("):
-        fields = [_field(part) for part in _split(type_text[len("STRUCT(") : -1])]
         packed = ", ".join(
             f"{quoted(name)} := {_json(f'struct_extract({sql}, {_literal(name)})', inner, depth)}"
-            for name, inner in fields
+            for name, inner in fields_of(type_text)
         )
         return f"CASE WHEN {sql} IS NOT NULL THEN to_json(struct_pack({packed})) END"
     return f"CAST({sql} AS VARCHAR)"

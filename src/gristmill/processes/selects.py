@@ -12,6 +12,7 @@ import duckdb
 
 from gristmill.datasets.damage import is_damage
 from gristmill.datasets.mapping import csv_of, quoted
+from gristmill.datasets.nesting import too_nested
 from gristmill.errors import InvalidInputsError
 from gristmill.processes.authoring import wrong_input
 from gristmill.processes.dataset import DataSet
@@ -85,6 +86,9 @@ def select(tables: Mapping[str, DataSet], query: str, limit: int, name: str = "q
         raise wrong_input(name, said) from error
     ((rows,),) = data.query(f"SELECT count(*) FROM {_RESULT}").fetchall()
     columns = [(row[0], row[1]) for row in data.query(f"DESCRIBE {_RESULT}").fetchall()]
+    for column in columns:
+        if why := too_nested([column]):
+            raise wrong_input(name, f"gives what cannot be written as CSV. {why}")
     return Result(data, columns, min(rows, limit), rows > limit)
 
 
