@@ -63,7 +63,7 @@ def test_processes_know_neither_redis_nor_flask_nor_the_engine() -> None:
         "errors", "fetch", "job", "limits", "words",
         "datasets.columns", "datasets.damage", "datasets.dataset", "datasets.descriptions",
         "datasets.first_lines", "datasets.inference", "datasets.mapping", "datasets.mistaken", "datasets.nameless",
-        "datasets.options", "datasets.queries", "datasets.texts",
+        "datasets.nesting", "datasets.options", "datasets.queries", "datasets.texts",
     }  # fmt: skip
 
 

@@ -668,12 +668,20 @@ def test_a_client_that_leaves_in_the_middle_of_a_download_ends_it(served: Served
     assert "Traceback" not in served.log[before:]
 
 
-def test_a_view_is_told_when_its_client_leaves(served: Served) -> None:
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PUT /streamed/long HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nfour",
+        b"PUT /streamed/first HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nfour",
+    ],
+)
+def test_a_view_is_told_when_its_client_leaves(served: Served, request_text: bytes) -> None:
     before = len(served.log)
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             client = stack.enter_context(served.connect())
-            client.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(request_text)
         wait_until(lambda: served.at_work() == 2)
         time.sleep(0.5)
         assert served.at_work() == 2

@@ -127,6 +127,8 @@ class Bridge:
             await self._take_body(exchange, incoming)
             if incoming.ended:
                 gone.watch_later()
+            else:
+                incoming.at_end = gone.watch_later  # the view reads on
             data, more = await self._run(exchange.begin, self._threads_for(exchange))
         except GristmillError as error:
             data, more = exchange.refuse(error), False

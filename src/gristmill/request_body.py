@@ -80,7 +80,7 @@ class _Waiting(tempfile.SpooledTemporaryFile[bytes]):
 class Incoming:
     """The body of one request as it comes in. Used in the event loop alone.
 
-    ``size``: bytes so far. ``ended``: whether all of it has come.
+    ``size``: bytes so far. ``ended``: whether all of it has come. ``at_end``: called when all of it has.
     """
 
     def __init__(self, environ: dict[str, Any], receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
@@ -95,6 +95,7 @@ class Incoming:
         # None: in chunks, of a length that their end tells.
         self.length: int | None = None if coding else int(environ.get("CONTENT_LENGTH", "0"))
         self.ended = self.length == 0
+        self.at_end: Callable[[], object] = _no_more
 
     async def next(self) -> bytes:
         """The next piece. Raises BodyTooSlowError, and InvalidRequestError where the body breaks off."""
@@ -107,7 +108,9 @@ class Incoming:
             raise InvalidRequestError(f"The body broke off, or is malformed, after {self.size} bytes.")
         piece: bytes = message["body"]
         self.size += len(piece)
-        self.ended = not message["more_body"]
+        self.ended = not message["more_body"] or self.size == self.length  # the server tells the end by itself later
+        if self.ended:
+            self.at_end()
         return piece
 
     def let_go(self) -> None:
@@ -146,6 +149,10 @@ class Incoming:
 def _give_up(body: IO[bytes]) -> None:
     with contextlib.suppress(OSError):  # of the buffer that the disk does not take
         body.close()
+
+
+def _no_more() -> None:
+    pass
 
 
 async def _nothing() -> Mapping[str, Any]:

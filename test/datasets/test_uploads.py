@@ -4,10 +4,12 @@ import gzip
 import hashlib
 import itertools
 import threading
+import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from gristmill.datasets.uploads import Allowance, Upload, UploadLimits, receive
 from gristmill.errors import (
     BusyError,
+    ClientGoneError,
     GristmillError,
     MalformedDataError,
     SlowUploadError,
@@ -26,6 +29,7 @@ from gristmill.errors import (
     TooLargeError,
     UnsupportedFormatError,
 )
+from gristmill.presence import CLIENT, Client
 from gristmill.settings import Settings
 
 LIMITS = UploadLimits(sent_bytes=2**20, read_bytes=2**20, free_bytes=0, seconds=60)
@@ -158,6 +162,48 @@ def test_more_bytes_than_may_be_sent_are_refused_before_the_rest_is_asked_for(tm
 def test_a_body_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     said = refused(SlowUploadError, tmp_path, TEXT, 10, clock=itertools.count(step=5).__next__)
     assert "GRISTMILL_DATASET_UPLOAD_SECONDS" in said
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_time_is_looked_at_also_while_a_piece_gives_nothing(tmp_path: Path, coding: str) -> None:
+    empty = PACK[coding](b"") * 100
+    said = refused(SlowUploadError, tmp_path, empty, len(empty), coding=coding, clock=itertools.count().__next__)
+    assert "GRISTMILL_DATASET_UPLOAD_SECONDS" in said
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_a_client_that_goes_away_while_its_upload_is_decoded_ends_it(tmp_path: Path, coding: str) -> None:
+    empty = PACK[coding](b"") * 5000
+    client = Client()
+
+    def clock() -> float:
+        client.is_gone = next(asked) > 50
+        return 0
+
+    asked = itertools.count()
+    before = CLIENT.set(client)
+    try:
+        refused(ClientGoneError, tmp_path, empty, len(empty), coding=coding, clock=clock)
+    finally:
+        CLIENT.reset(before)
+    assert next(asked) < 60
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_more_members_than_anybody_needs_are_refused_soon(tmp_path: Path, coding: str) -> None:
+    packed = zstd(PACK[coding](b"") * 2_000_000)
+    began = time.monotonic()
+    said = refused(
+        MalformedDataError, tmp_path, packed, len(packed), limits=replace(LIMITS, read_bytes=2**30), coding="zstd"
+    )
+    assert "100,000" in said
+    assert time.monotonic() - began < 20  # a second on a computer that does nothing else
+
+
+def test_what_lies_between_two_compressions_is_counted(tmp_path: Path) -> None:
+    named = b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 2**21 + b"\0" + gzip.compress(TEXT)[10:]
+    assert gzip.decompress(named) == TEXT
+    assert "GRISTMILL_DATASET_READ_BYTES" in refused(TooLargeError, tmp_path, zstd(named), coding="zstd")
 
 
 def test_uploads_together_have_no_more_on_the_disk_than_they_may(tmp_path: Path) -> None:

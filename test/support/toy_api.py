@@ -136,15 +136,23 @@ def make_app(draining: threading.Event) -> flask.Flask:
 
     @app.put("/streamed/<name>")
     def streamed(name: str) -> dict[str, object]:
-        """Read the body piece by piece; "refused" reads none of it, "half" stops in the middle."""
+        """Read the body piece by piece; "refused" reads none of it, "half" stops in the middle.
+
+        "long" reads all of it and works until nobody waits for it.
+        """
         flask.request.max_content_length = 2**40
         size, pieces = 0, 0
+        if name == "first":  # as soon as a piece is there
+            flask.request.stream.read(65536)
+            return {"worked": long()}
         while name != "refused" and (piece := flask.request.stream.read(65536)):
             size, pieces = size + len(piece), pieces + 1
             downloads.add(size)
             if name == "half" and size >= 2**20:
                 break
         downloads.clear()
+        if name == "long":
+            return {"worked": long()}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"size": size, "pieces": pieces, "peak_kib": peak}
 

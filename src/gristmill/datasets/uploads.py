@@ -6,38 +6,27 @@ Two layers of compression may lie around the table: the one that Content-Encodin
 
 import errno
 import hashlib
-import itertools
 import shutil
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import zstandard
-
+from gristmill.datasets.codings import coding_named, decoded, own_content
 from gristmill.errors import (
     BusyError,
-    MalformedDataError,
     SlowUploadError,
     StorageFullError,
     TooLargeError,
-    UnsupportedFormatError,
 )
+from gristmill.presence import check
 from gristmill.settings import Settings
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_PIECE_BYTES = 256 * 1024
-# A block of zstd is at most 128 KiB and takes at least 4 bytes, so a kilobyte gives at most 32 MiB at once.
-_ZSTD_INPUT_BYTES = 1024
-_ZSTD_WINDOW_BYTES = 8 * 2**20  # what RFC 9659 allows
 _LOOK_AT_DISK_EVERY_BYTES = 32 * 2**20
 _RETRY_SECONDS = 5
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 _SENT_TOO_MUCH = (
     "The upload is larger than {:,} bytes, the most that may be sent (setting GRISTMILL_DATASET_SENT_BYTES). "
     "Compress it with gzip or zstd, or upload fewer rows or columns."
@@ -50,11 +39,6 @@ _HOLDS_TOO_MUCH = (
     "The upload holds more than {:,} bytes when it is decompressed, which all uploads together may have on the disk "
     "(setting GRISTMILL_DATASET_UPLOADS_BYTES). Upload fewer rows or columns."
 )
-_COMPRESSED_MEDIA_TYPES = {
-    "application/gzip": "gzip",
-    "application/x-gzip": "gzip",
-    "application/zstd": "zstd",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +161,16 @@ def receive(
 
     coding: the value of Content-Encoding. media_type: without parameters. length: of the body, if it is known; of one
     that is too long nothing is read. use: told of bytes before they are written.
-    Raises TooLargeError, SlowUploadError, StorageFullError, UnsupportedFormatError, MalformedDataError, and what
-    ``pieces`` and ``use`` raise.
+    Raises TooLargeError, SlowUploadError, StorageFullError, UnsupportedFormatError, MalformedDataError,
+    ClientGoneError, and what ``pieces`` and ``use`` raise.
     """
     if length is not None and length > limits.sent_bytes:
         raise TooLargeError(_SENT_TOO_MUCH.format(limits.sent_bytes))
-    outer = _coding_named(coding)
-    named = _COMPRESSED_MEDIA_TYPES.get(media_type.strip().lower(), "")
-    sent = _Counted(_in_time(pieces, limits.seconds, clock), limits.sent_bytes, _SENT_TOO_MUCH)
-    read = _Counted(_own_content(_decompressed(sent, outer), named), limits.read_bytes, _READ_TOO_MUCH)
+    outer = coding_named(coding)
+    look = _Look(limits.seconds, clock)
+    sent = _Counted(pieces, limits.sent_bytes, _SENT_TOO_MUCH)
+    between = _Counted(decoded(_looked(sent, look), outer, look), limits.read_bytes, _READ_TOO_MUCH)
+    read = _Counted(own_content(between, media_type, look), limits.read_bytes, _READ_TOO_MUCH)
     looked_at = 0
     try:
         with path.open("xb") as file:
@@ -206,15 +191,6 @@ def receive(
             raise _disk_is_full() from error
         raise
     return Upload(path, digest.hexdigest(), sent.count, read.count)
-
-
-def _coding_named(coding: str) -> str:
-    known = _CODINGS.get(coding.strip().lower())
-    if known is None:
-        raise UnsupportedFormatError(
-            f"Content-Encoding {coding.strip()!r} is not read here. Send the file as it is, or with gzip or zstd."
-        )
-    return known
 
 
 def _disk_is_full() -> StorageFullError:
@@ -246,115 +222,25 @@ class _Counted:
             yield piece
 
 
-def _in_time(pieces: Iterable[bytes], seconds: float, clock: Callable[[], float]) -> Iterator[bytes]:
-    deadline = clock() + seconds
-    for piece in pieces:
-        if clock() > deadline:
+class _Look:
+    """Whether an upload may go on: called again and again while it is received."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._deadline = clock() + seconds
+
+    def __call__(self) -> None:
+        """Raise SlowUploadError, ClientGoneError."""
+        check()
+        if self._clock() > self._deadline:
             raise SlowUploadError(
-                f"The upload has not arrived within {seconds:g} s (setting GRISTMILL_DATASET_UPLOAD_SECONDS). "
-                "Compress it with gzip or zstd."
+                f"The upload has not arrived within {self._seconds:g} s (setting GRISTMILL_DATASET_UPLOAD_SECONDS). "
+                "Compress it with gzip or zstd, once."
             )
+
+
+def _looked(pieces: Iterable[bytes], look: Callable[[], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        look()
         yield piece
-
-
-def _own_content(pieces: Iterator[bytes], named: str) -> Iterator[bytes]:
-    """The table in a file that may itself be compressed; ``named`` is what its media type claims it to be."""
-    start = b""
-    for piece in pieces:
-        start += piece
-        if len(start) >= len(_ZSTD_MAGIC):
-            break
-    found = _coding_found(start)
-    if named and found != named:
-        raise MalformedDataError(
-            f"The upload is said to be a {named} file, but does not start like one. Send it with the media type of "
-            "what it is, such as text/csv."
-        )
-    return _decompressed(itertools.chain([start], pieces), found)
-
-
-def _coding_found(start: bytes) -> str:
-    if start.startswith(_ZSTD_MAGIC):
-        return "zstd"
-    return "gzip" if start.startswith(_GZIP_MAGIC) else ""
-
-
-def _decompressed(pieces: Iterable[bytes], coding: str) -> Iterator[bytes]:
-    if coding == "gzip":
-        return _ungzipped(pieces)
-    if coding == "zstd":
-        return _unzstd(pieces)
-    return iter(pieces)
-
-
-def _ungzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """RFC 1952: one member after another. Zero bytes after the last are padding, as gzip itself takes them."""
-    decoder = None
-    begun = padding = False
-    rest = b""
-    for piece in pieces:
-        data = rest + piece
-        rest = b""
-        while data:
-            if decoder is None:
-                if begun:
-                    stripped = data.lstrip(b"\0")
-                    padding = padding or len(stripped) < len(data)
-                    data = stripped
-                    if not data:
-                        break
-                    if data == _GZIP_MAGIC[:1] and not padding:
-                        rest = data
-                        break
-                    if padding or not data.startswith(_GZIP_MAGIC):
-                        raise _trailing("gzip")
-                decoder, begun = zlib.decompressobj(wbits=31), True
-            try:
-                yield decoder.decompress(data, _PIECE_BYTES)
-            except zlib.error as error:
-                raise MalformedDataError(f"The gzip data is damaged ({error}). Compress the file anew.") from error
-            data = decoder.unconsumed_tail
-            if decoder.eof:
-                data, decoder = decoder.unused_data, None
-    if rest:
-        raise _trailing("gzip")
-    if decoder is not None or not begun:
-        raise _truncated("gzip")
-
-
-def _unzstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """RFC 8878: one frame after another; skippable frames give nothing."""
-    context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-    decoder = None
-    begun = False
-    for piece in pieces:
-        data = piece
-        while data:
-            if decoder is None:
-                decoder, begun = context.decompressobj(), True
-            try:
-                yield decoder.decompress(data[:_ZSTD_INPUT_BYTES])
-            except zstandard.ZstdError as error:
-                raise MalformedDataError(_why_no_zstd(str(error))) from error
-            data = data[_ZSTD_INPUT_BYTES:]
-            if decoder.eof:
-                data, decoder = decoder.unused_data + data, None
-    if decoder is not None or not begun:
-        raise _truncated("zstd")
-
-
-def _why_no_zstd(said: str) -> str:
-    if "too much memory" in said:
-        return (
-            f"The zstd data needs a window of more than {_ZSTD_WINDOW_BYTES // 2**20} MiB (RFC 9659). Compress the "
-            "file with a level up to 19, and without --long."
-        )
-    return f"The zstd data is damaged, or followed by something else ({said}). Compress the file anew."
-
-
-def _truncated(coding: str) -> MalformedDataError:
-    return MalformedDataError(f"The {coding} data ends too early: the upload is not complete. Send the file again.")
-
-
-def _trailing(coding: str) -> MalformedDataError:
-    return MalformedDataError(f"The {coding} data is followed by something else. Compress the file anew.")
