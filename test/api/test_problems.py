@@ -30,6 +30,7 @@ def raises(api, error):
         ("GET", "/jobs/nothing", 404),
         ("PATCH", "/processes", 405),
         ("GET", "/processes?f=x", 400),
+        ("get", "/processes", 501),
     ],
 )
 def test_every_error_is_problem_details(api, method, path, status):

@@ -5,6 +5,7 @@ import secrets
 
 from flask import Flask, Response, request
 from structlog.contextvars import bind_contextvars, clear_contextvars
+from werkzeug.exceptions import NotImplemented as UnknownMethod
 
 from gristmill.api import links, proxies
 from gristmill.api.services import Services
@@ -37,6 +38,10 @@ def install(app: Flask, services: Services) -> None:
         clear_contextvars()
         bind_contextvars(request_id=made)
         environ[links.BASE_URL] = public_url or proxies.asked_url(environ, settings)
+        if environ["REQUEST_METHOD"] != request.method:  # Werkzeug writes it in capitals
+            raise UnknownMethod(
+                f"There is no method {environ['REQUEST_METHOD'][:20]!r}: methods are written in capitals (RFC 9110)."
+            )
         if refuses_names and "HTTP_HOST" in environ:
             proxies.check_local_name(environ["HTTP_HOST"])
 
