@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,17 @@ def test_every_form_gives_the_same_table(form: Any) -> None:
         ([1, 2.5], "number", "float64"),
         ([2**63, 1], "number", "float64"),
         ([1, "NaN", "-Infinity"], "number", "float64"),
+        ([2**53, 0.5, math.nan], "number", "float64"),
+        ([2**53 + 1, 0.5], "string", "object"),
+        ([2**64 - 1, 1], "string", "object"),
+        ([10**400, 1], "string", "object"),
+        ([Decimal("0.1"), 3], "number", "float64"),
+        ([Decimal("0.1"), Decimal("1234567890123456789.25")], "string", "object"),
         ([True, False], "boolean", "bool"),
         (["x", "NaN"], "string", "object"),
         (["2024-01-01", "2024-01-02T03:04:05.5+01:00"], "datetime", "datetime64[us]"),
-        (["2024-01-01", "2024-01-02T03:04Z", "2024-01-02 03:04:05.123456789"], "datetime", "datetime64[us]"),
+        (["2024-01-01", "2024-01-02T03:04Z", "2024-01-02 03:04:05.123456000"], "datetime", "datetime64[us]"),
+        (["2024-01-01", "2024-01-02 03:04:05.123456789"], "string", "object"),
         (["2024-01-01", "2024-13-01"], "string", "object"),
         (["0000-01-01"], "string", "object"),
         (["2024-01-01", "soon"], "string", "object"),
@@ -59,6 +67,19 @@ def test_a_column_s_type_is_found_out(cells: list[Any], kind: str, dtype: str) -
     assert column.kind == kind
     assert column.values.dtype == dtype
     assert column.valid.tolist() == [one is not None for one in [*cells, None]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts"),
+    [
+        ([12345678901234567890, 12345678901234567891], ["12345678901234567890", "12345678901234567891"]),
+        ([2**53 + 1, 1.5, 1e300, math.inf, "NaN"], ["9007199254740993", "1.5", "1e+300", "Infinity", "NaN"]),
+        ([Decimal("1E+20"), Decimal("0.10"), Decimal(2**60)], ["100000000000000000000", "0.10", "1152921504606846976"]),
+        (["2024-06-01T12:00:00.123456789Z", "2024-06-01"], ["2024-06-01T12:00:00.123456789Z", "2024-06-01"]),
+    ],
+)
+def test_what_a_column_s_type_would_round_is_text_for_the_whole_column(cells: list[Any], texts: list[str]) -> None:
+    assert Column.of("c", [*cells, None]).cells() == [*texts, None]
 
 
 def test_times_are_kept_in_utc() -> None:
@@ -88,6 +109,19 @@ def test_times_are_kept_in_utc() -> None:
         ({"columns": [{"name": "a", "type": "integer"}], "rows": [["x"]]}, "does not hold values of type integer", ""),
         ({"columns": [{"name": "a", "type": "datetime"}], "rows": [["x"]]}, "ISO 8601", ""),
         ({"columns": [{"name": "a", "type": "integer"}], "rows": [[2**70]]}, "type integer", ""),
+        (
+            {"columns": [{"name": "a", "type": "number"}], "rows": [[2**53 + 1]]},
+            "9007199254740993 would be rounded",
+            "",
+        ),
+        ({"columns": [{"name": "a", "type": "number"}], "rows": [[10**400]]}, "type number", ""),
+        ({"columns": [{"name": "a", "type": "number"}], "rows": [[True]]}, "type number: a boolean is none", ""),
+        ({"columns": [{"name": "a", "type": "number"}], "rows": [["x"]]}, "type number: 'x' is none", ""),
+        (
+            {"columns": [{"name": "a", "type": "datetime"}], "rows": [["2024-01-01T00:00:00.0000001"]]},
+            "no ISO 8601 date or time in microseconds",
+            "",
+        ),
         ("", "is empty", ""),
         ("flights", '{"dataset": "..."}', ""),
         ("a,b\n1\n", "row 2 has 1 values", ""),
@@ -220,9 +254,33 @@ def test_arrays_become_columns() -> None:
         }
     )
 
-    assert [one.kind for one in table.columns] == ["integer", "number", "boolean", "datetime", "string", "number"]
+    assert [one.kind for one in table.columns] == ["integer", "number", "boolean", "datetime", "string", "string"]
     assert table.column("f").cells() == [0.5, "NaN"]
+    assert table.column("u").cells() == ["18446744073709551615", "1"]
     assert table.column("t").cells() == ["2024-01-01T00:00:00.000000Z", None]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "cells"),
+    [
+        (np.array([0.1, math.nan], "f4"), "number", [0.1, "NaN"]),
+        ([np.float32(0.1), np.float16(0.5)], "number", [0.1, 0.5]),
+        (
+            np.array(["2024-06-01T12:00:00.123456789", "NaT"], "M8[ns]"),
+            "string",
+            ["2024-06-01T12:00:00.123456789Z", None],
+        ),
+        (np.array(["2024-06-01T12:00:00.5"], "M8[ns]"), "datetime", ["2024-06-01T12:00:00.500000Z"]),
+        ([np.datetime64("2024-06-01T12:00:00.123456789")], "string", ["2024-06-01T12:00:00.123456789"]),
+        ([np.datetime64("2024-06-01"), np.datetime64("NaT")], "datetime", ["2024-06-01T00:00:00.000000Z", None]),
+        ([Decimal("12345678901234567.89"), None], "string", ["12345678901234567.89", None]),
+        (np.array([2**63 - 1, 1], "u8"), "integer", [2**63 - 1, 1]),
+    ],
+)
+def test_no_value_of_python_or_numpy_is_rounded(values: Any, kind: str, cells: list[Any]) -> None:
+    column = Table.from_columns({"c": values}).column("c")
+
+    assert (column.kind, column.cells()) == (kind, cells)
 
 
 def test_parquet_is_read_where_pyarrow_is() -> None:

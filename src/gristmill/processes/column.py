@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from gristmill.processes.doubles import as_doubles, number_text, widened
 from gristmill.words import not_finite, without_formulas
 
 Kind = Literal["boolean", "integer", "number", "datetime", "string"]
@@ -25,7 +27,8 @@ _FILLERS: dict[Kind, object] = {
     "string": "",
 }
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?")
+# Of more digits than microseconds have, zeros alone.
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,6}0{0,3})?)?(Z|[+-]\d\d:?\d\d)?)?")
 _ISO_UTC = re.compile(r"(?!0000)\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?")
 PAST_INTEGERS = 2**63
 """The first whole number that no column of integers holds."""
@@ -98,7 +101,10 @@ class Column:
 
     @classmethod
     def of(cls, name: str, cells: Sequence[Any], kind: Kind | None = None) -> Self:
-        """Make a column of JSON values; without ``kind`` it is found out. Raises TableError where they do not agree."""
+        """Make a column of JSON values, or of decimals; without ``kind`` it is found out, so that no value is rounded.
+
+        Raises TableError where they do not agree, or are not of ``kind``.
+        """
         valid = np.fromiter((one is not None for one in cells), "?", len(cells))
         present = [one for one in cells if one is not None]
         found = kind or _kind_of(name, cells, present)
@@ -106,8 +112,9 @@ class Column:
         try:
             return cls.filled(name, found, convert(present) if convert else _checked(present, found), valid)
         except (ValueError, TypeError, OverflowError) as error:
-            if kind is None and found == "datetime":
-                return cls.of(name, cells, "string")
+            if kind is None and found in {"datetime", "number"}:
+                texts = [one if isinstance(one, str) else number_text(one) for one in present]
+                return cls.filled(name, "string", texts, valid)
             raise TableError(f"column {name!r} does not hold values of type {found}: {error}") from error
 
     @classmethod
@@ -129,13 +136,11 @@ def _kind_of(name: str, cells: Sequence[Any], present: list[Any]) -> Kind:
     types = {type(one) for one in present}
     if types <= {bool}:
         return "boolean" if types else "string"
-    if types == {int}:
-        return "integer" if all(-PAST_INTEGERS <= one < PAST_INTEGERS for one in present) else "number"
-    if types <= {int, float}:
-        return "number"
+    if types == {int} and -PAST_INTEGERS <= min(present) <= max(present) < PAST_INTEGERS:
+        return "integer"
     if types == {str}:
         return "datetime" if all(_ISO.fullmatch(one) for one in present) else "string"
-    if types <= {int, float, str} and all(one in _SPECIAL for one in present if isinstance(one, str)):
+    if types <= {int, float, Decimal, str} and all(one in _SPECIAL for one in present if isinstance(one, str)):
         return "number"
     first = _word(present[0])
     row = next(index for index, one in enumerate(cells) if one is not None and _word(one) != first)
@@ -143,7 +148,8 @@ def _kind_of(name: str, cells: Sequence[Any], present: list[Any]) -> Kind:
 
 
 def _word(value: object) -> str:
-    return {bool: "booleans", int: "numbers", float: "numbers", str: "strings"}.get(type(value), type(value).__name__)
+    words = {bool: "booleans", int: "numbers", float: "numbers", Decimal: "numbers", str: "strings"}
+    return words.get(type(value), type(value).__name__)
 
 
 def _checked(values: list[Any], kind: Kind) -> list[Any]:
@@ -157,10 +163,18 @@ def _checked(values: list[Any], kind: Kind) -> list[Any]:
 
 
 def _numbers(values: list[Any]) -> list[float]:
-    for one in values:
-        if isinstance(one, bool) or (isinstance(one, str) and one not in _SPECIAL):
-            raise ValueError(f"{one!r} is none")
-    return [_SPECIAL[one] if isinstance(one, str) else float(one) for one in values]
+    types = set(map(type, values))
+    if bool in types:
+        raise ValueError("a boolean is none")
+    if str in types:
+        values = [_special(one) if isinstance(one, str) else one for one in values]
+    return as_doubles(values)
+
+
+def _special(text: str) -> float:
+    if text not in _SPECIAL:
+        raise ValueError(f"{text!r} is none")
+    return _SPECIAL[text]
 
 
 def _datetimes(values: list[Any]) -> Sequence[np.datetime64] | Array:
@@ -175,7 +189,7 @@ def _datetimes(values: list[Any]) -> Sequence[np.datetime64] | Array:
 def _datetime(value: Any) -> np.datetime64:
     if isinstance(value, str):
         if not _ISO.fullmatch(value):
-            raise ValueError(f"{value!r} is no ISO 8601 date or time")
+            raise ValueError(f"{value!r} is no ISO 8601 date or time in microseconds")
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime) and value.tzinfo is not None:
         value = value.astimezone(UTC).replace(tzinfo=None)
@@ -183,7 +197,7 @@ def _datetime(value: Any) -> np.datetime64:
 
 
 def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
-    """Make a column of an array or list of Python values."""
+    """Make a column of an array or list of Python values, none of which is rounded."""
     if not isinstance(values, np.ndarray):
         return Column.of(name, [_plain(one) for one in values])
     if values.ndim != 1:
@@ -194,19 +208,27 @@ def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
             return Column(name, "boolean", values, everywhere)
         case "i":
             return Column(name, "integer", values.astype("i8"), everywhere)
-        case "f":
-            return Column(name, "number", values.astype("f8"), everywhere)
+        case "f" if values.dtype.itemsize <= np.dtype("f8").itemsize:
+            return Column(name, "number", widened(values), everywhere)
         case "M":
-            return Column(name, "datetime", values.astype("M8[us]"), ~np.isnat(values))
+            return _of_times(name, values)
         case _:
             return Column.of(name, [_plain(one) for one in values.tolist()])
 
 
+def _of_times(name: str, values: Array) -> Column:
+    """A column of NumPy's times; those that are no whole microseconds are text."""
+    valid, micros = ~np.isnat(values), values.astype("M8[us]")
+    if (micros.astype(values.dtype) == values)[valid].all():
+        return Column(name, "datetime", micros, valid)
+    return Column.filled(name, "string", [f"{one}Z" for one in np.datetime_as_string(values[valid])], valid)
+
+
 def _plain(value: Any) -> Any:
-    """Turn NumPy scalars, dates and decimals into what JSON has."""
+    """Turn NumPy scalars and dates into what JSON has; decimals stay."""
     if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, str | bool | int | float):
+        value = _of_scalar(value)
+    if value is None or isinstance(value, str | bool | int | float | Decimal):
         return value
     if hasattr(value, "isoformat"):
         return None if value != value else value.isoformat()  # noqa: PLR0124  NaT is not equal to itself
@@ -214,3 +236,11 @@ def _plain(value: Any) -> Any:
         return float(value)
     except (TypeError, ValueError):
         return str(value)
+
+
+def _of_scalar(value: np.generic) -> Any:
+    if isinstance(value, np.float16 | np.float32 | np.longdouble):
+        return Decimal(str(value))  # with the digits that are written of it
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value)
+    return value.item()

@@ -1,13 +1,15 @@
 """Turns returned values into bytes: JSON, tables, pictures. Knows optional libraries without importing them."""
 
 import io
+import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pydantic_core
 
-from gristmill.processes.column import column_of_values
+from gristmill.processes.column import Column
+from gristmill.processes.frames import columns_of_arrow, columns_of_pandas, columns_of_polars
 from gristmill.processes.schema import BASE64, Schema
 from gristmill.processes.table import ROWS_SCHEMA, Table
 
@@ -66,29 +68,12 @@ def schema_of(kind: str, media_type: str) -> Schema:
     return BASE64 | {"contentMediaType": media_type}
 
 
-def _table_of_pandas(frame: Any) -> Table:
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
-    names = [str(name) for name in frame.columns]
-    series = (frame.iloc[:, number] for number in range(len(names)))
-    cells = (one.astype(object).where(one.notna(), None).tolist() for one in series)
-    return Table(column_of_values(name, values) for name, values in zip(names, cells, strict=True))
+def _json_table(columns_of: Callable[[Any], Iterable[Column]]) -> Encode:
+    return lambda value: to_json(Table(columns_of(value)).to_json())
 
 
-def _table_of_polars(frame: Any) -> Table:
-    return Table.from_columns(frame.to_dict(as_series=False))
-
-
-def _table_of_arrow(table: Any) -> Table:
-    return Table.from_columns(table.to_pydict())
-
-
-def _json_table(to_table: Callable[[Any], Table]) -> Encode:
-    return lambda value: to_json(to_table(value).to_json())
-
-
-def _csv_table(to_table: Callable[[Any], Table]) -> Encode:
-    return lambda value: to_table(value).to_csv().encode()
+def _csv_table(columns_of: Callable[[Any], Iterable[Column]]) -> Encode:
+    return lambda value: Table(columns_of(value)).to_csv().encode()
 
 
 def _pandas_parquet(frame: Any) -> bytes:
@@ -132,19 +117,20 @@ def _array(values: Any) -> bytes:
     return to_json(plain(values))
 
 
+_columns: Callable[[Table], Iterable[Column]] = operator.attrgetter("columns")
 _ENCODERS: dict[str, dict[str, Encode]] = {
-    "gristmill.Table": {JSON: _json_table(lambda table: table), CSV: _csv_table(lambda table: table)},
+    "gristmill.Table": {JSON: _json_table(_columns), CSV: _csv_table(_columns)},
     "pandas.DataFrame": {
-        JSON: _json_table(_table_of_pandas),
-        CSV: _csv_table(_table_of_pandas),
+        JSON: _json_table(columns_of_pandas),
+        CSV: _csv_table(columns_of_pandas),
         PARQUET: _pandas_parquet,
     },
     "polars.DataFrame": {
-        JSON: _json_table(_table_of_polars),
-        CSV: _csv_table(_table_of_polars),
+        JSON: _json_table(columns_of_polars),
+        CSV: _csv_table(columns_of_polars),
         PARQUET: _polars_parquet,
     },
-    "pyarrow.Table": {JSON: _json_table(_table_of_arrow), CSV: _csv_table(_table_of_arrow), PARQUET: _arrow_parquet},
+    "pyarrow.Table": {JSON: _json_table(columns_of_arrow), CSV: _csv_table(columns_of_arrow), PARQUET: _arrow_parquet},
     "numpy.ndarray": {JSON: _array},
     "matplotlib.Figure": {
         "image/png": _figure("png"),

@@ -9,6 +9,7 @@ import duckdb
 from gristmill.processes.authoring import wrong_input
 from gristmill.processes.column import PAST_INTEGERS, Kind
 from gristmill.processes.dataset import DataSet
+from gristmill.processes.doubles import is_said
 
 _WIDE = frozenset(["HUGEINT", "UHUGEINT", "UBIGINT"])
 
@@ -47,7 +48,7 @@ def exact_cell(text: str) -> int | float | str:
     """A decimal or a whole number, written out, as a JSON value that no reader rounds."""
     value = Decimal(text)
     number = float(value)
-    if Decimal(repr(number)) != value:  # what a reader sees of a double
+    if not is_said(value, number):
         return text
     return int(value) if "." not in text and abs(value) < PAST_INTEGERS else number
 

@@ -25,6 +25,7 @@ from gristmill.errors import MalformedDataError, pointer_part
 from gristmill.processes.column import KINDS, Array, Column, Kind, TableError, column_of_values
 from gristmill.processes.column_texts import column_of_texts
 from gristmill.processes.csv_texts import read_csv
+from gristmill.processes.frames import columns_of_arrow
 
 _SEVERAL = re.compile(r"[\r\n,]")  # columns or lines
 _QUOTED = re.compile(r'[",\r\n]')
@@ -230,7 +231,7 @@ class Table(Mapping[str, Array]):
             read = parquet.read_table(io.BytesIO(content))
         except arrow.ArrowException as error:
             raise TableError(f"is not Parquet: {error}") from error
-        return cls.from_columns(read.to_pydict())
+        return cls(columns_of_arrow(read))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

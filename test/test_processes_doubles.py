@@ -1,0 +1,47 @@
+"""What a double says, and what it would round."""
+
+import math
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gristmill.processes.doubles import as_doubles, number_text, widened
+
+DECIMALS = st.decimals(allow_nan=False, allow_infinity=False)
+
+
+@given(st.sets(st.integers(-(2**70), 2**70), min_size=2) | st.sets(DECIMALS, min_size=2))
+def test_different_numbers_never_become_equal_doubles(numbers: set[int] | set[Decimal]) -> None:
+    try:
+        doubles = as_doubles(list(numbers))
+    except (ValueError, OverflowError):
+        return
+    assert len(set(doubles)) == len(numbers)
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**64 - 1, Decimal("0.12345678901234567890"), Decimal(2**60)])
+def test_what_a_double_would_round_is_refused(number: int | Decimal) -> None:
+    with pytest.raises(ValueError, match=f"{number} would be rounded to"):
+        as_doubles([0.5, number])
+
+
+def test_what_a_double_says_is_one() -> None:
+    numbers = [2**53, 2**60, 10**20, Decimal("0.1"), Decimal("0.10"), 1e300, math.inf, Decimal("-Infinity")]
+
+    assert as_doubles(numbers) == [float(one) for one in numbers]
+    assert math.isnan(as_doubles([Decimal("NaN")])[0])
+
+
+@given(st.floats(width=32, allow_nan=False))
+def test_a_float_of_fewer_bits_is_the_double_of_the_same_digits(number: float) -> None:
+    short = np.float32(number)
+
+    assert widened(np.array([short]))[0] == float(str(short))
+
+
+@pytest.mark.parametrize(("number", "text"), [(Decimal("1E+3"), "1000"), (-(10**20), "-1" + 20 * "0"), (0.5, "0.5")])
+def test_a_number_is_written_in_all_its_digits(number: float | Decimal, text: str) -> None:
+    assert number_text(number) == text
