@@ -42,6 +42,9 @@ def test_a_float_of_fewer_bits_is_the_double_of_the_same_digits(number: float) -
     assert widened(np.array([short]))[0] == float(str(short))
 
 
-@pytest.mark.parametrize(("number", "text"), [(Decimal("1E+3"), "1000"), (-(10**20), "-1" + 20 * "0"), (0.5, "0.5")])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(Decimal("1E+3"), "1000"), (Decimal("1E+400"), "1E+400"), (-(10**20), "-1" + 20 * "0"), (0.5, "0.5")],
+)
 def test_a_number_is_written_in_all_its_digits(number: float | Decimal, text: str) -> None:
     assert number_text(number) == text

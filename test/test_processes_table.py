@@ -174,6 +174,21 @@ def test_files_are_read_by_media_type_or_by_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "media_type", "message"),
+    [
+        (b'[{"a": 1, "a": 2}]', "application/json", "is not JSON: the key 'a' stands twice in one object"),
+        (b'{"a": 1}\n\n{"a": 1, "a": 2}', "application/x-ndjson", "is not NDJSON: line 3: the key 'a' stands twice"),
+        (b'{"a": 1}\n{"a": }', "application/x-ndjson", "is not NDJSON: line 2: Expecting value"),
+    ],
+)
+def test_json_that_readers_would_understand_differently_is_refused(
+    content: bytes, media_type: str, message: str
+) -> None:
+    with pytest.raises(TableError, match=message):
+        Table.from_bytes(content, media_type)
+
+
+@pytest.mark.parametrize(
     ("content", "media_type"),
     [
         (b"\xff", "text/csv"),
@@ -281,6 +296,12 @@ def test_no_value_of_python_or_numpy_is_rounded(values: Any, kind: str, cells: l
     column = Table.from_columns({"c": values}).column("c")
 
     assert (column.kind, column.cells()) == (kind, cells)
+
+
+def test_a_line_of_ndjson_ends_at_a_line_feed_alone() -> None:
+    content = '{"a": "x\u2028y"}\r\n{"a": "z"}\n'.encode()
+
+    assert Table.from_bytes(content, "application/x-ndjson")["a"].tolist() == ["x\u2028y", "z"]
 
 
 def test_parquet_is_read_where_pyarrow_is() -> None:

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from gristmill.datasets.inference import JsonTexts, Rule, literal, name
+from gristmill.datasets.json_objects import KeyTwiceError, no_key_twice
 from gristmill.datasets.nesting import MOST_LEVELS, too_nested
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.texts import check_width, first_line_of, shown, unique_names
@@ -142,7 +142,7 @@ class JsonFile:
 
     def _check_array(self) -> None:
         text = self.path.read_text("utf-8")
-        decoder = json.JSONDecoder(object_pairs_hook=_no_key_twice)
+        decoder = json.JSONDecoder(object_pairs_hook=no_key_twice)
         at, count, end = text.index("[") + 1, 0, len(text)
         while True:
             while at < end and text[at] in " \t\r\n":
@@ -152,7 +152,7 @@ class JsonFile:
             count += 1
             try:
                 value, after = decoder.raw_decode(text, at)
-            except (json.JSONDecodeError, _KeyTwiceError) as error:
+            except (json.JSONDecodeError, KeyTwiceError) as error:
                 place = getattr(error, "pos", at)
                 raise _no_json(_line_column(text, place), error, text[place : place + 80]) from error
             except RecursionError as error:
@@ -214,25 +214,12 @@ def _last_byte(path: Path) -> bytes:
     return b""
 
 
-class _KeyTwiceError(ValueError):
-    """An object names one key twice."""
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _KeyTwiceError(f"the key {shown(twice)} stands twice in one object")
-    return found
-
-
 def _check_object(place: str, text: str) -> None:
     try:
-        value = json.loads(text, object_pairs_hook=_no_key_twice)
+        value = json.loads(text, object_pairs_hook=no_key_twice)
     except json.JSONDecodeError as error:
         raise _no_json(f"{place}, column {error.colno}", error, text[error.pos : error.pos + 80] or text) from error
-    except _KeyTwiceError as error:
+    except KeyTwiceError as error:
         raise _no_json(place, error, text) from error
     except RecursionError as error:
         raise _no_json(place, _TOO_DEEP, text) from error

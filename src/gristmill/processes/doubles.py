@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gristmill.words import not_finite
 
 Number = int | float | Decimal
+_LONGEST = 100  # digits of a decimal without an exponent: 1E+999999999 is not written out
 
 
 def as_doubles(numbers: Sequence[Number]) -> list[float]:
@@ -38,7 +39,7 @@ def number_text(number: Number) -> str:
     """A number in digits, none of them left out."""
     if isinstance(number, float):
         return str(number) if math.isfinite(number) else not_finite(number)
-    return f"{number:f}" if isinstance(number, Decimal) else str(number)
+    return f"{number:f}" if isinstance(number, Decimal) and abs(number.adjusted()) < _LONGEST else str(number)
 
 
 def widened(floats: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -8,7 +8,6 @@ where the rest of the column is numbers. Strings are times where all of the colu
 
 import codecs
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
+from gristmill.datasets.json_objects import read_json, read_json_lines
 from gristmill.datasets.mistaken import START_BYTES, check_start
 from gristmill.datasets.options import encoding_labelled
 from gristmill.errors import MalformedDataError, pointer_part
@@ -208,16 +208,16 @@ class Table(Mapping[str, Array]):
             text = _decoded(content, charset)
             match kind:
                 case "json":
-                    return cls.from_json(json.loads(text))
+                    return cls.from_json(read_json(text))
                 case "ndjson":
-                    return cls._from_objects([json.loads(line) for line in text.splitlines() if line.strip()])
+                    return cls._from_objects(read_json_lines(text))
                 case "tsv":
                     return cls.from_csv(text, "\t")
                 case _:
                     return cls.from_csv(text)
         except MalformedDataError as error:
             raise TableError(f"is not {kind.upper()}: {error.detail}") from error
-        except (UnicodeDecodeError, LookupError, json.JSONDecodeError, RecursionError) as error:
+        except (UnicodeDecodeError, LookupError) as error:
             raise TableError(f"is not {kind.upper()}: {error}") from error
 
     @classmethod
