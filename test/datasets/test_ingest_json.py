@@ -111,6 +111,22 @@ def test_no_whole_number_within_a_nested_value_is_rounded(tmp_path: Path, read: 
 
 
 @pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ('[1e400]', "VARCHAR"),
+        ('{"x":-1E+0400,"y":"Infinity"}', "VARCHAR"),
+        (f'[1{"0" * 250}e99]', "VARCHAR"),
+        ('{"Infinity":[1e300,1e-400]}', "STRUCT(Infinity DOUBLE[])"),
+    ],
+)  # fmt: skip
+def test_no_number_within_a_nested_value_becomes_infinite(tmp_path: Path, read: Read, value: str, kind: str) -> None:
+    facts = read(b"{}\n" * 30_000 + f'{{"v":{value}}}\n'.encode(), "ndjson")
+    assert types_of(facts) == {"v": kind}
+    found = rows_of(tmp_path / "table")[30_000][0]
+    assert found == (value if kind == "VARCHAR" else json.loads(value))
+
+
+@pytest.mark.parametrize(
     ("levels", "item", "kind"),
     [
         (8, "1", "BIGINT" + "[]" * 8),

@@ -26,8 +26,10 @@ _START_BYTES = 2**16
 _ESCAPE = re.compile(r"(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<half>ud[89a-f][0-9a-f]{2})|.)", re.DOTALL)
 _HALF = "half of a letter's two escapes, without the other"
 _NO_BRACKETS = r'"(\\.|[^"\\])*"|[^\[\]{}]'
-# The group is a whole number of more digits than a double always keeps, outside of strings.
-_LONG_WHOLE = r'(?:"(?:\\.|[^"\\])*"|[0-9][.0-9]*[eE][-+]?[0-9]+|[0-9]+\.[0-9]+)|([0-9]{16,})'
+# The group is a whole number of more digits than a double always keeps, outside of strings; or what no JSON has, and
+# DuckDB writes of a double that a number beyond all doubles has become.
+_LONG_WHOLE = r'(?:"(?:\\.|[^"\\])*"|[0-9][.0-9]*[eE][-+]?[0-9]+|[0-9]+\.[0-9]+)|([0-9]{16,}|Infinity)'
+_LONG_OR_HUGE = r"[0-9]{16}|[eE]\+?[0-9]{3}"
 _TOO_DEEP = "it is nested too deep"
 _VALUES_AN_OBJECT = 4
 _LEAST_OBJECT_BYTES = 2**21
@@ -290,14 +292,14 @@ def nested(file: JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Ru
 
 
 def _is_rounded(column: str, value: str) -> str:
-    """SQL: whether a long whole number of a JSON text is none in what became of it, because doubles stand there."""
+    """SQL: whether a number of a JSON text is another in what became of it: a long whole one, or one beyond doubles."""
 
     def wholes(text: str) -> str:
         return f"list_sort(list_filter(regexp_extract_all({text}, {literal(_LONG_WHOLE)}, 1), lambda one: one <> ''))"
 
     is_rounded = f"{wholes(column)} <> {wholes(f'CAST(to_json({value}) AS VARCHAR)')}"
     # Most texts have no such number, and are not written again to look for it.
-    return f"CASE WHEN regexp_matches({column}, '[0-9]{{16}}') THEN {is_rounded} ELSE false END"
+    return f"CASE WHEN regexp_matches({column}, {literal(_LONG_OR_HUGE)}) THEN {is_rounded} ELSE false END"
 
 
 def _is_deep(column: str) -> str:
