@@ -172,6 +172,19 @@ def test_a_charset_that_is_not_read_is_refused_by_name(api):
     assert put(api, latin, query="encoding=cp1252", content_type="text/csv; charset=windows-1250").status_code == 201
 
 
+def test_the_content_type_says_whether_there_is_a_header(api):
+    def columns(content_type, query=""):
+        return [one["name"] for one in put(api, "a\nb\n", query=query, content_type=content_type).json["columns"]]
+
+    assert columns("text/csv; header=absent") == ["column_1"]
+    assert columns("text/csv; charset=utf-8; header=Present") == ["a"]
+    assert columns("text/csv; header=absent", "header=true") == ["a"]
+    assert put(api, "a\nb\n", query="header=", content_type="text/csv; header=absent").status_code == 400
+    refused = put(api, "a\nb\n", content_type="text/csv; header=none")
+    assert (refused.status_code, "header=present or header=absent" in refused.json["detail"]) == (400, True)
+    assert put(api, '[{"a":1}]', content_type="application/json; header=absent").status_code == 400
+
+
 def test_a_description_is_patched_without_a_new_version(api):
     version = put(api).json["version"]
     patch = {"title": "Birds", "columns": {"mass": {"unit": "g", "description": "Body mass"}}}

@@ -56,7 +56,7 @@ def upload(dataset_name: str) -> Response:
     caller = access.require("run")
     check_name(dataset_name)
     _require_own(dataset_name)
-    asked = ReadingQuery.of(request.args, request.mimetype, request.mimetype_params.get("charset", ""))
+    asked = ReadingQuery.of(request.args, request.mimetype, request.mimetype_params)
     request.max_content_length = _ANY_BYTES
     serving = services()
     with told_by_parameter():

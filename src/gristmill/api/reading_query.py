@@ -1,6 +1,6 @@
 """How an upload is to be read: its format by media type or ``format``, and the options in the query."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -31,6 +31,7 @@ _TEXTS = ("delimiter", "quote", "decimal", "encoding")
 _ONCE = ("format", "header", *_TEXTS)
 _PARAMETERS = (*_ONCE, "null", "type")
 _TRUTHS = {"true": True, "false": False}
+_HEADERS = {"present": "true", "absent": "false"}
 _BY_THEIR_CONTENT = {"", "utf-16"}  # which is UTF-8 without the mark of UTF-16
 
 
@@ -46,11 +47,11 @@ class ReadingQuery:
     types: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, query: MultiDict[str, str], media_type: str, charset: str = "") -> "ReadingQuery":
-        """Of a request's query, its media type without parameters, and the charset among these.
+    def of(cls, query: MultiDict[str, str], media_type: str, told: Mapping[str, str]) -> "ReadingQuery":
+        """Of a request's query, its media type, and this one's parameters: those of text/csv (RFC 4180, section 3).
 
         Raises InvalidRequestError for unknown parameters, for repeated ones of which there can be only one, and for a
-        charset that is not read.
+        charset that is not read, or a header that is neither present nor absent.
         """
         if unknown := sorted(query.keys() - set(_PARAMETERS)):
             known = ", ".join(sorted(_PARAMETERS))
@@ -59,21 +60,35 @@ class ReadingQuery:
                 faults=[Fault(name, f"is none of {known}") for name in unknown],
             )
         refuse_repeated(query, _ONCE)
-        told = "utf-8" if charset.strip().lower() in _BY_THEIR_CONTENT else charset
-        encoding = query.get("encoding") or encoding_labelled(told)
-        if encoding is None:
-            raise InvalidRequestError(
-                f"The Content-Type says charset={charset[:50]}, which is not read. Send UTF-8, UTF-16 with a byte "
-                "order mark or windows-1252; encoding= in the query goes before the charset.",
-            )
         return cls(
             query.get("format", ""),
             media_type,
-            {"encoding": encoding} | {name: query[name] for name in _TEXTS if name in query},
-            query.get("header", "true"),
+            {"encoding": query.get("encoding") or _encoding(told.get("charset", ""))}
+            | {name: query[name] for name in _TEXTS if name in query},
+            query["header"] if "header" in query else _header(told.get("header", "present")),
             tuple(query.getlist("null")) if "null" in query else None,
             tuple(query.getlist("type")),
         )
+
+
+def _encoding(charset: str) -> str:
+    encoding = encoding_labelled("utf-8" if charset.strip().lower() in _BY_THEIR_CONTENT else charset)
+    if encoding is None:
+        raise InvalidRequestError(
+            f"The Content-Type says charset={charset[:50]}, which is not read. Send UTF-8, UTF-16 with a byte "
+            "order mark or windows-1252; encoding= in the query goes before the charset.",
+        )
+    return encoding
+
+
+def _header(told: str) -> str:
+    header = _HEADERS.get(told.strip().lower())
+    if header is None:
+        raise InvalidRequestError(
+            f"The Content-Type says header={told[:50]}, where text/csv has header=present or header=absent; "
+            "header= in the query goes before it.",
+        )
+    return header
 
 
 def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
