@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from support.stored import stored
 
 from gristmill.datasets.columns import kind_of
 from gristmill.datasets.descriptions import ColumnText
@@ -203,6 +204,17 @@ def test_all_types_come_as_arrays_with_their_nulls() -> None:
 
 def _described(data: DataSet) -> list[tuple[str, str, Any]]:
     return [(row[0], row[1], kind_of(row[1])) for row in data.query("DESCRIBE types").fetchall()]
+
+
+def test_nested_values_are_the_json_that_rows_have(tmp_path: Path) -> None:
+    nested = "{'x': 'NaN'::DOUBLE, 'id': 9007199254740993, 'f': 0.1::FLOAT, 'when': TIMESTAMP '2024-01-01'}"
+    data, _ = stored(tmp_path, f"SELECT * FROM (VALUES ({nested}, MAP {{'a': 1}}, [1]), (NULL, NULL, NULL)) t(s, m, l)")
+
+    table = data.table()
+
+    assert table["s"].tolist() == ['{"x":"NaN","id":"9007199254740993","f":0.1,"when":"2024-01-01T00:00:00"}', None]
+    assert table["m"].tolist() == ['[{"key":"a","value":1}]', None]
+    assert table["l"].tolist() == ["[1]", None]
 
 
 def test_times_with_a_zone_come_to_python_as_such() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
-from gristmill.datasets.mapping import double_of, microseconds, quoted
+from gristmill.datasets.mapping import csv_of, double_of, microseconds, quoted
 from gristmill.processes.column import Array, Column
 from gristmill.processes.column import Kind as TableKind
 from gristmill.processes.table import Table, read_table, table_schema
@@ -24,7 +24,6 @@ _TABLE_KINDS: dict[str, tuple[TableKind, str]] = {
     "date": ("datetime", f"CAST(CASE WHEN isfinite({{0}}) THEN {_WITHIN_TIMESTAMPS} ELSE {{0}} END AS TIMESTAMP)"),
     "timestamp": ("datetime", "CAST({} AS TIMESTAMP)"),
     "timestamptz": ("datetime", "timezone('UTC', {})"),
-    "nested": ("string", "CAST(to_json({}) AS VARCHAR)"),
     "binary": ("string", "to_base64({})"),
 }
 _AS_TEXT: tuple[TableKind, str] = ("string", "CAST({} AS VARCHAR)")
@@ -131,5 +130,7 @@ class DataSet:
 
 def as_table_has_it(column: DataColumn) -> tuple[TableKind, str]:
     """The kind that a column has in a Table, and the SQL that gives such values."""
+    if column.kind == "nested":
+        return "string", f"CAST({csv_of(column.sql, column.type)} AS VARCHAR)"  # JSON, as rows have it
     kind, sql = _TABLE_KINDS.get("number" if column.type == "UBIGINT" else column.kind, _AS_TEXT)
     return kind, sql.format(double_of(microseconds(column.sql, column.type), column.type))
