@@ -405,3 +405,39 @@ def test_what_may_be_repeated_is_heard_each_time(api):
     read = put(api, "a,b,c\n1,-,2\n?,3,4\n", query="null=-&null=?&type=a:VARCHAR&type=c:DOUBLE").json["columns"]
     assert [(column["type"], column["nulls"]) for column in read] == [("VARCHAR", 1), ("BIGINT", 1), ("DOUBLE", 0)]
     assert api.get("/jobs?status=failed&status=running&type=process&type=other").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["get", "patch", "delete"])
+def test_a_version_is_no_parameter_of_a_data_set_and_the_fault_says_where_it_is(api, method):
+    put(api)
+    body = {"json": {"title": "Birds"}} if method == "patch" else {}
+    refused = api.client.open("/datasets/birds?version=0123", method=method, **body)
+    assert refused.status_code == 400
+    assert refused.json["errors"][0]["pointer"] == "version"
+    assert "a version is at http://localhost/datasets/birds/versions/VERSION" in refused.json["detail"]
+    assert "title" not in api.get("/datasets/birds").json
+
+
+def test_a_version_has_no_parameters_and_head_is_refused_as_get_is(api):
+    here = f"/datasets/birds/versions/{put(api).json['version']}"
+    assert api.client.get(f"{here}?limit=1").status_code == api.client.head(f"{here}?limit=1").status_code == 400
+    assert api.client.head(f"{here}?f=json").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("get", "/datasets?q=birds", "q"),
+        ("get", "/datasets/birds?limit=1", "limit"),
+        ("delete", "/datasets/birds?force=true", "force"),
+        ("get", "/datasets/birds/rows?version=0123", "version"),
+        ("get", "/datasets/birds/aggregate?by=species", "by"),
+        ("put", "/datasets/birds?version=0123", "version"),
+    ],
+)
+def test_an_unknown_parameter_is_refused_with_those_there_are(api, method, path, name):
+    put(api)
+    refused = api.client.open(path, method=method, data=BIRDS.encode() if method == "put" else None)
+    assert refused.status_code == 400
+    assert refused.json["errors"][0]["pointer"] == name
+    assert api.get("/datasets/birds").status_code == 200

@@ -293,3 +293,23 @@ def test_a_job_of_a_process_that_is_gone_is_still_listed(api):
     api.services.jobs.submit(job)
     assert api.services.jobs.list(JobFilter(statuses=(Status.ACCEPTED,))).jobs
     assert api.get("/jobs").json["jobs"][0]["processID"] == "gone"
+
+
+@pytest.mark.parametrize("query", ["state=failed", "processid=sql", "status=failed&page=2"])
+def test_a_parameter_that_the_list_does_not_have_is_refused_with_those_it_has(api, query):
+    refused = api.client.get(f"/jobs?{query}")
+    assert refused.status_code == 400
+    assert refused.json["errors"][0]["pointer"] == query.rpartition("&")[2].partition("=")[0]
+    assert "only type, processID, status" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("path", ["", "/results", "/prov"])
+def test_a_parameter_that_a_job_does_not_have_is_refused(api, path):
+    refused = api.get(f"/jobs/{submitted(api)}{path}?wait=10")
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (400, "wait")
+
+
+def test_a_deletion_with_a_parameter_that_it_does_not_have_deletes_nothing(api):
+    job_id = submitted(api)
+    assert api.client.delete(f"/jobs/{job_id}?output=plot").status_code == 400
+    assert api.get(f"/jobs/{job_id}").json["status"] == "accepted"

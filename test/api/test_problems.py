@@ -139,6 +139,22 @@ def test_a_405_names_what_is_possible(api):
     assert "DELETE is not possible here, only GET, HEAD, OPTIONS" in api.client.delete("/processes").json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("POST", "/datasets", "Upload a file with PUT http://localhost/datasets/NAME."),
+        ("PUT", "/datasets", "Upload a file with PUT"),
+        ("POST", "/datasets/birds", "Upload a file with PUT"),
+        ("DELETE", "/datasets/birds/versions/0123", "A version is deleted with its data set alone"),
+        ("DELETE", "/datasets", "only GET, HEAD, OPTIONS."),
+    ],
+)
+def test_a_405_says_by_which_way_to_get_there(api, method, path, said):
+    refused = api.client.open(path, method=method)
+    assert refused.status_code == 405
+    assert said in refused.json["detail"]
+
+
 def test_a_413_names_the_limit_and_its_setting(make_api):
     response = make_api(body_bytes=1000).execute(inputs={"string": "x" * 2000})
     assert response.status_code == 413

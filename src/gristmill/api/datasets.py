@@ -11,13 +11,14 @@ from gristmill.api import access, bodies, links, negotiation
 from gristmill.api.conditions import tags_of
 from gristmill.api.dataset_documents import Document, data_set_document, data_set_url, list_entry, version_document
 from gristmill.api.job_query import read_limit
-from gristmill.api.parameters import refuse_repeated
+from gristmill.api.parameters import refuse_repeated, refuse_unknown
 from gristmill.api.reading_query import ReadingQuery, read_reading_options, told_by_parameter
 from gristmill.api.services import services
 from gristmill.datasets.dataset import Conditions, DataSet, check_name
 from gristmill.datasets.intake import facts_of
 from gristmill.errors import ForbiddenError, InvalidRequestError, NoSuchDataSetError
 
+_OF_LIST = ("prefix", "cursor", "limit", "f")
 _PIECE_BYTES = 256 * 1024
 # What the server lets pass; an upload has limits of its own.
 _ANY_BYTES = 2**62
@@ -36,7 +37,8 @@ def data_set_list() -> Response:
     access.require("read")
     negotiation.wanted_format()
     query = request.args
-    refuse_repeated(query, ("prefix", "cursor", "limit"))
+    refuse_unknown(query, _OF_LIST)
+    refuse_repeated(query, _OF_LIST)
     prefix, cursor, limit = query.get("prefix", ""), query.get("cursor", ""), read_limit(query)
     page = services().datasets.store.list(prefix=prefix, limit=limit, cursor=cursor)
     here = links.url("datasets")
@@ -80,7 +82,7 @@ def upload(dataset_name: str) -> Response:
 def data_set(dataset_name: str) -> Response:
     """A data set: what is said about it, its columns, its versions."""
     access.require("read")
-    negotiation.wanted_format()
+    negotiation.only_format(version_hint(dataset_name))
     found = found_data_set(dataset_name)
     return negotiation.unchanging(negotiation.json_bytes(_told(found)), _tag(found))
 
@@ -89,7 +91,7 @@ def data_set(dataset_name: str) -> Response:
 def version(dataset_name: str, version_id: str) -> Response:
     """One version of a data set."""
     access.require("read")
-    negotiation.wanted_format()
+    negotiation.only_format(version_hint(dataset_name))
     found = found_data_set(dataset_name)
     one = services().datasets.store.version(dataset_name, version_id)
     facts = facts_of(one.facts)
@@ -101,6 +103,7 @@ def version(dataset_name: str, version_id: str) -> Response:
 def describe(dataset_name: str) -> Response:
     """Change what is said about a data set, by a merge patch (RFC 7396)."""
     access.require("run")
+    negotiation.only_format(version_hint(dataset_name))
     check_name(dataset_name)
     _require_own(dataset_name)
     store = services().datasets.store
@@ -113,6 +116,7 @@ def describe(dataset_name: str) -> Response:
 def delete(dataset_name: str) -> Response:
     """Delete a data set with all its versions."""
     access.require("run")
+    negotiation.only_format(version_hint(dataset_name))
     found = found_data_set(dataset_name)
     _require_own(dataset_name)
     datasets = services().datasets
@@ -125,6 +129,11 @@ def delete(dataset_name: str) -> Response:
 def found_data_set(name: str) -> DataSet:
     """The data set of this name. NoSuchDataSetError."""
     return services().datasets.store.get(existing_name(name))
+
+
+def version_hint(name: str) -> dict[str, str]:
+    """What whoever sends ``version`` as a parameter is told."""
+    return {"version": f"a version is at {data_set_url(links.base_url(), name)}/versions/VERSION"}
 
 
 def existing_name(name: str) -> str:

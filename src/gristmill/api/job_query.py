@@ -13,8 +13,10 @@ from gristmill.job import JobFilter, Status
 DEFAULT_JOBS = 100
 MOST_JOBS = 1000
 
+PARAMETERS = ("type", "processID", "status", "datetime", "minDuration", "maxDuration", "limit", "cursor", "f")
+
 _ONCE = ("datetime", "minDuration", "maxDuration", "limit", "cursor")
-_PARAMETERS = ("type", "processID", "status", "datetime", "minDuration", "maxDuration", "limit")
+_OF_NEXT_PAGE = PARAMETERS[:-2]
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:(?:[0-5]\d|60))(\.\d+)?(Z|z|[+-]\d\d:\d\d))?",
     re.ASCII,
@@ -27,6 +29,7 @@ def read_filter(query: MultiDict[str, str], owner: str) -> JobFilter | None:
 
     Raises InvalidRequestError with every parameter that is wrong.
     """
+    parameters.refuse_unknown(query, PARAMETERS)
     parameters.refuse_repeated(query, _ONCE)
     faults: list[Fault] = []
     created = _interval(query, faults)
@@ -52,7 +55,7 @@ def read_limit(query: MultiDict[str, str]) -> int:
 
 def next_query(query: MultiDict[str, str], cursor: str) -> list[tuple[str, str]]:
     """The parameters of the next page."""
-    return [(name, value) for name in _PARAMETERS for value in query.getlist(name)] + [("cursor", cursor)]
+    return [(name, value) for name in _OF_NEXT_PAGE for value in query.getlist(name)] + [("cursor", cursor)]
 
 
 def read_interval(text: str) -> tuple[int | None, int | None]:

@@ -68,7 +68,7 @@ def request_url(path_url: str) -> str:
 def job_status(job_id: str) -> Response:
     """One job's status; with ``Prefer: wait=N``, as soon as the job has ended, or after N seconds."""
     access.require("read")
-    negotiation.wanted_format()
+    negotiation.only_format()
     job = access.visible(services().jobs.status(job_id))
     wait = read_prefer(request.environ.get("HTTP_PREFER", "")).wait
     if wait and not job.status.is_final and request.method == "GET":
@@ -83,7 +83,7 @@ def job_status(job_id: str) -> Response:
 def dismiss(job_id: str) -> Response:
     """Dismiss a job that has not ended; forget one that has, with its result."""
     access.require("run")
-    negotiation.wanted_format()
+    negotiation.only_format()
     jobs = services().jobs
     job = visible_job(job_id)
     access.require_own(job)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flask import Response, request
 from werkzeug.datastructures import Headers
 
-from gristmill.api.parameters import refuse_repeated
+from gristmill.api.parameters import refuse_repeated, refuse_unknown
 from gristmill.errors import Fault, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -35,6 +35,16 @@ def wanted_format() -> str:
             faults=[Fault("f", f"must be one of: {', '.join(sorted(FORMATS))}")],
         )
     return name
+
+
+def only_format(elsewhere: Mapping[str, str] | None = None) -> None:
+    """Let a query pass that has nothing but a known ``f``. Raises InvalidRequestError.
+
+    elsewhere: as of ``refuse_unknown``.
+    """
+    if request.query_string:
+        refuse_unknown(request.args, ("f",), elsewhere)
+        wanted_format()
 
 
 def json_bytes(value: object) -> bytes:

@@ -272,14 +272,14 @@ OPERATIONS: dict[tuple[str, str], Part] = {
     ("/datasets/{datasetName}", "patch"): operation(
         "describe", "Data sets", "Change what is said about a data set, by a merge patch (RFC 7396)",
         {"200": response("The data set as it is now.", json_content(schema("dataSet")), ETag=_ETAG)},
-        parameters=(_NAME, *_CONDITIONS),
+        parameters=(_NAME, _F, *_CONDITIONS),
         errors=(*_READ, "Precondition", "TooLarge", "UnsupportedMediaType", "StorageFull"),
         requestBody={"required": True, "content": {MERGE_PATCH: {"schema": _PATCH}, JSON: {"schema": _PATCH}}},
     ),
     ("/datasets/{datasetName}", "delete"): operation(
-        "deleteDataSet", "Data sets", "Delete a data set with all its versions",
+        "deleteDataSet", "Data sets", "Delete a data set with all its versions; one alone cannot be deleted",
         {"200": response("It is deleted.", json_content(schema("dataSetDeleted")))},
-        parameters=(_NAME, *_CONDITIONS), errors=(*_READ, "Precondition"),
+        parameters=(_NAME, _F, *_CONDITIONS), errors=(*_READ, "Precondition"),
     ),
     ("/datasets/{datasetName}/versions/{versionID}", "get"): operation(
         "dataSetVersion", "Data sets", "One version of a data set", _document("dataSetVersion", "The version."),

@@ -1,6 +1,6 @@
-"""What several requests ask of their query parameters: none twice, the ``limit`` of a page, how a wrong one is told."""
+"""What several requests ask of their query: no unknown parameter, none twice, a ``limit``; how a wrong one is told."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from werkzeug.datastructures import MultiDict
 
@@ -21,6 +21,25 @@ def read_limit(query: MultiDict[str, str], *, default: int, most: int) -> int:
 def wrong_parameter(name: str, detail: str) -> InvalidRequestError:
     """The error for a parameter. detail: goes on from its name, such as "must be objects or arrays"."""
     return InvalidRequestError(f"The parameter {name} {detail}.", faults=[Fault(name, detail)])
+
+
+def refuse_unknown(
+    query: MultiDict[str, str], known: Collection[str], elsewhere: Mapping[str, str] | None = None
+) -> None:
+    """Let a query pass that has these parameters alone: whoever sends another expects something of it.
+
+    elsewhere: of parameters that are none here, where to go for what they ask, such as "a job is at /jobs/ID".
+    Raises InvalidRequestError, with every unknown parameter.
+    """
+    unknown = sorted(query.keys() - set(known))
+    if not unknown:
+        return
+    only = ", ".join(known)
+    hints = {name: f"; {where}" for name, where in (elsewhere or {}).items()}
+    raise InvalidRequestError(
+        f"There is no parameter {unknown[0][:50]!r} here, only {only}{hints.get(unknown[0], '')}.",
+        faults=[Fault(name, f"is no parameter here, only {only}{hints.get(name, '')}") for name in unknown],
+    )
 
 
 def refuse_repeated(query: MultiDict[str, str], names: Collection[str]) -> None:

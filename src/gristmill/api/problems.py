@@ -28,6 +28,16 @@ _TITLES = {
     End.PROCESS_CHANGED: "The process has changed",
     End.INVALID_INPUTS: "Invalid inputs",
 }
+# What a method that is not possible on a route is told beside those that are.
+_UPLOAD = "Upload a file with PUT {base}/datasets/NAME."
+_WAYS = {
+    ("POST", "/datasets"): _UPLOAD,
+    ("PUT", "/datasets"): _UPLOAD,
+    ("POST", "/datasets/<dataset_name>"): _UPLOAD,
+    ("DELETE", "/datasets/<dataset_name>/versions/<version_id>"): (
+        "A version is deleted with its data set alone; to have another one as the newest, upload its file (again)."
+    ),
+}
 _STATUSES = {End.INVALID_INPUTS: 400, End.RESULT_NOT_STORED: 507}
 
 
@@ -104,10 +114,17 @@ def _told(error: HTTPException, phrase: str) -> str:
             told = f"There is nothing at {path[:200]}, but without the slash at its end there is."
         return told
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
-        return f"{request.method} is not possible here, only {', '.join(sorted(error.valid_methods))}."
+        told = f"{request.method} is not possible here, only {', '.join(sorted(error.valid_methods))}."
+        return f"{told} {_way(next(iter(error.valid_methods)))}".rstrip()
     if error.code == 413:
         return f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']:,} bytes (GRISTMILL_BODY_BYTES)."
     return error.description or phrase
+
+
+def _way(possible: str) -> str:
+    """What to do instead of a method that the route does not have. possible: one that it has."""
+    rule, _ = current_app.create_url_adapter(request).match(method=possible, return_rule=True)  # type: ignore[union-attr]
+    return _WAYS.get((request.method, rule.rule), "").format(base=links.base_url())
 
 
 def of_unexpected_error(error: Exception) -> Response:

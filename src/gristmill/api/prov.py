@@ -23,7 +23,7 @@ blueprint = Blueprint("prov", __name__)
 def provenance(job_id: str) -> Response:
     """What made the result: release, process, inputs, attempt, when and where."""
     access.require("read")
-    negotiation.wanted_format()
+    negotiation.only_format()
     job = visible_job(job_id)
     return negotiation.unchanging(negotiation.json_bytes(_document(services(), job, links.base_url())), etag(job))
 

@@ -28,7 +28,7 @@ blueprint = Blueprint("results", __name__)
 def results(job_id: str) -> Response:
     """The result of a successful job: raw or document, as asked for; the document always with ``f=json``."""
     access.require("read")
-    negotiation.wanted_format()
+    negotiation.only_format()
     job = visible_job(job_id)
     return result_response(job, as_document="f" in request.args)
 

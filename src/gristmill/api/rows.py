@@ -13,8 +13,8 @@ from werkzeug.wsgi import FileWrapper
 
 from gristmill.api import access, conditions, confirmed, links, negotiation
 from gristmill.api.dataset_documents import data_set_url
-from gristmill.api.datasets import existing_name
-from gristmill.api.parameters import read_limit, refuse_repeated, wrong_parameter
+from gristmill.api.datasets import existing_name, version_hint
+from gristmill.api.parameters import read_limit, refuse_repeated, refuse_unknown, wrong_parameter
 from gristmill.api.representations import Representation
 from gristmill.api.services import services
 from gristmill.datasets import rows
@@ -23,7 +23,6 @@ from gristmill.datasets.exports import Export, open_export
 from gristmill.datasets.json_rows import Form, Rows, Shape
 from gristmill.datasets.pages import read_page
 from gristmill.datasets.row_formats import FILE_FORMS
-from gristmill.errors import Fault, InvalidRequestError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -65,7 +64,7 @@ def version_groups(dataset_name: str, version_id: str) -> Response:
 
 def _rows(name: str, version_id: str) -> Response:
     access.require("read")
-    query = _known(request.args, _OF_ROWS)
+    query = _known(_OF_ROWS, name)
     asked = Representation.wanted(name, version_id, "rows", query, {"limit": str(DEFAULT_ROWS), "shape": "objects"})
     return _answered(
         asked, lambda version, sent: (_whole if sent.format in FILE_FORMS else _page)(version, sent, query)
@@ -74,7 +73,7 @@ def _rows(name: str, version_id: str) -> Response:
 
 def _groups(name: str, version_id: str) -> Response:
     access.require("read")
-    query = _known(request.args, _OF_GROUPS)
+    query = _known(_OF_GROUPS, name)
     asked = Representation.wanted(
         name, version_id, "aggregate", query, {"limit": str(DEFAULT_ROWS), "metrics": _METRICS}
     )
@@ -203,11 +202,8 @@ def _selecting(query: MultiDict[str, str]) -> dict[str, str]:
     }
 
 
-def _known(query: MultiDict[str, str], known: tuple[str, ...]) -> MultiDict[str, str]:
-    if unknown := sorted(query.keys() - set(known)):
-        raise InvalidRequestError(
-            f"There is no parameter {unknown[0][:50]!r} here; there are {', '.join(known)}.",
-            faults=[Fault(name, f"is none of {', '.join(known)}") for name in unknown],
-        )
+def _known(known: tuple[str, ...], name: str) -> MultiDict[str, str]:
+    query = request.args
+    refuse_unknown(query, known, version_hint(name))
     refuse_repeated(query, known)
     return query
