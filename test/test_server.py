@@ -424,6 +424,16 @@ def test_huge_headers_are_refused(served: Served) -> None:
     assert response.status_code == 431
 
 
+@pytest.mark.parametrize("letter", [b"<", b">", b'"', b" "])
+def test_a_url_with_a_letter_that_none_may_have_is_400_without_a_body(served: Served, letter: bytes) -> None:
+    with served.connect() as client:
+        client.sendall(b"GET /?filter=a" + letter + b"1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, _, body = read_all(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert body == b""
+    assert b"x-request-id" not in head.lower()
+
+
 def test_a_body_that_never_comes_is_given_up(start: Callable[..., Served]) -> None:
     served = start(constants={"request_body.BODY_SECONDS": 1})
     with served.connect() as client:

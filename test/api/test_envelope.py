@@ -121,3 +121,30 @@ def test_an_api_in_a_container_that_is_for_this_computer_alone_answers_to_no_nam
 )
 def test_an_api_that_is_meant_for_others_answers_to_any_name(make_api, otherwise):
     assert make_api(**LAPTOP | otherwise).get("/jobs", Host="data.example.org").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "near"),
+    [
+        ("filter=species+LIKE+'%del%'", "filter", "ilter=species+LIKE+'%del%'"),
+        ("limit=3&filter=a+LIKE+'100%'", "filter", "filter=a+LIKE+'100%'"),
+        ("filter=a%3E1+AND+b+LIKE+'x%'", "filter", "=a%3E1+AND+b+LIKE+'x%'"),
+        ("prefix=%C3%A4%E4", "prefix", "prefix=%C3%A4%E4"),
+        ("prefix=%C3%C3%A4", "prefix", "prefix=%C3%C3%A4"),
+        ("prefix=%ED%A0%80", "prefix", "prefix=%ED%A0%80"),
+        ("prefix=%", "prefix", "prefix=%"),
+        ("%zz=1", "%zz", "%zz=1"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/datasets", "/datasets/birds/rows", "/jobs"])
+def test_a_query_whose_percent_encoding_is_none_of_utf_8_is_refused_with_the_place(api, path, query, name, near):
+    refused = api.get(f"{path}?{query}")
+    assert refused.status_code == 400
+    assert refused.json["errors"][0]["pointer"] == name
+    assert repr(near) in refused.json["detail"]
+    assert "a % is written %25 in a URL" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("prefix", ["%C3%A4", "%25", "%25de%25", "\u00e4", "%F0%9F%90%A7", "100"])
+def test_a_query_in_utf_8_is_read(api, prefix):
+    assert api.get(f"/datasets?prefix={prefix}").status_code == 200

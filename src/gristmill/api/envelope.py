@@ -1,4 +1,4 @@
-"""What every request and response carries: request id, version, CORS headers."""
+"""What every request and response carries: request id, a readable query, version, CORS headers."""
 
 import re
 import secrets
@@ -8,6 +8,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import NotImplemented as UnknownMethod
 
 from gristmill.api import links, proxies
+from gristmill.api.parameters import check_encoding
 from gristmill.api.services import Services
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -44,6 +45,7 @@ def install(app: Flask, services: Services) -> None:
             )
         if refuses_names and "HTTP_HOST" in environ:
             proxies.check_local_name(environ["HTTP_HOST"])
+        check_encoding(environ.get("QUERY_STRING", ""))
 
     @app.after_request
     def end(response: Response) -> Response:

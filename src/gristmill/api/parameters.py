@@ -1,12 +1,46 @@
-"""What several requests ask of their query: no unknown parameter, none twice, a ``limit``; how a wrong one is told."""
+"""What requests ask of their query: UTF-8, no unknown parameter, none twice, a ``limit``; how a wrong one is told."""
 
+import re
 from collections.abc import Collection, Mapping
 
 from werkzeug.datastructures import MultiDict
 
 from gristmill.errors import Fault, InvalidRequestError
 
+_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+|%")
+_SHOWN = 20  # letters beside what is wrong in a query
 _LONGEST = 9  # digits: zeros before a number do not make it smaller, and very long ones take long to read
+
+
+def check_encoding(query: str) -> None:
+    """Let a query string pass whose percent-encoding is that of UTF-8. Raises InvalidRequestError.
+
+    A % that stands for itself is the usual mistake, as in LIKE '%delta%': its next letters, if they are digits from 0
+    to f, would be taken for a byte that nobody has meant.
+    """
+    if "%" not in query:
+        return
+    for part in query.split("&"):
+        name, _, _ = part.partition("=")
+        for run in _ENCODED.finditer(part):
+            at = run.start() + _undecodable(run[0])
+            if at < run.end():
+                near = part[max(0, at - _SHOWN) : at + _SHOWN]
+                raise wrong_parameter(
+                    name[:50],
+                    f"has a % that begins no percent-encoded letter in UTF-8, in {near!r}: a % is written %25 in a URL",
+                )
+
+
+def _undecodable(run: str) -> int:
+    """Where in a run of percent-encoded bytes one stands that is none of UTF-8; the length of the run where none is."""
+    if run == "%":
+        return 0
+    try:
+        bytes.fromhex(run.replace("%", "")).decode()
+    except UnicodeDecodeError as error:
+        return error.start * 3
+    return len(run)
 
 
 def read_limit(query: MultiDict[str, str], *, default: int, most: int) -> int:
