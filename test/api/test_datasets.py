@@ -441,3 +441,13 @@ def test_an_unknown_parameter_is_refused_with_those_there_are(api, method, path,
     assert refused.status_code == 400
     assert refused.json["errors"][0]["pointer"] == name
     assert api.get("/datasets/birds").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["rows?filter=", "rows?f=csv&filter=", "aggregate?filter=", "rows?filter=+"])
+def test_an_empty_filter_is_refused_and_not_taken_for_none(api, query):
+    version = put(api).json["version"]
+    for here in ("/datasets/birds", f"/datasets/birds/versions/{version}"):
+        with api.get(f"{here}/{query.partition('filter=')[0]}") as every:
+            refused = api.get(f"{here}/{query}", If_None_Match=every.headers["ETag"])
+        assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (400, "filter")
+        assert "It is empty. Leave the parameter out" in refused.json["detail"]

@@ -215,3 +215,15 @@ def test_no_answer_about_a_job_says_more_than_the_document(api, document, work):
     for job in (done, broken):
         api.get(f"/jobs/{job}", Prefer="wait=10")
     hold_all()
+
+
+def test_an_unknown_f_is_refused_wherever_there_is_one(api, document):
+    having = [
+        (method, path)
+        for path, method, operation in operations(document)
+        if "f" in {resolved(document, one)["name"] for one in operation["parameters"]}
+    ]
+    assert len(having) > 15
+    for method, path in having:
+        refused = api.client.open(re.sub(r"\{\w+\}", "x", path) + "?f=nonsense", method=method)
+        assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (400, "f"), (method, path)

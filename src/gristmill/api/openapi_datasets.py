@@ -161,7 +161,7 @@ def _upload_response(description: str) -> Part:
     return response(description, json_content(schema("dataSet")), ETag=_ETAG, Location=ref("headers", "Location"))
 
 
-_FILTER = _query("filter", "Only rows for which this holds, in CQL2 text.", TEXT)
+_FILTER = _query("filter", "Only rows for which this holds, in CQL2 text.", TEXT | {"minLength": 1})
 _ROWS_LIMIT = _query(
     "limit",
     "Most rows in the answer.",

@@ -18,6 +18,7 @@ from gristmill.api.parameters import read_limit, refuse_repeated, refuse_unknown
 from gristmill.api.representations import Representation
 from gristmill.api.services import services
 from gristmill.datasets import rows
+from gristmill.datasets.cql import refuse_empty
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.exports import Export, open_export
 from gristmill.datasets.json_rows import Form, Rows, Shape
@@ -206,4 +207,6 @@ def _known(known: tuple[str, ...], name: str) -> MultiDict[str, str]:
     query = request.args
     refuse_unknown(query, known, version_hint(name))
     refuse_repeated(query, known)
+    if "filter" in query:
+        refuse_empty(query["filter"])
     return query

@@ -96,6 +96,12 @@ def fault(detail: str) -> InvalidFilterError:
     return InvalidFilterError(f"The filter is not usable: {detail}", faults=[Fault("filter", detail)])
 
 
+def refuse_empty(text: str) -> None:
+    """Let a filter pass in which something stands. InvalidFilterError."""
+    if not text.strip():
+        raise fault("It is empty. Leave the parameter out to have every row.")
+
+
 class _Levels:
     """How deep the parser would recurse, never less: brackets, prefixes in a row, comparisons of comparisons."""
 
@@ -150,8 +156,7 @@ def parse(text: str) -> Parsed:
         raise fault(f"Character {error.start + 1} is half of a surrogate pair.") from error
     if size > MOST_BYTES:
         raise fault(f"It has {size:,} bytes; at most {MOST_BYTES:,} are allowed.")
-    if not text.strip():
-        raise fault("It is empty. Leave the parameter out to have every row.")
+    refuse_empty(text)
     shown, tokens, written = _scan(text)
     try:
         check(tokens)
