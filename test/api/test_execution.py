@@ -481,3 +481,49 @@ def test_a_wait_that_is_over_tells_the_status_of_that_moment(make_api):
     response = api.execute(headers={"Prefer": "wait=1"})
     assert response.status_code == 201
     assert "paused" in response.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "pointer", "said"),
+    [
+        ("outputs", ["string"], "/outputs", 'must be an object, with the outputs by name, such as {"plot": {}}'),
+        ("outputs", "string", "/outputs", 'such as {"plot": {}}'),
+        (
+            "outputs",
+            {"string": "text/plain"},
+            "/outputs/string",
+            'such as {} or {"format": {"mediaType": "image/png"}}',
+        ),
+        ("outputs", {"string": None}, "/outputs/string", "must be an object, such as {}"),
+        ("outputs", {"string": {"format": "png"}}, "/outputs/string/format", 'such as {"mediaType": "image/png"}'),
+        ("subscriber", "https://example.org", "/subscriber", 'such as {"successUri": '),
+    ],
+)
+def test_what_is_to_be_an_object_is_told_with_one_that_is_right(api, member, value, pointer, said):
+    refused = api.execute(**{member: value})
+    assert refused.status_code == 400
+    assert [fault["pointer"] for fault in refused.json["errors"]] == [pointer]
+    assert said in refused.json["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "meant"),
+    [
+        ({"input": {"string": "x"}}, "/input", "inputs"),
+        ({"Inputs": {"string": "x"}}, "/Inputs", "inputs"),
+        ({"inputs": {"string": "x"}, "output": {"string": {}}}, "/output", "outputs"),
+        ({"inputs": {"string": "x"}, "reponse": "document"}, "/reponse", "response"),
+        ({"inputs": {"string": "x"}, "subscribers": {}}, "/subscribers", "subscriber"),
+    ],
+)
+def test_a_member_that_comes_near_a_known_one_is_refused_with_that_one(api, body, pointer, meant):
+    refused = api.client.post("/processes/echo/execution", json=body)
+    assert refused.status_code == 400
+    assert refused.json["errors"] == [{"pointer": pointer, "detail": f"is not known; did you mean '{meant}'?"}]
+
+
+def test_other_members_are_ignored_as_the_standard_lets_there_be_more(api):
+    assert (
+        api.execute(headers=ASYNC, mode="async", id="echo", note={"by": "me"}, output=None, outputs={}).status_code
+        == 201
+    )

@@ -1,7 +1,10 @@
-"""The body of an execute request, as the standard's execute.yaml has it; what it does not know is ignored."""
+"""The body of an execute request, as the standard's execute.yaml has it; what that does not know is ignored."""
 
+import difflib
 import json
 import re
+from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,6 +14,9 @@ from pydantic_core import PydanticCustomError
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 URI_PATTERN = rf"^[hH][tT][tT][pP][sS]?://{_HOST}(:{_PORT})?(/[!-~]{{0,2000}})?$"
+_NEAR = 0.8  # as "input" and "inputs" are, and no two names of the standard
+# Unknown members that are looked at, and the longest in letters: comparing names takes time.
+_LOOKED_AT, _LONGEST = 100, 20
 _URI = re.compile(URI_PATTERN.removesuffix("$"))
 
 
@@ -31,6 +37,17 @@ class _Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, strict=True)
 
 
+def _must_be_object(such_as: str) -> BeforeValidator:
+    """The check of a value that is to be an object, which says in our words what is right."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, dict | BaseModel):
+            raise PydanticCustomError("object", "must be an object, {such_as}", {"such_as": such_as})
+        return value
+
+    return BeforeValidator(check)
+
+
 class Format(_Model):
     """The format that an output is wanted in."""
 
@@ -42,7 +59,7 @@ class Format(_Model):
 class OutputChoice(_Model):
     """How one output is wanted: its bytes in the response, or a link to them."""
 
-    format: Format | None = None
+    format: Annotated[Format, _must_be_object('such as {"mediaType": "image/png"}')] | None = None
     transmission_mode: Literal["value", "reference"] = "value"
 
 
@@ -54,23 +71,23 @@ class Subscriber(_Model):
     failed_uri: CallBackUri | None = None
 
 
-def _an_object(value: object) -> object:
-    if not isinstance(value, dict):
-        raise PydanticCustomError("object", "must be an object, with the inputs by name")
-    return value
-
-
 class ExecuteRequest(_Model):
     """What to run, on which inputs, and how the result is wanted."""
 
-    inputs: Annotated[dict[str, object], BeforeValidator(_an_object)] = Field(default_factory=dict)
-    outputs: dict[str, OutputChoice] | None = Field(
-        None, description="The outputs wanted, by name; all of them when there are none here."
-    )
+    inputs: Annotated[dict[str, object], _must_be_object("with the inputs by name")] = Field(default_factory=dict)
+    outputs: (
+        Annotated[
+            dict[str, Annotated[OutputChoice, _must_be_object('such as {} or {"format": {"mediaType": "image/png"}}')]],
+            _must_be_object('with the outputs by name, such as {"plot": {}}'),
+        ]
+        | None
+    ) = Field(None, description="The outputs wanted, by name; all of them when there are none here.")
     response: Literal["raw", "document"] = Field(
         "raw", description="raw: the outputs themselves; document: one JSON object of them."
     )
-    subscriber: Subscriber | None = None
+    subscriber: Annotated[Subscriber, _must_be_object('such as {"successUri": "https://example.org/done"}')] | None = (
+        None
+    )
 
     def raw_outputs(self) -> dict[str, object] | None:
         """The outputs wanted, as they stand in the body; None for all of them."""
@@ -95,3 +112,15 @@ class ExecuteRequest(_Model):
         if self.subscriber is None:
             return {}
         return self.subscriber.model_dump(by_alias=True, exclude_none=True)
+
+
+def misspelt(body: Mapping[str, object]) -> dict[str, str]:
+    """Unknown members that come near to one that is not there, each with that one.
+
+    The standard lets there be members that it does not know, so that others are ignored.
+    """
+    known = ExecuteRequest.model_fields
+    absent = [name for name in known if name not in body]
+    unknown = islice((member for member in body if member not in known and len(member) <= _LONGEST), _LOOKED_AT)
+    near = {member: difflib.get_close_matches(member.lower(), absent, 1, _NEAR) for member in unknown}
+    return {member: found[0] for member, found in near.items() if found}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gristmill.api import access, bodies, dataset_inputs, links, negotiation, preferences, processes
 from gristmill.api.dataset_inputs import Holds
-from gristmill.api.execute_request import ExecuteRequest
+from gristmill.api.execute_request import ExecuteRequest, misspelt
 from gristmill.api.jobs import status_info
 from gristmill.api.offerings import Offering
 from gristmill.api.preferences import Preferences
@@ -85,6 +85,11 @@ def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteReq
     if "inputs" not in body and (names := offering.process.input_names & body.keys()):
         faults = [Fault(bodies.pointer([name]), 'belongs into "inputs"') for name in sorted(names)]
         raise InvalidInputsError('The inputs belong into one member: {"inputs": {...}}.', faults=faults)
+    if near := misspelt(body):
+        faults = [
+            Fault(bodies.pointer([name]), f"is not known; did you mean {meant!r}?") for name, meant in near.items()
+        ]
+        raise InvalidRequestError(f"The execute request is malformed. {_first(faults)}", faults=faults)
     try:
         asked = ExecuteRequest.model_validate(body)
     except ValidationError as error:
