@@ -374,3 +374,9 @@ def test_any_json_is_a_table_or_a_table_error(value: Any) -> None:
     except TableError:
         return
     json.dumps(table.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("word", "named_by"), [("penguins", "dataset"), ("https://example.org/t.csv", "href")])
+def test_a_word_or_a_url_in_place_of_a_table_is_told_how_it_is_named(word, named_by):
+    with pytest.raises(TableError, match=f'is named by {{"{named_by}": '):
+        Table.from_json(word)

@@ -67,6 +67,20 @@ def test_an_unknown_token_is_401_also_where_none_is_needed(tokens):
     assert api.get("/jobs", Authorization="Bearer gm_wrong").status_code == 401
 
 
+@pytest.mark.parametrize("given", ["Token {}", "{}", "Basic {}"])
+def test_a_token_that_is_sent_otherwise_is_401_and_never_taken_for_none(tokens, given):
+    api, headers = tokens("manage")
+    token = headers["reader"]["Authorization"].removeprefix("Bearer ")
+    refused = api.get("/jobs", Authorization=given.format(token))
+    assert refused.status_code == 401
+    assert "Authorization: Bearer <token>" in refused.json["detail"]
+    assert token not in refused.text
+
+
+def test_where_there_are_no_tokens_what_a_proxy_passes_on_is_ignored(api):
+    assert api.get("/jobs", Authorization="Basic dTpw").status_code == 200
+
+
 def test_a_token_where_there_are_none_is_401(api):
     assert "GRISTMILL_TOKEN_FILE" in api.get("/jobs", Authorization="Bearer gm_x").json["detail"]
 

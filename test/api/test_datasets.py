@@ -121,6 +121,8 @@ def test_a_change_while_an_upload_comes_in_is_noticed_at_its_end(api):
     [
         ("", "", 415, "without a Content-Type"),
         ("", "application/x-www-form-urlencoded", 415, "format="),
+        ("", "multipart/form-data; boundary=x", 415, "Send the file itself, with its Content-Type: curl -T FILE"),
+        ("format=csv", "multipart/form-data; boundary=x", 415, "a form with the file in it"),
         (
             "",
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -451,3 +453,11 @@ def test_an_empty_filter_is_refused_and_not_taken_for_none(api, query):
             refused = api.get(f"{here}/{query}", If_None_Match=every.headers["ETag"])
         assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (400, "filter")
         assert "It is empty. Leave the parameter out" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("name", ["brids", "No Name"])
+@pytest.mark.parametrize("below", ["", "/rows", "/versions/0123"])
+def test_a_data_set_that_is_not_there_is_404_with_where_to_look(api, name, below):
+    missing = api.get(f"/datasets/{name}{below}")
+    assert missing.status_code == 404
+    assert f"There is no data set '{name}'; GET /datasets lists those there are." in missing.json["detail"]

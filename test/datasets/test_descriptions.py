@@ -102,3 +102,12 @@ def test_a_patch_is_an_object(patch: object) -> None:
 
 def test_what_was_said_of_a_column_that_is_no_more_can_be_taken_back() -> None:
     assert changes_of({"columns": {"gone": None}}, COLUMNS).drop == ["d gone", "u gone"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "end"), [({"titel": "x"}, "did you mean 'title'?"), ({"title": 1}, "/title must be a text or null.")]
+)
+def test_a_refusal_is_a_sentence_with_one_end(patch: dict[str, Any], end: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        changes_of(patch, COLUMNS)
+    assert refused.value.detail.endswith(end)

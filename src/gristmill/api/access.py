@@ -82,8 +82,12 @@ def require_own(job: Job) -> None:
 
 def read_caller(settings: Settings, tokens: TokenFile, environ: Mapping[str, Any]) -> Caller:
     """The caller of a request by its WSGI environment. UnauthenticatedError."""
-    scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    given = environ.get("HTTP_AUTHORIZATION", "")
+    scheme, _, text = given.partition(" ")
     if scheme.lower() != "bearer":
+        if given and tokens.enabled:
+            # Not shown: what stands in the place of the scheme may be the token.
+            raise UnauthenticatedError("A token is sent as Authorization: Bearer <token>; this one comes otherwise.")
         return Caller(client_address(environ, settings), settings.anonymous)
     token = tokens.find(text.strip())
     if token is None:

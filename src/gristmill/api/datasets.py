@@ -14,7 +14,7 @@ from gristmill.api.job_query import read_limit
 from gristmill.api.parameters import refuse_repeated, refuse_unknown
 from gristmill.api.reading_query import ReadingQuery, read_reading_options, told_by_parameter
 from gristmill.api.services import services
-from gristmill.datasets.dataset import Conditions, DataSet, check_name
+from gristmill.datasets.dataset import Conditions, DataSet, check_name, no_such_data_set
 from gristmill.datasets.intake import facts_of
 from gristmill.errors import ForbiddenError, InvalidRequestError, NoSuchDataSetError
 
@@ -141,7 +141,7 @@ def existing_name(name: str) -> str:
     try:
         return check_name(name)
     except InvalidRequestError as error:
-        raise NoSuchDataSetError(f"There is no data set {name[:100]!r}; it may have been deleted.") from error
+        raise no_such_data_set(name) from error
 
 
 def _require_own(name: str) -> None:

@@ -93,6 +93,11 @@ def _header(told: str) -> str:
 
 def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
     """The options of an upload. Raises InvalidRequestError, and UnsupportedFormatError without a known format."""
+    if asked.media_type == "multipart/form-data":
+        raise UnsupportedFormatError(
+            "The upload came as multipart/form-data, a form with the file in it. Send the file itself, with its "
+            "Content-Type: curl -T FILE -H 'Content-Type: text/csv' URL."
+        )
     form = asked.format or MEDIA_TYPES.get(asked.media_type)
     if form is None:
         came = f"came as {asked.media_type}" if asked.media_type else "came without a Content-Type"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gristmill.datasets.blobs import Blob
 from gristmill.datasets.descriptions import Description
-from gristmill.errors import Fault, InvalidRequestError
+from gristmill.errors import Fault, InvalidRequestError, NoSuchDataSetError
 
 LONGEST_NAME = 64
 NAME_PATTERN = r"[a-z0-9]([a-z0-9_-]|\.(?=[a-z0-9])){0,63}"
@@ -54,6 +54,13 @@ class DataSet:
     def newest(self) -> Edition:
         """The version that the name alone means."""
         return self.editions[0]
+
+
+def no_such_data_set(name: str) -> NoSuchDataSetError:
+    """The error of a name that no data set has."""
+    return NoSuchDataSetError(
+        f"There is no data set {name[:100]!r}; GET /datasets lists those there are. It may have been deleted."
+    )
 
 
 @dataclass(frozen=True, slots=True)

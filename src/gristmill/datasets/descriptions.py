@@ -59,7 +59,8 @@ def changes_of(patch: object, columns: Collection[str]) -> Changes:
             faults.append(_unknown(member, "", [*TEXTS, "columns"]))
     if faults:
         first = f"{faults[0].pointer} {faults[0].detail}"
-        raise InvalidRequestError(f"The description cannot be changed like that: {first}.", faults=faults)
+        end = "" if first.endswith("?") else "."
+        raise InvalidRequestError(f"The description cannot be changed like that: {first}{end}", faults=faults)
     return changes
 
 

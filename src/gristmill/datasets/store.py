@@ -25,6 +25,7 @@ from gristmill.datasets.dataset import (
     Stored,
     Version,
     check_name,
+    no_such_data_set,
 )
 from gristmill.datasets.descriptions import TEXTS, Description, changes_of, description_of
 from gristmill.errors import (
@@ -176,7 +177,7 @@ class Store:
     def _refusal(self, error: ResponseError, name: str) -> Exception:
         word, _, rest = str(error).partition(" ")
         if word == "ABSENT":
-            return NoSuchDataSetError(f"There is no data set {name!r}; it may have been deleted.")
+            return no_such_data_set(name)
         if word == "NOVERSION":
             return NoSuchVersionError(f"Data set {name!r} has no version {rest!r}; old versions do not stay for ever.")
         if word == "PRECONDITION":
@@ -198,7 +199,7 @@ class Store:
         """One data set. Raises NoSuchDataSetError."""
         found = self._library.call("get", name)
         if not found:
-            raise NoSuchDataSetError(f"There is no data set {name!r}; it may have been deleted.")
+            raise no_such_data_set(name)
         packed, texts = found
         return decode(name, packed, zip(texts[::2], texts[1::2], strict=True))
 

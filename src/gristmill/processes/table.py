@@ -151,6 +151,8 @@ class Table(Mapping[str, Array]):
         """Read any of the JSON forms. Raises TableError, which says where."""
         if isinstance(value, str):
             if value.strip() and not _SEVERAL.search(value):
+                if value.lstrip().lower().startswith(("http://", "https://")):
+                    raise TableError('is no table, but a URL; what is behind one is named by {"href": "https://..."}')
                 raise TableError('is no table, but one word; a data set of this API is named by {"dataset": "..."}')
             return cls.from_csv(value)
         if isinstance(value, list):
