@@ -382,12 +382,27 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
         ("lower(i) = 'x'", ["lower takes text", "column 'i' (integer)"]),
         ("s_intersects(s, POINT(1 2))", ["no function"]),
         ("foo(i) = 1", ["no function 'foo' here. Near: 'floor'."]),
+        ("'s' = 'Adelie'", ["'s' in single quotes is a text", 'double quotes or none: "s".']),
+        ("'Adelie' = 's'", ["'s' in single quotes is a text"]),
+        ("'i' > 3", ["'i' in single quotes is a text"]),
+        ("'i' BETWEEN 1 AND 3", ["'i' in single quotes is a text"]),
+        ("'s' IN ('a', 'b')", ["'s' in single quotes is a text"]),
+        ("'s' LIKE 'A%'", ["'s' in single quotes is a text"]),
+        ("'s' IS NULL", ["'s' in single quotes is a text"]),
+        ("s IN 'a'", ["IN at character 3 has no list behind it", "IN ('a', 'b')"]),
+        ('i IN "j"', ["IN at character 3 has no list behind it"]),
+        ("i = 1 AND i NOT IN 3", ["IN at character 17 has no list behind it"]),
         ("zzz(i) = 1", ["no function 'zzz' here. There are: 'abs', 'accenti', ", "'year'."]),
     ],
 )
 def test_a_refusal_says_what_is_wrong(text: str, parts: list[str]) -> None:
     detail = refusal(text)
     assert [part for part in parts if part not in detail] == [], detail
+
+
+@pytest.mark.parametrize("text", ["'a' = 'a'", "s = 's'", "s in ('s')", "s like 's'", "casei('s') = casei('S')"])
+def test_a_text_that_is_no_columns_name_or_stands_beside_a_column_is_one(text: str) -> None:
+    assert rows_of(text, {"s": "s"}) == [0]
 
 
 @pytest.mark.parametrize("text", ['"we ""ird" = 1', '"select" = 1', "select = 1", "größe_名 = 1"])

@@ -199,6 +199,8 @@ def _scan(text: str) -> tuple[str, list[int], list[Written]]:
             written.append(Name(token))
         elif kind == "sign":
             kind = token
+        if kind == "in" and text[match.end() :].lstrip()[:1] not in {"", "("}:
+            raise fault(f"IN at character {position + 1} has no list behind it: write IN ('a', 'b'), with brackets.")
         if kind != "space":
             levels.take(kind)
         shown.append(piece)

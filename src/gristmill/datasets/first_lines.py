@@ -56,7 +56,7 @@ def start_of(text: str, delimiter: str, quote: str, decimal: str = ".") -> Start
         raise MalformedDataError(f"Line {1 + skipped} is empty; it must name the columns, or hold values.")
     if sep:
         _check_end(rest, sep[3], quote)
-    return Start(delimiter, first, skipped, not sep and "\n" not in text and "\r" not in text)
+    return Start(delimiter, first, skipped, "\n" not in text and "\r" not in text)
 
 
 def _check_end(rest: str, end: str, quote: str) -> None:
