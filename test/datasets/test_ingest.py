@@ -375,6 +375,19 @@ def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
     assert "NULL" not in said
 
 
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [("DATE", "2024-02-29"), ("TIMESTAMP", "2024-02-29T10:00:00"), ("TIMESTAMPTZ", "2024-02-29T10:00:00Z"),
+     ("TIME", "10:00:00")],
+)  # fmt: skip
+def test_a_date_or_time_in_another_form_is_refused_with_the_one_that_is_read(
+    tmp_path: Path, read: Read, kind: str, written: str
+) -> None:
+    said = refused(tmp_path, read, MalformedDataError, b"a,n\n1,29.08.2025 9 h\n", types={"n": kind})
+    assert f"Write it as {written}, or give another type, or say which texts mean NULL." in said
+    assert types_of(read(f"n\n{written}\n".encode()))["n"].startswith(kind[:9])
+
+
 def test_a_number_with_a_plus_is_one_where_the_type_is_given(tmp_path: Path, read: Read) -> None:
     read(b"a,b,c\n+5,+16777216,+9007199254740992\n", types={"a": "INTEGER", "b": "FLOAT", "c": "DOUBLE"})
     assert rows_of(tmp_path / "table") == [(5, 2.0**24, 2.0**53)]

@@ -167,7 +167,7 @@ def _column(table: DataSet, name: str, chosen: str) -> DataColumn:
 def _numeric(table: DataSet, name: str, chosen: str, *, times: bool) -> DataColumn:
     column = _column(table, name, chosen)
     if not column.is_numeric and not (times and column.is_time):
-        taken = "numbers or times" if times else "numbers"
+        taken = "numbers, dates or timestamps" if times else "numbers"
         raise wrong_input(name, f"is {chosen!r}, a column of type {column.kind}; it must be one of {taken}")
     return column
 
