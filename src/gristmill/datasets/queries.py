@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gristmill.datasets import cursors
+from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.filters import column_called, condition, unknown_column
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.statements import Key, Page, Statement, from_lowest, is_plain, order_of, where_of
@@ -220,7 +221,8 @@ class Table:
             column = self._column(name, "metrics", refused)
             function = METRICS[metric]
             if not function.takes_all and column.kind not in NUMERIC:
-                raise _fault("metrics", f"{metric} takes numbers, and column {column.name!r} is {column.kind}.")
+                said = f"{metric} takes numbers, and column {column.name!r} is {column.kind}{decimal_comma(column)}."
+                raise _fault("metrics", said)
             values = (_share(share),) if share else ()
             label = (
                 f"{written}({column.name}, {share})" if metric == written == "quantile" else f"{written}({column.name})"

@@ -7,25 +7,15 @@ the table's order.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from gristmill.datasets import cursors
-from gristmill.datasets.columns import Column
+from gristmill.datasets.columns import Column, WithEnds
 from gristmill.datasets.cursors import Cursor
 from gristmill.datasets.mapping import EXACT_IN_JSON, quoted
 from gristmill.datasets.terms import EXACT, Condition, FilterColumn
 
 _MOST_DIGITS = 38
-
-
-@runtime_checkable
-class WithEnds(Protocol):
-    """A column whose lowest and highest value may be known, as JSON values."""
-
-    @property
-    def minimum(self) -> Any: ...  # noqa: D102
-    @property
-    def maximum(self) -> Any: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
+from gristmill.datasets.columns import decimal_comma
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import as_text, color_groups
 from gristmill.processes.column import Column
@@ -168,7 +169,9 @@ def _numeric(table: DataSet, name: str, chosen: str, *, times: bool) -> DataColu
     column = _column(table, name, chosen)
     if not column.is_numeric and not (times and column.is_time):
         taken = "numbers, dates or timestamps" if times else "numbers"
-        raise wrong_input(name, f"is {chosen!r}, a column of type {column.kind}; it must be one of {taken}")
+        raise wrong_input(
+            name, f"is {chosen!r}, a column of type {column.kind}; it must be one of {taken}{decimal_comma(column)}"
+        )
     return column
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
+from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.inference import WRITTEN_AS
 from gristmill.datasets.mapping import microseconds
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
@@ -192,7 +193,9 @@ def _number(table: DataSet, name: str) -> DataColumn:
     if not column.is_numeric:
         numbers = ", ".join(one.name for one in table.columns if one.is_numeric)
         raise wrong_input(
-            "values", f"has {name!r}, a column of type {column.kind}; columns of numbers are: {numbers or 'none'}"
+            "values",
+            f"has {name!r}, a column of type {column.kind}; columns of numbers are: {numbers or 'none'}"
+            f"{decimal_comma(column)}",
         )
     return column
 
