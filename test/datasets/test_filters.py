@@ -359,7 +359,12 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
     ("text", "parts"),
     [
         ("i = 'x'", ["column 'i' (integer)", "text", "a number"]),
-        ("s > 5", ["column 's' (text)", "single quotes"]),
+        ("s > 5", ["column 's' (text)", "single quotes", 'or as a number: number("s") > 5.']),
+        ("5.50 > s", ['or as a number: number("s") < 5.50.']),
+        ("s > i + 1", ['number("s") > ....']),
+        ("s > 0", ['number("s") > 0.']),
+        ("s between 1 and 2", ['or as a number: number("s") >= 1.']),
+        ("s = i", ['or as a number: number("s") = "i".']),
         ("day > '2020-01-01'", ["column 'day' (date)", "DATE('2024-12-31')"]),
         ("list = 1", ["column 'list' (nested)", "IS NULL"]),
         ("selct = 1", ["no column 'selct'", "Near: 'select'", "single quotes"]),

@@ -6,6 +6,7 @@ keywords, functions, operators and indexes; the tree refers to the table of what
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -133,8 +134,11 @@ def _number(text: str, position: int) -> Decimal:
     return value
 
 
-def parse(text: str) -> Parsed:
-    """The tree of a filter. Raises InvalidFilterError, which says at what character."""
+def parse(text: str, names: Sequence[str] = ()) -> Parsed:
+    """The tree of a filter. Raises InvalidFilterError, which says at what character.
+
+    names: of the columns, by which an error tells what may be meant.
+    """
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -143,7 +147,7 @@ def parse(text: str) -> Parsed:
         raise fault(f"It has {size:,} bytes; at most {MOST_BYTES:,} are allowed.")
     if not text.strip():
         raise fault("It is empty. Leave the parameter out to have every row.")
-    shown, places, written = _scan(text)
+    shown, places, written = _scan(text, names)
     try:
         tree = _known_tree(shown) if len(shown) <= _LONGEST_KNOWN else _tree(shown)
     except (cql2.ParseError, cql2.ValidationError, ValueError, TypeError) as error:
@@ -151,7 +155,7 @@ def parse(text: str) -> Parsed:
         position = places[min(int(column[1]) - 1, len(places) - 1)] if column else 0
         rest = text[position : position + 20]
         what = f"near {rest!r}" if rest.strip() else "where it ends"
-        raise fault(f"Syntax error at character {position + 1}, {what}{spelling(text, position)}.") from error
+        raise fault(f"Syntax error at character {position + 1}, {what}{spelling(text, position, names)}.") from error
     return Parsed(tree, tuple(written))
 
 
@@ -163,7 +167,7 @@ def _tree(shown: str) -> Any:
 _known_tree = lru_cache(maxsize=256)(_tree)
 
 
-def _scan(text: str) -> tuple[str, list[int], list[Written]]:
+def _scan(text: str, names: Sequence[str]) -> tuple[str, list[int], list[Written]]:
     """The text for the parser, the place in the original of each of its characters, and what was written."""
     shown: list[str] = []
     places: list[int] = []
@@ -176,7 +180,7 @@ def _scan(text: str) -> tuple[str, list[int], list[Written]]:
             where = f"at character {position + 1}"
             if text[position] in "'\"":
                 raise fault(f"The quote {where} is never closed; one within a text is doubled: 'O''Hare'.")
-            said = spelling(text, position)
+            said = spelling(text, position, names)
             raise fault(f"The character {text[position]!r} {where} has no meaning in CQL2 text{said}.")
         kind, token = str(match.lastgroup), match[0]
         piece = token

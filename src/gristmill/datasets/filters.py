@@ -64,7 +64,7 @@ def _known(name: str, names: Sequence[str], most: int) -> str:
 
 def condition(text: str, columns: Sequence[FilterColumn]) -> Condition:
     """The SQL condition of a filter. Raises InvalidFilterError."""
-    parsed = parse(text)
+    parsed = parse(text, [column.name for column in columns])
     term = _Walker(parsed, columns).boolean(parsed.tree)
     return Condition(term.sql, term.values)
 
