@@ -22,9 +22,10 @@ MEDIA_TYPES: dict[str, Format] = {
     "application/vnd.apache.parquet": "parquet",
     "application/x-parquet": "parquet",
 }
+# As which browsers send CSV from a computer that has Excel; a workbook itself is known by its first bytes.
+_EXCEL = "application/vnd.ms-excel"
 _WORKBOOKS = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "application/vnd.ms-excel",
     "application/vnd.oasis.opendocument.spreadsheet",
 }
 _TEXTS = ("delimiter", "quote", "decimal", "encoding")
@@ -78,7 +79,7 @@ class ReadingQuery:
 
 def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
     """The options of an upload. Raises InvalidRequestError, and UnsupportedFormatError without a known format."""
-    form = asked.format or MEDIA_TYPES.get(asked.media_type)
+    form = asked.format or MEDIA_TYPES.get("text/csv" if asked.media_type == _EXCEL else asked.media_type)
     if form is None:
         came = f"came as {asked.media_type}" if asked.media_type else "came without a Content-Type"
         if asked.media_type in _WORKBOOKS:
