@@ -8,6 +8,7 @@ import math
 import statistics
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,22 @@ def test_a_summary_of_huge_and_of_tiny_numbers_is_that_of_others_scaled(scale: i
     assert column["mean"] == math.ldexp(3.4, scale)
     assert column["standard_deviation"] == pytest.approx(math.ldexp(statistics.stdev(numbers), scale), rel=1e-14, abs=0)
     assert column["quartiles"] == [math.ldexp(one, scale) for one in (1.0, 4.0, 7.5)]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [8 * 10**15 + step for step in range(4)] * 50,
+        [1_760_000_000_000_000 + step for step in range(4)] * 50,
+        [1e15 + step / 8 for step in range(10)],
+        [-1e15 - step / 8 for step in range(10)],
+    ],
+)
+def test_a_summary_of_numbers_that_are_large_beside_their_differences_is_exact(numbers: list[float]) -> None:
+    (column,) = run("summary", {"table": {"x": numbers}})["columns"]
+
+    assert column["mean"] == float(statistics.mean(map(Fraction, numbers)))
+    assert column["standard_deviation"] == pytest.approx(float(statistics.stdev(map(Fraction, numbers))), rel=1e-12)
 
 
 def test_a_summary_of_times_gives_times() -> None:

@@ -63,6 +63,18 @@ def test_many_rows_are_numbers_of_rows_in_cells() -> None:
     assert is_picture(made, "rows", "x", "y")
 
 
+def test_numbers_that_are_large_beside_their_differences_keep_their_cells_and_their_correlation() -> None:
+    random = np.random.default_rng(1)
+    x, y = random.normal(size=4000), 1e15 + np.round(random.normal(size=4000) * 100)
+    y += np.round(x * 50)
+
+    made = outputs_of("scatter", table={"x": x.tolist(), "y": y.tolist()}, x="x", y="y")
+
+    cells = table_of(made)
+    assert cells.y_from.nunique() > 20
+    assert made["scatter"]["correlation"] == pytest.approx(np.corrcoef(x, y - 1e15)[0, 1], rel=1e-12)
+
+
 def test_a_density_has_a_panel_for_each_colour() -> None:
     made = outputs_of("scatter", table=many(8000), x="x", y="y", color="g", points=100)
 

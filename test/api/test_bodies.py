@@ -99,8 +99,14 @@ def test_brackets_in_text_and_side_by_side_are_no_nesting():
 
 
 def test_the_canonical_text_of_equal_values_is_equal():
-    assert canonical({"b": [1, "é"], "a": {}}) == canonical(json.loads('{"a": {}, "b": [1, "\\u00e9"]}'))
-    assert canonical({"a": 1}) != canonical({"a": "1"})
+    assert canonical({"b": [1, "é"], "a": {}}, 1) == canonical(json.loads('{"a": {}, "b": [1, "\\u00e9"]}'), 1)
+    assert canonical({"a": 1}, 1) != canonical({"a": "1"}, 1)
+
+
+@pytest.mark.parametrize(("levels", "is_equal"), [(0, False), (1, False), (2, True), (3, True)])
+def test_the_order_of_names_counts_below_the_sorted_levels(levels, is_equal):
+    texts = [canonical({"t": names}, levels) for names in ({"a": 1, "b": 2}, {"b": 2, "a": 1})]
+    assert (texts[0] == texts[1]) is is_equal
 
 
 def test_a_pointer_escapes_what_rfc_6901_says():

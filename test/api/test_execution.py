@@ -317,6 +317,22 @@ def test_the_same_key_with_another_body_is_422(api):
     assert response.json["type"] == "urn:gristmill:problem:idempotency-key-reused"
 
 
+@pytest.mark.parametrize(
+    ("table", "other"), [('{"a": [1], "b": [2]}', '{"b": [2], "a": [1]}'), ('[{"a": 1, "b": 2}]', '[{"b": 2, "a": 1}]')]
+)
+def test_a_table_with_its_columns_in_another_order_is_another_one(api, table, other):
+    def ask(inputs, **headers):  # as text: Flask's client would sort the names
+        url, body = "/processes/summary/execution", f'{{"inputs": {{{inputs}}}}}'
+        return api.client.post(url, data=body, content_type="application/json", headers=ASYNC | headers)
+
+    key = {"Idempotency-Key": "k-1"}
+    answers = [ask(f'"table": {table}, "frequent": 1', **key), ask(f'"frequent": 1, "table": {table}')]
+    answers += [ask(f'"table": {other}, "frequent": 1')]
+
+    assert [answer.headers["Gristmill-Submission"] for answer in answers] == ["new", "joined", "new"]
+    assert ask(f'"table": {other}, "frequent": 1', **key).status_code == 422
+
+
 def test_a_key_counts_for_one_route_only(api):
     first = api.execute(inputs={"number": 3}, process="doubled", headers=ASYNC | {"Idempotency-Key": "k-1"})
     other = api.execute(headers=ASYNC | {"Idempotency-Key": "k-1"})

@@ -304,12 +304,12 @@ def test_a_filter_with_other_columns_and_values_is_not_parsed_again(monkeypatch:
     assert len(parsed) == 1
     assert rows_of("i = 2 AND i = 2", *rows) == [1]
     assert len(parsed) == 2
-    for _ in range(2):
-        with pytest.raises(InvalidFilterError, match="character 5"):
-            condition("i = = 1", COLUMNS)
+    with pytest.raises(InvalidFilterError, match="character 5"):
+        condition("i = = 1", COLUMNS)
+    assert len(parsed) == 2
     long = " OR ".join(["i = 1"] * 90)
     assert rows_of(long, *rows) == rows_of(long, *rows) == [0]
-    assert len(parsed) == 6
+    assert len(parsed) == 4
 
 
 def test_ninety_brackets_are_allowed() -> None:
@@ -383,9 +383,9 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
         ("and = 1", ["keyword"]),
         ("abs(i, 2) = 1", ["1 argument"]),
         ("between(i, 1) and b", ["between"]),
-        ("isnull(i, j)", ["1 term"]),
         ("lower(i) = 'x'", ["lower takes text", "column 'i' (integer)"]),
-        ("s_intersects(s, POINT(1 2))", ["no function"]),
+        ("s_intersects(s, s)", ["no function"]),
+        ("s_intersects(s, POINT(1 2))", ["character 25", "no geometries"]),
         ("foo(i) = 1", ["no function 'foo' here. Near: 'floor'."]),
         ("'s' = 'Adelie'", ["'s' in single quotes is a text", 'double quotes or none: "s".']),
         ("'Adelie' = 's'", ["'s' in single quotes is a text"]),
@@ -394,9 +394,9 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
         ("'s' IN ('a', 'b')", ["'s' in single quotes is a text"]),
         ("'s' LIKE 'A%'", ["'s' in single quotes is a text"]),
         ("'s' IS NULL", ["'s' in single quotes is a text"]),
-        ("s IN 'a'", ["IN at character 3 has no list behind it", "IN ('a', 'b')"]),
-        ('i IN "j"', ["IN at character 3 has no list behind it"]),
-        ("i = 1 AND i NOT IN 3", ["IN at character 17 has no list behind it"]),
+        ("s IN 'a'", ["character 6", "IN ('a', 'b')"]),
+        ('i IN "j"', ["the values of IN stand in brackets"]),
+        ("i = 1 AND i NOT IN 3", ["character 20", "the values of IN stand in brackets"]),
         ("zzz(i) = 1", ["no function 'zzz' here. There are: 'abs', 'accenti', ", "'year'."]),
     ],
 )

@@ -303,15 +303,22 @@ def test_metrics_that_are_known_to_be_plain_numbers_are_written_as_those_that_ar
         ("DECIMAL(38,2)", [Decimal(10**20) + Decimal(step) / 100 for step in range(9)]),
         ("DECIMAL(38,0)", [1 - 10**38, 0, 10**38 - 1]),
         ("DECIMAL(9,2)", [Decimal("1.25"), Decimal("-1.26"), Decimal(7)]),
+        ("DECIMAL(18,3)", [Decimal(10**12) + Decimal(step) / 1000 for step in range(9)]),
+        ("BIGINT", [8 * 10**15 + step for step in range(4)] * 50),
+        ("BIGINT", [1_760_000_000_000_000 + step for step in range(4)] * 50),
+        ("BIGINT", [-(10**15) - step for step in range(300)]),
+        ("DOUBLE", [1e15 + step / 8 for step in range(10)]),
+        ("DOUBLE", [-1e300, -1e300]),
+        ("DOUBLE", [0.0, -0.5, 1.25]),
     ],
 )
-def test_deviations_of_numbers_that_no_double_holds_are_those_of_their_differences(
+def test_deviations_of_numbers_that_are_large_beside_their_differences_are_those_of_the_differences(
     connection: duckdb.DuckDBPyConnection, type_text: str, values: list[Any]
 ) -> None:
-    texts, numbers = list(map(str, values)), [Fraction(value) for value in values]
+    texts, numbers = list(map(repr if type_text == "DOUBLE" else str, values)), [Fraction(value) for value in values]
     connection.execute(f"CREATE OR REPLACE TABLE spread AS SELECT CAST(unnest(?) AS {type_text}) AS x", [texts])
     ends: list[Any] = [min(values), max(values)]
-    if type_text.startswith("DECIMAL") or max(map(abs, ends)) > 2**53:
+    if type_text.startswith("DECIMAL") or (type_text != "DOUBLE" and max(map(abs, ends)) > 2**53):
         ends = list(map(str, ends))
     data = Table("spread", "v1", [StoredColumn("x", type_text, 0, *ends)])
 
@@ -323,10 +330,12 @@ def test_deviations_of_numbers_that_no_double_holds_are_those_of_their_differenc
 
 def test_deviations_of_numbers_that_doubles_hold_are_reckoned_without_a_detour() -> None:
     columns = [StoredColumn("x", "BIGINT", 0, 1, 2**53), StoredColumn("y", "DOUBLE", 0, -1.0, 1e300)]
-    missing = StoredColumn("z", "DECIMAL(9,2)", 5, None, None)
+    unknown = [StoredColumn("z", "DECIMAL(9,2)", 5, None, None), StoredColumn("w", "DOUBLE", 0, 1e15, "NaN")]
+    metrics = "stddev(x), variance(y), stddev(z), stddev(w)"
 
-    statement = Table("data", "v1", [*columns, missing]).aggregate(metrics="stddev(x), variance(y), stddev(z)", limit=1)
+    statement = Table("data", "v1", [*columns, *unknown]).aggregate(metrics=metrics, limit=1)
 
+    assert 'stddev_samp("w")' in statement.sql
     assert 'stddev_samp("x")' in statement.sql
     assert 'var_samp("y")' in statement.sql
     assert 'stddev_samp("z")' in statement.sql

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isinf
 from typing import NoReturn
 
@@ -86,9 +86,18 @@ def parse_json(body: bytes, max_depth: int) -> object:
     return value
 
 
-def canonical(value: object) -> bytes:
-    """The one JSON text of a value that ``parse_json`` has returned: names sorted, no spaces."""
-    return _canonical.encode(value).encode()
+def canonical(value: object, sorted_levels: int) -> bytes:
+    """The one JSON text of a value that ``parse_json`` has returned: no spaces, names sorted down to some level.
+
+    Below it, their order counts: it is that of a table's columns, and of what a process finds in a dictionary.
+    """
+    return _canonical.encode(_sorted(value, sorted_levels)).encode()
+
+
+def _sorted(value: object, levels: int) -> object:
+    if levels and isinstance(value, Mapping):
+        return {name: _sorted(value[name], levels - 1) for name in sorted(value)}
+    return value
 
 
 def faults_of(error: ValidationError) -> list[Fault]:
@@ -153,4 +162,4 @@ def _finite(text: str) -> float:
 
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 _careful_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
-_canonical = json.JSONEncoder(sort_keys=True, allow_nan=False, separators=(",", ":"))
+_canonical = json.JSONEncoder(allow_nan=False, separators=(",", ":"))

@@ -61,7 +61,7 @@ class Holds:
             return b""
         said = sorted((name, sorted((key, text.unit) for key, text in held.description.columns.items()))
                       for name, held in self.held)  # fmt: skip
-        return hashlib.sha256(bodies.canonical(said)).digest()
+        return hashlib.sha256(bodies.canonical(said, sorted_levels=0)).digest()
 
 
 def hold(store: Store, settings: Settings, process: Process, inputs: Mapping[str, object], job: str) -> Holds:

@@ -34,6 +34,7 @@ LONGEST_IDEMPOTENCY_KEY = 255
 
 _IDEMPOTENCY_KEY = re.compile(rf"[!-~]{{1,{LONGEST_IDEMPOTENCY_KEY}}}")
 _LOOK_SECONDS = 1.0
+_EQUAL_WORK_FORM = 2  # raised when other requests count as equal: earlier results are not found by them then
 
 blueprint = Blueprint("execution", __name__)
 
@@ -144,7 +145,8 @@ def _new_job(offering: Offering, asked: ExecuteRequest, holds: Holds, owner: str
     # What lies at a reference may change, so work on it is never surely equal.
     if process.limits.deterministic and not any(map(is_reference, asked.inputs.values())):
         left_out = ",".join(sorted(process.left_out(asked.outputs or ())))
-        work = f"{offering.version}\n{owner}\n{left_out}\n".encode() + bodies.canonical(holds.inputs) + holds.mark
+        said = f"{_EQUAL_WORK_FORM}\n{offering.version}\n{owner}\n{left_out}\n"
+        work = said.encode() + bodies.canonical(holds.inputs, sorted_levels=1) + holds.mark
         equal_work = sha256(work).hexdigest()
     return NewJob(
         id=holds.job,
@@ -165,7 +167,7 @@ def _idempotency(key: str, scope: str, body: object) -> Idempotency:
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         wanted = f"must be 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters without spaces"
         raise InvalidRequestError(f"Idempotency-Key {wanted}.", faults=[Fault("Idempotency-Key", wanted)])
-    return Idempotency(scope, key, sha256(bodies.canonical(body)).hexdigest())
+    return Idempotency(scope, key, sha256(bodies.canonical(body, sorted_levels=2)).hexdigest())
 
 
 def _waited_for(

@@ -1,8 +1,9 @@
-"""CQL2 text to its tree, whatever the text is: bounded before it is parsed, literals kept exactly.
+"""CQL2 text to its tree, whatever the text is: checked before it is parsed, literals kept exactly.
 
-The `cql2` parser ends its process on deep nesting and reads every number as a double. So a scanner of ours goes first:
-it bounds length and nesting, and puts an index in the place of every literal and every name. The parser sees only
-keywords, functions, operators and indexes; the tree refers to the table of what was written.
+The `cql2` parser ends its process on deep nesting, takes hours for some wrong texts, and reads numbers as doubles. So a
+scanner of ours goes first: it bounds length and nesting, has the grammar checked, and puts an index in the place of
+every literal and every name. The parser sees only keywords, operators and indexes; the tree refers to the table of what
+was written.
 """
 
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 import cql2
 
+from gristmill.datasets.grammar import MOST_LISTS, Token, TooManyListsError, UnexpectedTokenError, check
 from gristmill.datasets.spellings import spelling
 from gristmill.errors import Fault, InvalidFilterError
 
@@ -34,12 +36,15 @@ _TOKEN = re.compile(
 )
 _KEYWORDS = frozenset(["and", "or", "not", "like", "between", "in", "is", "null", "true", "false", "div"])
 _COMPARISONS = frozenset(["=", "<>", "!=", "<", ">", "<=", ">=", "like", "in", "between", "is"])
-_AFTER_OPERAND = frozenset(["text", "quoted", "number", "name", ")", "null", "true", "false"])
+_AFTER_OPERAND = frozenset(["text", "number", "name", ")", "null", "true", "false"])
+
+
+_CALL = re.compile("f([0-9]+)")  # as the parser sees a function
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A column, as the filter names it."""
+    """A column or a function, as the filter names it."""
 
     name: str
 
@@ -71,13 +76,16 @@ class Parsed:
         return value
 
     def name(self, index: str) -> str:
-        """The name that was written."""
-        if not index.isdecimal():
-            raise fault(f"The keyword {index!r} stands where a column is expected; a column is then in double quotes.")
+        """The name that was written: of a column."""
         value = self._at(int(index))
         if not isinstance(value, Name):
             raise fault("A column is expected here.")
         return value.name
+
+    def function(self, operation: str) -> str | None:
+        """The name of the function that is called; None where the operation is an operator."""
+        called = _CALL.fullmatch(operation)
+        return self.name(called[1]) if called else None
 
     def _at(self, index: int) -> Written:
         return self.written[index - _FIRST_INDEX]
@@ -147,16 +155,28 @@ def parse(text: str, names: Sequence[str] = ()) -> Parsed:
         raise fault(f"It has {size:,} bytes; at most {MOST_BYTES:,} are allowed.")
     if not text.strip():
         raise fault("It is empty. Leave the parameter out to have every row.")
-    shown, places, written = _scan(text, names)
+    shown, tokens, written = _scan(text, names)
     try:
+        check(tokens)
         tree = _known_tree(shown) if len(shown) <= _LONGEST_KNOWN else _tree(shown)
+    except UnexpectedTokenError as error:
+        raise _unexpected(text, tokens, error.index, names) from error
+    except TooManyListsError as error:
+        raise fault(f"Lists stand in each other more than {MOST_LISTS} deep.") from error
     except (cql2.ParseError, cql2.ValidationError, ValueError, TypeError) as error:
-        column = re.search(r"--> 1:(\d+)", str(error))
-        position = places[min(int(column[1]) - 1, len(places) - 1)] if column else 0
-        rest = text[position : position + 20]
-        what = f"near {rest!r}" if rest.strip() else "where it ends"
-        raise fault(f"Syntax error at character {position + 1}, {what}{spelling(text, position, names)}.") from error
+        raise fault("It is not understood, though its grammar is right.") from error
     return Parsed(tree, tuple(written))
+
+
+def _unexpected(text: str, tokens: Sequence[Token], index: int, names: Sequence[str]) -> InvalidFilterError:
+    if index == len(tokens):
+        return fault(f"Syntax error at character {len(text) + 1}, where it ends.")
+    token = tokens[index]
+    said = spelling(text, token.start, names)
+    if token.kind in _KEYWORDS and not said:
+        said = ": that is a keyword, and a column of this name stands in double quotes"
+    near = text[token.start : token.start + 20]
+    return fault(f"Syntax error at character {token.start + 1}, near {near!r}{said}.")
 
 
 def _tree(shown: str) -> Any:
@@ -167,24 +187,21 @@ def _tree(shown: str) -> Any:
 _known_tree = lru_cache(maxsize=256)(_tree)
 
 
-def _scan(text: str, names: Sequence[str]) -> tuple[str, list[int], list[Written]]:
-    """The text for the parser, the place in the original of each of its characters, and what was written."""
+def _scan(text: str, names: Sequence[str]) -> tuple[str, list[Token], list[Written]]:
+    """The text for the parser, its tokens, and what was written."""
     shown: list[str] = []
-    places: list[int] = []
+    tokens: list[Token] = []
     written: list[Written] = []
     levels = _Levels()
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            where = f"at character {position + 1}"
-            if text[position] in "'\"":
-                raise fault(f"The quote {where} is never closed; one within a text is doubled: 'O''Hare'.")
-            said = spelling(text, position, names)
-            raise fault(f"The character {text[position]!r} {where} has no meaning in CQL2 text{said}.")
+            raise _meaningless(text, position, names)
         kind, token = str(match.lastgroup), match[0]
         piece = token
         index = str(len(written) + _FIRST_INDEX)
+        is_call = kind in {"word", "quoted"} and text[match.end() :].lstrip()[:1] == "("
         if kind == "space":
             piece = " "
         elif kind == "text":
@@ -193,21 +210,28 @@ def _scan(text: str, names: Sequence[str]) -> tuple[str, list[int], list[Written
         elif kind == "number":
             piece = index
             written.append(_number(token, position))
-        elif kind == "quoted":
-            piece = f'"{index}"'
-            written.append(Name(token[1:-1].replace('""', '"')))
         elif kind == "word" and token.lower() in _KEYWORDS:
             kind = piece = token.lower()
-        elif kind == "word" and text[match.end() :].lstrip()[:1] != "(":
-            piece, kind = f'"{index}"', "name"
+        elif is_call:
+            piece, kind = f"f{index}", "function"
             written.append(Name(token))
+        elif kind in {"word", "quoted"}:
+            piece = f'"{index}"'
+            written.append(Name(token if kind == "word" else token[1:-1].replace('""', '"')))
+            kind = "name"
         elif kind == "sign":
             kind = token
-        if kind == "in" and text[match.end() :].lstrip()[:1] not in {"", "("}:
-            raise fault(f"IN at character {position + 1} has no list behind it: write IN ('a', 'b'), with brackets.")
         if kind != "space":
             levels.take(kind)
+            tokens.append(Token(kind, position, match.end()))
         shown.append(piece)
-        places += [position] * len(piece)
         position = match.end()
-    return "".join(shown), [*places, len(text)], written
+    return "".join(shown), tokens, written
+
+
+def _meaningless(text: str, position: int, names: Sequence[str]) -> InvalidFilterError:
+    where = f"at character {position + 1}"
+    if text[position] in "'\"":
+        return fault(f"The quote {where} is never closed; one within a text is doubled: 'O''Hare'.")
+    said = spelling(text, position, names)
+    return fault(f"The character {text[position]!r} {where} has no meaning in CQL2 text{said}.")

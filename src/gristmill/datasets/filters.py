@@ -42,6 +42,7 @@ from gristmill.datasets.terms import (
     written_number,
 )
 
+_MOMENTS = frozenset(["date", "timestamp"])
 _COUNTS = {"not": 1, "isnull": 1, "between": 3, "in": 2, "like": 2, **dict.fromkeys(MIRRORED, 2)}
 
 
@@ -103,8 +104,6 @@ class _Walker:
                 return Term("?", "text", (written,), written)
             case {"property": str(index)}:
                 return self._column(self.parsed.name(index))
-            case {"date": argument} | {"timestamp": argument}:
-                return self._moment("date" if "date" in node else "timestamp", argument)
             case {"op": str(op), "args": list(args)}:
                 return self._operation(op, args)
         raise fault("Geometries, intervals and lists are not supported here.")
@@ -115,10 +114,7 @@ class _Walker:
             raise fault(f"{unknown_column(name, self.columns)} A text stands in single quotes: '...'.")
         return Term(quoted(name), column.kind, column=column)
 
-    def _moment(self, kind: str, argument: Any) -> Term:
-        if not isinstance(argument, str):
-            return self._call(kind, [argument])
-        written = self.parsed.text(argument)
+    def _moment(self, kind: str, written: str) -> Term:
         try:
             if kind == "date":
                 day = date.fromisoformat(written)
@@ -131,6 +127,8 @@ class _Walker:
         return Term("CAST(? AS TIMESTAMP)", kind, (moment.isoformat(sep=" "),), moment)
 
     def _operation(self, op: str, args: list[Any]) -> Term:  # noqa: PLR0911  one return an operator
+        if called := self.parsed.function(op):
+            return self._call(called.lower(), args)
         name = op.lower()
         if len(args) != _COUNTS.get(name, len(args)):
             raise fault(f"{op} takes {_COUNTS[name]} term(s), and was given {len(args)}.")
@@ -163,7 +161,7 @@ class _Walker:
             if len(terms) != 2:
                 raise fault(f"{op} takes 2 terms, and was given {len(terms)}.")
             return _ARITHMETIC[name](*terms)
-        return self._call(name, args)
+        raise fault(f"There is no operator {op!r} here.")
 
     def _expected(self, node: Any, kinds: frozenset[str], user: str) -> Term:
         term = self.term(node)
@@ -188,6 +186,8 @@ class _Walker:
             )
 
     def _call(self, name: str, args: list[Any]) -> Term:
+        if name in _MOMENTS and len(args) == 1 and isinstance(args[0], str):
+            return self._moment(name, self.parsed.text(args[0]))
         function = FUNCTIONS.get(name)
         if function is None:
             raise fault(f"There is no function {name[:60]!r} here. {_known(name, sorted(FUNCTIONS), len(FUNCTIONS))}")

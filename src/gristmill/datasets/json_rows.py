@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import orjson
 
-from gristmill.datasets.mapping import EXACT_IN_JSON, LONG, PLAIN, json_of, json_text_of
+from gristmill.datasets.mapping import EXACT_IN_JSON, LONG, PLAIN, double_of, json_of, json_text_of
 from gristmill.words import not_finite
 
 Shape = Literal["objects", "arrays"]
@@ -69,8 +69,7 @@ def cell_of(sql: str, type_text: str, *, is_plain: bool = False) -> Cell:
     if type_text == "DOUBLE":
         return Cell(sql, None if is_plain else _double)
     if type_text == "FLOAT":
-        # As the double that is written with the same digits: 0.1, not 0.10000000149011612.
-        return Cell(f"CAST(CAST({sql} AS VARCHAR) AS DOUBLE)", _double)
+        return Cell(double_of(sql, type_text), _double)
     if nested := json_text_of(sql, type_text):
         return Cell(nested, _fragments)
     return Cell(json_of(sql, type_text))

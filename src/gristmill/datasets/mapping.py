@@ -12,7 +12,7 @@ a space after its date), except times with a zone, intervals and binary, which a
 # another way (here, in `json_rows`, `rows` and `row_formats`, by a later release of DuckDB, or in the document around a
 # page, `api/rows.py`). It is a part of ETags and of the names of files in the cache: were it the same, clients and the
 # cache would go on with what they have.
-WRITTEN_FORM = 9
+WRITTEN_FORM = 10
 # What JSON has, and integers of which it has not all.
 PLAIN = frozenset(["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "VARCHAR"])
 LONG = frozenset(["BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"])
@@ -43,6 +43,11 @@ def csv_of(sql: str, type_text: str) -> str:
     return json_text_of(sql, type_text) or sql
 
 
+def double_of(sql: str, type_text: str) -> str:
+    """A floating-point number as a double: a FLOAT as the one with the same digits, 0.1 and not 0.10000000149011612."""
+    return f"CAST(CAST({sql} AS VARCHAR) AS DOUBLE)" if type_text == "FLOAT" else sql
+
+
 def microseconds(sql: str, type_text: str) -> str:
     """A time without a zone, its nanoseconds cut off: DuckDB's own cast would round them, into the next year even."""
     if type_text != "TIMESTAMP_NS":
@@ -59,9 +64,7 @@ def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one re
         return f"CASE WHEN {exact} THEN to_json({sql}) ELSE to_json(CAST({sql} AS VARCHAR)) END"
     if type_text in {"DOUBLE", "FLOAT"}:
         name = f"CASE WHEN isnan({sql}) THEN 'NaN' WHEN {sql} > 0 THEN 'Infinity' WHEN {sql} < 0 THEN '-Infinity' END"
-        # A float as the double that is written with the same digits: 0.1, not 0.10000000149011612.
-        double = sql if type_text == "DOUBLE" else f"CAST(CAST({sql} AS VARCHAR) AS DOUBLE)"
-        return f"CASE WHEN isfinite({sql}) THEN to_json({double}) ELSE to_json({name}) END"
+        return f"CASE WHEN isfinite({sql}) THEN to_json({double_of(sql, type_text)}) ELSE to_json({name}) END"
     if type_text.endswith("]"):
         item = f"e{depth}"
         inner = _json(item, type_text[: type_text.rindex("[")], depth + 1)

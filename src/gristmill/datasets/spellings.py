@@ -21,8 +21,10 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ("contains|~", "a text that holds another is found by LIKE '%...%'"),
         (r"(?<= and )\s*[<>=]|(?<= or )\s*[<>=]", "each side of AND and OR is a whole comparison"),
         (r"(?<= is )\s*\S|(?<= is not )\s*\S", "IS has NULL or NOT NULL behind it"),
+        (r"(?<= in )\s*\S", "the values of IN stand in brackets: IN ('a', 'b')"),
         ("ilike", "to overlook case, write casei(column) LIKE casei('...')"),
         (r"(?<=date )\s*'|(?<=timestamp )\s*'", "dates and times are written DATE('2024-12-31')"),
+        (r"(?<=\d )\s*-?\d", "between two values stands a comma or an operator; there are no geometries"),
         (r",\s*\d", "decimals have a point, and BETWEEN has AND"),
     )
 )

@@ -12,10 +12,14 @@ from typing import Any
 from gristmill.datasets import cursors
 from gristmill.datasets.columns import Column, WithEnds
 from gristmill.datasets.cursors import Cursor
-from gristmill.datasets.mapping import EXACT_IN_JSON, quoted
-from gristmill.datasets.terms import EXACT, Condition, FilterColumn
+from gristmill.datasets.mapping import quoted
+from gristmill.datasets.terms import NUMERIC, Condition, FilterColumn
 
 _MOST_DIGITS = 38
+_BIGINT_DIGITS = 18
+_WITHIN_BIGINT = 10**_BIGINT_DIGITS
+_LARGE = 2**10  # times the differences: of the digits that a double has, three are lost
+_NOT_FINITE = frozenset(["NaN", "Infinity", "-Infinity"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +159,30 @@ def is_plain(column: FilterColumn) -> bool:
 def from_lowest(column: FilterColumn) -> str:
     """The column, for what depends on its values' differences alone: DuckDB reckons that in doubles.
 
-    Where these do not hold the values, it is how far each is above the lowest one, which is known and is taken off
-    exactly.
+    Where the values are large beside their differences, it is how far each is above the lowest one, which is known and
+    is taken off exactly: deviations of times in microseconds, say, would else be wrong in their first digits.
     """
     sql = quoted(column.name)
-    if column.kind not in EXACT or not isinstance(column, WithEnds) or None in {column.minimum, column.maximum}:
+    if not isinstance(column, WithEnds) or column.kind not in NUMERIC or not is_known_finite(column):
         return sql
     low, high = Decimal(column.minimum), Decimal(column.maximum)
-    scale = int(column.type.rstrip(")").partition(",")[2] or 0)
-    if max(abs(low), abs(high)).scaleb(scale) <= EXACT_IN_JSON or (high - low).scaleb(scale).adjusted() >= _MOST_DIGITS:
+    largest = max(abs(low), abs(high))
+    if largest <= (high - low) * _LARGE:
         return sql
-    exact = "HUGEINT" if column.kind == "integer" else f"DECIMAL({_MOST_DIGITS},{scale})"
+    if column.kind == "number":
+        return f"(CAST({sql} AS DOUBLE) - CAST('{column.minimum!r}' AS DOUBLE))"
+    scale = int(column.type.rstrip(")").partition(",")[2] or 0)
+    is_short = largest.scaleb(scale) < _WITHIN_BIGINT
+    if column.kind == "integer":
+        exact = "BIGINT" if is_short else "HUGEINT"
+    else:
+        exact = f"DECIMAL({_BIGINT_DIGITS if is_short else _MOST_DIGITS},{scale})"
     return f"CAST(CAST({sql} AS {exact}) - CAST('{column.minimum}' AS {exact}) AS DOUBLE)"
+
+
+def is_known_finite(column: WithEnds) -> bool:
+    """Whether there are ends, and none of them is NaN or infinite."""
+    return not {column.minimum, column.maximum} & {None, *_NOT_FINITE}
 
 
 def _carried(key: Key) -> str:

@@ -104,7 +104,7 @@ def bin_counts(
     numbers = values.astype("i8") if is_time else values
     if not len(numbers):
         return np.zeros(0, "i8"), values[:0]
-    start, stop = _own_range(numbers, bins, is_time=is_time)
+    start, stop = own_range(numbers, bins, is_time=is_time)
     start, stop = start if low is None else low, stop if high is None else high
     if start > stop:
         raise RangeError(f"the range from {start} to {stop} is empty")
@@ -166,7 +166,7 @@ def edges_as_json(edges: npt.NDArray[Any]) -> list[float | str]:
     return list(edges.tolist())
 
 
-def _own_range(numbers: npt.NDArray[Any], bins: int, *, is_time: bool) -> tuple[float, float]:
+def own_range(numbers: npt.NDArray[Any], bins: int, *, is_time: bool = False) -> tuple[float, float]:
     """Return the range of the values, widened around its middle until the bins can be told apart."""
     start, stop = float(numbers.min()), float(numbers.max())
     narrowest = float(_DAY if is_time else 1) if start == stop else float(bins if is_time else 0)

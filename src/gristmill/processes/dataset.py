@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
-from gristmill.datasets.mapping import microseconds, quoted
+from gristmill.datasets.mapping import double_of, microseconds, quoted
 from gristmill.processes.column import Array, Column
 from gristmill.processes.column import Kind as TableKind
 from gristmill.processes.table import Table, read_table, table_schema
@@ -132,4 +132,4 @@ class DataSet:
 def as_table_has_it(column: DataColumn) -> tuple[TableKind, str]:
     """The kind that a column has in a Table, and the SQL that gives such values."""
     kind, sql = _TABLE_KINDS.get("number" if column.type == "UBIGINT" else column.kind, _AS_TEXT)
-    return kind, sql.format(microseconds(column.sql, column.type))
+    return kind, sql.format(double_of(microseconds(column.sql, column.type), column.type))

@@ -41,8 +41,6 @@ def fetched(data: DataSet, sql: str, titles: Sequence[str]) -> Table:
 
 def _as_csv_has_it(name: str, type_text: str) -> tuple[Kind, str]:
     kind = kind_of(type_text)
-    if type_text == "FLOAT":
-        return "number", f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)"  # 0.1, not 0.10000000149011612
     if kind in _AS_THEY_ARE:
         return as_table_has_it(DataColumn(name, type_text, kind))
     return "string", f"CAST({csv_of(name, type_text)} AS VARCHAR)"

@@ -1,6 +1,7 @@
 """The process ``scatter``: one column against another, as points where they are few, as their density where many."""
 
 import importlib
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -9,9 +10,12 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from gristmill.datasets.columns import decimal_comma
+from gristmill.datasets.mapping import double_of
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import as_text, color_groups
 from gristmill.processes.column import Column
+from gristmill.processes.correlations import pearson_of_pair
+from gristmill.processes.counting import own_range
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.drawn_times import ARE_DRAWN, NOT_DRAWN
 from gristmill.processes.table import Table
@@ -178,14 +182,14 @@ def _numeric(table: DataSet, name: str, chosen: str, *, times: bool) -> DataColu
 def _points(table: DataSet, x: DataColumn, y: DataColumn, color: DataColumn | None) -> tuple[Points, LeftOut]:
     """The rows to draw, and how many are left out."""
     _, moment = as_table_has_it(x)
-    across = f"CAST({x.sql} AS DOUBLE)"
+    across, up = (f"CAST({double_of(one.sql, one.type)} AS DOUBLE)" for one in (x, y))
     if x.is_time:
         is_drawn = f"isfinite({x.sql}) AND {moment} {ARE_DRAWN}"
         across = f"CASE WHEN {is_drawn} THEN epoch_us({moment}) / {_MICROSECONDS_A_DAY} ELSE 'NaN' END"
     drawn = f"isfinite(x) AND abs(x) <= {_LARGEST} AND isfinite(y) AND abs(y) <= {_LARGEST}"
     kept = f"{x.sql} IS NOT NULL AND {y.sql} IS NOT NULL"
     value = "NULL" if color is None else as_text(color)
-    rows = f"(SELECT {across} AS x, CAST({y.sql} AS DOUBLE) AS y, {value} AS c FROM {table.sql} WHERE {kept})"
+    rows = f"(SELECT {across} AS x, {up} AS y, {value} AS c FROM {table.sql} WHERE {kept})"
     groups = None if color is None else color_groups(table, "c", f"{rows} WHERE {drawn}")
     place, bound = ("0", []) if groups is None else (groups.place("c"), [groups.values])
     found = table.query(f"SELECT x, y, CAST({place} AS BIGINT) AS c FROM {rows} WHERE {drawn}", bound).fetchnumpy()
@@ -212,26 +216,16 @@ class Grid:
 
 
 def _grid(points: Points) -> Grid:
-    ranges = [_widened(values) for values in (points.x, points.y)]
-    edges = [np.linspace(low, high, cells + 1) for (low, high), cells in zip(ranges, (_ACROSS, _UP), strict=True)]
+    axes = ((points.x, _ACROSS), (points.y, _UP))
+    edges = [np.linspace(*own_range(values, cells), cells + 1) for values, cells in axes]
     of_colors = [points.colors == place for place in range(len(points.names))] or [slice(None)]
     counts = [np.histogram2d(points.x[chosen], points.y[chosen], bins=edges)[0] for chosen in of_colors]
     return Grid(counts, *edges)
 
 
-def _widened(values: Floats) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    least = max(abs(low), abs(high), 1e-300) * 1e-9
-    return (low, high) if high - low > least else (low - max(least, 0.5), high + max(least, 0.5))
-
-
 def _correlation(x: Floats, y: Floats) -> float | None:
-    if len(x) < 2 or x.min() == x.max() or y.min() == y.max():
-        return None
-    scaled = [one / (np.abs(one).max() or 1.0) for one in (x, y)]  # squares of large numbers would be infinite
-    deviations = [one - one.mean() for one in scaled]
-    spread = np.sqrt(np.square(deviations[0]).sum() * np.square(deviations[1]).sum())
-    return float(np.clip((deviations[0] * deviations[1]).sum() / spread, -1, 1)) if spread else None
+    found = pearson_of_pair(x, y)
+    return None if math.isnan(found) else found
 
 
 def _range(values: Floats, *, is_time: bool) -> list[float | str] | None:

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from fractions import Fraction
 from typing import Annotated, Any, TypedDict
 
 import numpy as np
@@ -25,6 +26,7 @@ from gristmill.processes.workspace import DataColumn
 from gristmill.processes.workspaces import reuses_workspace
 
 _SQUARED = 400  # powers of two: the squares of larger numbers, summed, may be beyond all doubles
+_LARGE = 2**10  # times the differences: three of the digits that a double has are lost
 _NO_LEAST = frozenset(["interval", "nested", "binary"])
 
 
@@ -182,12 +184,16 @@ def _moments(numbers: Any, shift: Shift = 0) -> dict[str, Any]:
     power = math.frexp(float(np.abs(numbers).max()))[1]
     power = power if abs(power) > _SQUARED else 0
     numbers = np.ldexp(numbers, -power) if power else numbers
-    with np.errstate(over="ignore", invalid="ignore"):
-        deviation = numbers.std(ddof=1) if len(numbers) > 1 else math.nan
-        found = np.ldexp([numbers.mean(), *np.quantile(numbers, [0.25, 0.5, 0.75]), deviation], power)
-    mean, *quartiles, deviation = found.tolist()
+    middle = numbers.mean()
+    from_middle = numbers - middle
+    # Of numbers that are large beside their differences, the mean is far from the middle of these.
+    further = from_middle.mean() if abs(middle) > _LARGE * np.ptp(numbers) else 0.0
+    with np.errstate(over="ignore"):
+        deviation = from_middle.std(ddof=1) if len(numbers) > 1 else math.nan
+        found = np.ldexp([middle, further, *np.quantile(numbers, [0.25, 0.5, 0.75]), deviation], power)
+    middle, further, *quartiles, deviation = found.tolist()
     return {
-        "mean": plus(shift, mean),
+        "mean": float(Fraction(shift) + Fraction(middle) + Fraction(further)),
         "standard_deviation": None if math.isnan(deviation) else deviation,
         "quartiles": [plus(shift, one) for one in quartiles],
     }
