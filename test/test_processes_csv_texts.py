@@ -30,7 +30,7 @@ READ = [
     # what is missing
     'x,y\n1,\n2,""\n', "x,y\nNA,null\n1,None\n", 'x,y\n"NA","null"\nN/A,a\n', "x,y\n,\n,\n", 'x\n""\n\n"NA"\nNA\n',
     # lines
-    "x\n1\n\n2\n", "x\n1\n\n\n", "x,y\n1,2\n\n\n3,4\n\n", "x\r\n1\r\n\r\n2\r\n", "x\r1\r2\r", "x,y\n1,2", "x", "x\n",
+    "x\n1\n\n2\n", "x\n1\n\n\n", "x,y\n1,2\n\n\n3,4\n\n", "x\r\n1\r\n\r\n2\r\n", "x\r1\r2\r", "x,y\n1,2", "x\n",
     "x,y\n", "x\n \n", "x\n1,\n", "\ufeffx,y\n1,2\n",
     # delimiters
     "a;b\n1;2,5\n", "a|b\n1|2\n", "a\tb\n1\t2\n", "a,b;c;d\n1;2;3\n", '"a,b,c";d\n1;2\n', "a\n1;2\n",
@@ -46,7 +46,7 @@ READ = [
 REFUSED = [
     "", "\n", "\nx,y\n1,2\n", "x,y\n1\n", "x,y\n1,2,3\n", 'x,y\n1,2,""\n', "x,y\n1,2, \n", "x,y\n1,2\n \n", 'x,y\n1,"2',
     'x,y\n1,"a"b\n', 'x,y\n1, "a"b\n', "x,y\n1,2\r\n3,4\n", "x,y\r\n1,2\n", "x,y\n1,2\r3,4\n", 'x\n"a"\r\n', "x\n1\0\n",
-    "sep=;", "sep=;\n\na;b\n", "sep=;\na;b\r\n1;2\r\n", "sep=;\r\na;b\n1;2\n", "sep=;\na;b\n1\n",
+    "x", "x,y", "sep=;", "sep=;\n\na;b\n", "sep=;\na;b\r\n1;2\r\n", "sep=;\r\na;b\n1;2\n", "sep=;\na;b\n1\n",
     'sep=;\n"a\nb"\r\n1\r\n',
     "PK\x03\x04", "%PDF-1.7\n", "<!DOCTYPE html>\n<p>\n",
     '"a\tb"\n1\n', '"a\nb",c\n1,2\n', '"a\r\nb",c\n1,2',
@@ -119,6 +119,10 @@ def test_the_line_that_names_the_delimiter_is_no_row_but_counts(uploaded: Any) -
 def test_a_title_above_the_names_is_told() -> None:
     with pytest.raises(TableError, match=r"row 2 has 2 values, where there is 1 column\. .*remove a title"):
         Table.from_csv("Sales report 2024\na,b\n1,2\n")
+    with pytest.raises(TableError, match=r"row 2 has 3 values, where there are 2 columns\. .*remove a title"):
+        Table.from_csv("# Logger 7, Feld Nord\na,b,c\n1,2,3\n")
+    with pytest.raises(TableError, match=r"row 3 has 3 values, where there are 2 columns$"):
+        Table.from_csv("a,b\n1,2\n1,2,3\n")
 
 
 def test_a_delimiter_that_is_given_goes_before_the_one_that_is_named() -> None:

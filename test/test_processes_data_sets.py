@@ -3,6 +3,7 @@
 import datetime
 import io
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from gristmill.datasets.columns import kind_of
 from gristmill.datasets.descriptions import ColumnText
 from gristmill.errors import InvalidInputsError, NoSuchDataSetError
 from gristmill.fetch import Fetcher
-from gristmill.processes import DataColumn, DataSet, Process, RunContext, Table, process
+from gristmill.processes import DataColumn, DataSet, Process, Progress, RunContext, Table, process
 from gristmill.processes.references import Reference, is_data_set, reference_of, references_in
 from gristmill.processes.run_data import RunData
-from gristmill.processes.workspace import OpenVersion
+from gristmill.processes.workspace import OpenVersion, Workspace
 from gristmill.processes.workspaces import Workspaces
 from gristmill.settings import Settings
 
@@ -313,3 +314,32 @@ def test_what_a_run_has_open_is_closed_when_its_workspaces_are_told_to_tidy() ->
     workspaces.tidy()
     with pytest.raises(duckdb.ConnectionException):
         table.query("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("process_id", "inputs"),
+    [
+        ("timeseries", {"time": "day", "values": ["price"]}),
+        ("scatter", {"x": "price", "y": "n"}),
+        ("correlation", {"columns": ["n", "price"]}),
+        ("regression", {"y": "price", "x": ["n"]}),
+        ("regression", {"y": "n", "x": ["price"]}),
+        ("groupby", {"by": ["day"], "metrics": "mean(price)"}),
+    ],
+)
+def test_where_a_decimal_comma_made_text_of_numbers_the_option_that_reads_it_is_named(
+    process_id: str, inputs: dict[str, Any]
+) -> None:
+    workspace = Workspace()
+    workspace.connection.execute(
+        "CREATE TABLE data AS SELECT i AS n, i || ',5' AS price, DATE '2024-01-01' AS day FROM range(200) AS all_(i)"
+    )
+    columns = [
+        DataColumn("n", "BIGINT", "integer"),
+        DataColumn("price", "VARCHAR", "text", minimum="0,5", maximum="99,5"),
+        DataColumn("day", "DATE", "date"),
+    ]
+    run: Any = getattr(import_module(f"gristmill.processes.{process_id}"), process_id)
+
+    with pytest.raises(InvalidInputsError, match=r"it has '0,5': .* decimal=,"):
+        run(DataSet(workspace.connection, "data", columns, 200), **inputs, progress=Progress())

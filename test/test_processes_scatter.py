@@ -189,7 +189,7 @@ def test_any_two_columns_are_drawn_and_what_is_left_out_is_counted(
     ("inputs", "pointer", "said"),
     [
         ({"x": "z"}, "/inputs/x", "the columns are: x, y, g"),
-        ({"x": "g"}, "/inputs/x", "numbers or times"),
+        ({"x": "g"}, "/inputs/x", "numbers, dates or timestamps"),
         ({"y": "g"}, "/inputs/y", "must be one of numbers"),
         ({"color": "z"}, "/inputs/color", "not a column"),
     ],

@@ -58,6 +58,15 @@ def test_a_result_that_is_nested_too_deep_is_the_querys_fault() -> None:
     assert "'deep'" in refused(f"SELECT {deep} AS deep")
 
 
+def test_dates_as_excel_writes_them_become_dates() -> None:
+    with tables(t={"Datum": ["29.08.2025", None], "at": ["26/10/2024 00:00", "01/02/2024 23:59"]}) as made:
+        query = """SELECT * REPLACE (strptime("Datum", '%d.%m.%Y')::DATE AS "Datum",
+            strptime("at", '%d/%m/%Y %H:%M') AS "at") FROM t"""
+        answer = sql(query, made, 10, progress=Progress())
+
+    assert answer["table"] == "Datum,at\n2025-08-29,2024-10-26 00:00:00\n,2024-02-01 23:59:00\n"
+
+
 def test_data_sets_are_joined_under_their_names() -> None:
     answer = ask("SELECT city, sum(amount) AS total FROM sales JOIN shops USING (city) GROUP BY city ORDER BY city")
 

@@ -191,7 +191,8 @@ def test_any_times_make_a_picture(times: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("inputs", "pointer", "said"),
     [
-        ({"time": "v"}, "/inputs/time", "columns of dates or times are: t"),
+        ({"time": "v"}, "/inputs/time", "type number; columns of dates or timestamps are: t"),
+        ({"time": "g"}, "/inputs/time", "timestamps (written 2024-02-29 or 2024-02-29T10:00:00) are: t"),
         ({"values": ["g"]}, "/inputs/values", "columns of numbers are: v, w"),
         ({"values": ["q"]}, "/inputs/values", "not a column"),
         ({"values": ["v", "v"]}, "/inputs/values", "has a column twice"),

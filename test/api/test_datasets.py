@@ -144,6 +144,15 @@ def test_what_cannot_be_read_as_asked_says_what_would_be_right(api, query, conte
     assert api.get("/datasets").json["datasets"] == []
 
 
+def test_csv_that_a_browser_sends_as_excels_is_read_and_a_workbook_is_told(api):
+    excel = "application/vnd.ms-excel"
+    assert put(api, content_type=excel).json["version"] == put(api, content_type="text/csv").json["version"]
+
+    workbook = put(api, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), content_type=excel)
+    assert workbook.status_code == 422
+    assert "an old Excel workbook (.xls). Export the sheet as CSV" in workbook.json["detail"]
+
+
 def test_a_malformed_line_is_named_and_nothing_of_the_upload_remains(api, tmp_path):
     response = put(api, BIRDS + "one,2\n")
     assert response.status_code == 422

@@ -26,6 +26,19 @@ def test_what_other_languages_write_is_told_as_it_is_written_here(text: str, sai
     assert said in raised.value.detail
 
 
+@pytest.mark.parametrize(
+    "text", ["Age group = '18-24'", "i = 1 AND age GROUP > 3", "Age group of 5 = 1", "i = 1 AND Size °C > 3"]
+)
+def test_a_name_of_several_words_without_quotes_is_told_in_them(text: str) -> None:
+    with pytest.raises(InvalidFilterError, match=r'double quotes: "(Age group|Age group of 5|Size °C)"'):
+        parse(text, ["i", "Age", "group", "Age group", "Age group of 5", "Size °C"])
+
+
+def test_a_name_that_stands_elsewhere_is_not_told() -> None:
+    with pytest.raises(InvalidFilterError, match=r"at character 20, near '> 3'\.$"):
+        parse('"Age group" = i +  > 3', ["Age group", "i"])
+
+
 @pytest.mark.parametrize(("text", "character"), [("i = 1 and", 10), ("i IN (1, 2", 11), ("i i = 1", 3), ("i = 1 )", 7)])
 def test_where_nobody_can_tell_what_is_meant_the_place_alone_is_named(text: str, character: int) -> None:
     with pytest.raises(InvalidFilterError, match=rf"at character {character}, [^:]*\.$"):

@@ -360,7 +360,12 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
     ("text", "parts"),
     [
         ("i = 'x'", ["column 'i' (integer)", "text", "a number"]),
-        ("s > 5", ["column 's' (text)", "single quotes"]),
+        ("s > 5", ["column 's' (text)", "single quotes", 'or as a number: number("s") > 5.']),
+        ("5.50 > s", ['or as a number: number("s") < 5.50.']),
+        ("s > i + 1", ['number("s") > ....']),
+        ("s > 0", ['number("s") > 0.']),
+        ("s between 1 and 2", ['or as a number: number("s") >= 1.']),
+        ("s = i", ['or as a number: number("s") = "i".']),
         ("day > '2020-01-01'", ["column 'day' (date)", "DATE('2024-12-31')"]),
         ("list = 1", ["column 'list' (nested)", "IS NULL"]),
         ("selct = 1", ["no column 'selct'", "Near: 'select'", "single quotes"]),
@@ -383,12 +388,27 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
         ("s_intersects(s, s)", ["no function"]),
         ("s_intersects(s, POINT(1 2))", ["character 25", "no geometries"]),
         ("foo(i) = 1", ["no function 'foo' here. Near: 'floor'."]),
+        ("'s' = 'Adelie'", ["'s' in single quotes is a text", 'double quotes or none: "s".']),
+        ("'Adelie' = 's'", ["'s' in single quotes is a text"]),
+        ("'i' > 3", ["'i' in single quotes is a text"]),
+        ("'i' BETWEEN 1 AND 3", ["'i' in single quotes is a text"]),
+        ("'s' IN ('a', 'b')", ["'s' in single quotes is a text"]),
+        ("'s' LIKE 'A%'", ["'s' in single quotes is a text"]),
+        ("'s' IS NULL", ["'s' in single quotes is a text"]),
+        ("s IN 'a'", ["character 6", "IN ('a', 'b')"]),
+        ('i IN "j"', ["the values of IN stand in brackets"]),
+        ("i = 1 AND i NOT IN 3", ["character 20", "the values of IN stand in brackets"]),
         ("zzz(i) = 1", ["no function 'zzz' here. There are: 'abs', 'accenti', ", "'year'."]),
     ],
 )
 def test_a_refusal_says_what_is_wrong(text: str, parts: list[str]) -> None:
     detail = refusal(text)
     assert [part for part in parts if part not in detail] == [], detail
+
+
+@pytest.mark.parametrize("text", ["'a' = 'a'", "s = 's'", "s in ('s')", "s like 's'", "casei('s') = casei('S')"])
+def test_a_text_that_is_no_columns_name_or_stands_beside_a_column_is_one(text: str) -> None:
+    assert rows_of(text, {"s": "s"}) == [0]
 
 
 @pytest.mark.parametrize("text", ['"we ""ird" = 1', '"select" = 1', "select = 1", "größe_名 = 1"])

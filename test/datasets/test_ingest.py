@@ -11,7 +11,7 @@ from support.tables import Read, refused, rows_of, types_of
 
 from gristmill.datasets import sample
 from gristmill.datasets.facts import Facts
-from gristmill.errors import InvalidRequestError, MalformedDataError
+from gristmill.errors import InvalidRequestError, MalformedDataError, TooLargeError
 
 at = dt.datetime.fromisoformat
 
@@ -270,8 +270,28 @@ def test_without_a_header_columns_are_numbered(tmp_path: Path, read: Read) -> No
 
 
 def test_a_header_alone_is_a_table_without_rows(read: Read) -> None:
-    facts = read(b"a,b")
+    facts = read(b"a,b\n")
     assert (facts.rows, types_of(facts)) == (0, {"a": "VARCHAR", "b": "VARCHAR"})
+
+
+@pytest.mark.parametrize("data", [b"a,b1,23,4", b"flights.csv"])
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_a_file_without_a_line_end_is_refused_with_what_takes_line_ends_away(
+    tmp_path: Path, read: Read, data: bytes, form: str
+) -> None:
+    said = refused(tmp_path, read, MalformedDataError, data, form)
+    assert f"one line without a line end, so it has no rows: '{data[:10].decode()}" in said
+    assert "use -T FILE or --data-binary @FILE" in said
+
+
+def test_a_long_file_without_a_line_end_is_refused_with_what_takes_line_ends_away(tmp_path: Path, read: Read) -> None:
+    said = refused(tmp_path, read, TooLargeError, b",".join([b"1"] * 3_000_000))
+    assert "use -T FILE or --data-binary @FILE" in said
+
+
+def test_a_row_without_a_line_end_is_one_where_there_is_no_header(tmp_path: Path, read: Read) -> None:
+    read(b"1,x", header=False)
+    assert rows_of(tmp_path / "table") == [(1, "x")]
 
 
 def test_an_empty_line_is_a_null_where_there_is_one_column_and_nothing_elsewhere(tmp_path: Path, read: Read) -> None:
@@ -308,6 +328,7 @@ MALFORMED = {
     "page": (b"\xef\xbb\xbf \n<!DOCTYPE html>\n<html>", ["an HTML page"]),
     "page without doctype": (b"<HTML lang=en>\n", ["an HTML page"]),
     "title": (b"Sales report 2024\na,b\n1,2\n", ["Line 2 has 2 values", "1 column;", "remove a title"]),
+    "title with a delimiter": (b"# Logger 7, North\na,b,c\n1,2,3\n", ["Line 2 has 3 values", "remove a title"]),
     "first line empty": (b"\na,b\n", ["Line 1 is empty"]),
 }
 
@@ -352,6 +373,19 @@ def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
     said = refused(tmp_path, read, MalformedDataError, data, "ndjson", types={"n": kind})
     assert "Line 3, column 'n'" in said
     assert "NULL" not in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [("DATE", "2024-02-29"), ("TIMESTAMP", "2024-02-29T10:00:00"), ("TIMESTAMPTZ", "2024-02-29T10:00:00Z"),
+     ("TIME", "10:00:00")],
+)  # fmt: skip
+def test_a_date_or_time_in_another_form_is_refused_with_the_one_that_is_read(
+    tmp_path: Path, read: Read, kind: str, written: str
+) -> None:
+    said = refused(tmp_path, read, MalformedDataError, b"a,n\n1,29.08.2025 9 h\n", types={"n": kind})
+    assert f"Write it as {written}, or give another type, or say which texts mean NULL." in said
+    assert types_of(read(f"n\n{written}\n".encode()))["n"].startswith(kind[:9])
 
 
 def test_a_number_with_a_plus_is_one_where_the_type_is_given(tmp_path: Path, read: Read) -> None:

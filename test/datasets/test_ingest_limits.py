@@ -19,7 +19,7 @@ from gristmill.errors import MalformedDataError, ReadingFailedError, TooLargeErr
         ({"columns": 2}, "GRISTMILL_DATASET_COLUMNS", b"a,b,c\n1,2,3\n"),
         ({"cell_bytes": 50}, "GRISTMILL_DATASET_CELL_BYTES", b"a\nx\n" + b"x" * 51 + b"\n"),
         ({"cell_bytes": 50}, "GRISTMILL_DATASET_CELL_BYTES", b"a,b\n1," + b"x" * 5000 + b"\n"),
-        ({"cell_bytes": 50}, "GRISTMILL_DATASET_CELL_BYTES", b"a" * 9_000_000),
+        ({"cell_bytes": 50}, "GRISTMILL_DATASET_CELL_BYTES", b"a" * 9_000_000 + b"\n"),
         ({"column_name_bytes": 3}, "GRISTMILL_DATASET_COLUMN_NAME_BYTES", "éé\n1\n".encode()),
         ({"stored_bytes": 100}, "GRISTMILL_DATASET_STORED_BYTES", b"a\n1\n"),
     ],

@@ -159,6 +159,8 @@ def test_metrics_are_given_a_group_in_the_order_of_the_groups(connection: duckdb
     ("options", "parts"),
     [
         ({"sortby": "nix"}, ["sortby", "no column 'nix'"]),
+        ({"sortby": "x desc"}, ["sortby", "An order stands before the name: -x."]),
+        ({"sortby": "i, x ASC"}, ["sortby", "An order stands before the name: x."]),
         ({"sortby": "n"}, ["sortby", "no order"]),
         ({"sortby": "i,-i"}, ["sortby", "twice"]),
         ({"sortby": "i,"}, ["sortby", "missing"]),
@@ -190,7 +192,7 @@ def test_a_refusal_of_a_page_names_its_parameter(options: dict[str, str], parts:
         ("mean(x", "character 1"),
         ("count", "write it as count(), mean(column), ..."),
         ("", "missing"),
-        ("count(*)", "no column"),
+        ("count(*)", "The rows are counted by count()."),
         ("p150(x)", "none of"),
     ],
 )

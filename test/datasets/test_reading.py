@@ -106,7 +106,7 @@ def test_a_file_is_read_and_nothing_but_the_table_remains(place: Place) -> None:
     [
         (b"a,b\n1\n", CSV, MalformedDataError),
         (b"a\n1\n", ReadingOptions("csv", types={"b": "DATE"}), InvalidRequestError),
-        (b",".join([b"a"] * 60), CSV, TooLargeError),
+        (b",".join([b"a"] * 60) + b"\n", CSV, TooLargeError),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_as_by_the_reader_itself(

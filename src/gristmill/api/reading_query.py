@@ -22,9 +22,10 @@ MEDIA_TYPES: dict[str, Format] = {
     "application/vnd.apache.parquet": "parquet",
     "application/x-parquet": "parquet",
 }
+# As which browsers send CSV from a computer that has Excel; a workbook itself is known by its first bytes.
+_EXCEL = "application/vnd.ms-excel"
 _WORKBOOKS = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "application/vnd.ms-excel",
     "application/vnd.oasis.opendocument.spreadsheet",
 }
 _TEXTS = ("delimiter", "quote", "decimal", "encoding")
@@ -98,7 +99,7 @@ def read_reading_options(asked: ReadingQuery) -> ReadingOptions:
             "The upload came as multipart/form-data, a form with the file in it. Send the file itself, with its "
             "Content-Type: curl -T FILE -H 'Content-Type: text/csv' URL."
         )
-    form = asked.format or MEDIA_TYPES.get(asked.media_type)
+    form = asked.format or MEDIA_TYPES.get("text/csv" if asked.media_type == _EXCEL else asked.media_type)
     if form is None:
         came = f"came as {asked.media_type}" if asked.media_type else "came without a Content-Type"
         if asked.media_type in _WORKBOOKS:

@@ -7,12 +7,15 @@ from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
+from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.cql import fault
+from gristmill.datasets.mapping import quoted
 from gristmill.datasets.terms import (
     EXACT,
     HOW,
     INSTANT,
     NUMERIC,
+    FilterColumn,
     Term,
     as_whole,
     cast,
@@ -37,6 +40,8 @@ def compared(op: str, left: Term, right: Term) -> Term:
         how = "Only IS NULL is possible with it" if known.kind in {"nested", "binary"} else "Compare it with "
         if known.kind not in {"nested", "binary"}:
             how += HOW.get(known.kind, "a number" if known.kind in NUMERIC else f"another {known.kind}")
+        if known.column is not None and known.kind == "text" and other.kind in NUMERIC:
+            how += _as_number(op if known is left else MIRRORED[op], known.column, other)
         raise fault(f"{known.called()} cannot be compared with {other.called()}. {how}.")
     if left.kind == "boolean" and op not in {"=", "<>"}:
         raise fault(f"{left.called()} has no order: only = and <> are possible.")
@@ -52,6 +57,14 @@ def compared(op: str, left: Term, right: Term) -> Term:
         else:
             left, right = in_utc(left), in_utc(right)
     return joined(f"({{}} {op} {{}})", "boolean", [left, right])
+
+
+def _as_number(op: str, column: FilterColumn, number: Term) -> str:
+    """How a column of texts is compared with a number after all."""
+    written = "..." if number.literal is None else str(number.literal)
+    if number.column is not None:
+        written = quoted(number.column.name)
+    return f", or as a number: number({quoted(column.name)}) {op} {written}{decimal_comma(column)}"
 
 
 def _within_nanoseconds(term: Term, other: Term) -> Term:

@@ -148,8 +148,11 @@ def _number(text: str, position: int) -> Decimal:
     return value
 
 
-def parse(text: str) -> Parsed:
-    """The tree of a filter. Raises InvalidFilterError, which says at what character."""
+def parse(text: str, names: Sequence[str] = ()) -> Parsed:
+    """The tree of a filter. Raises InvalidFilterError, which says at what character.
+
+    names: of the columns, by which an error tells what may be meant.
+    """
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -157,12 +160,12 @@ def parse(text: str) -> Parsed:
     if size > MOST_BYTES:
         raise fault(f"It has {size:,} bytes; at most {MOST_BYTES:,} are allowed.")
     refuse_empty(text)
-    shown, tokens, written = _scan(text)
+    shown, tokens, written = _scan(text, names)
     try:
         check(tokens)
         tree = _known_tree(shown) if len(shown) <= _LONGEST_KNOWN else _tree(shown)
     except UnexpectedTokenError as error:
-        raise _unexpected(text, tokens, error.index) from error
+        raise _unexpected(text, tokens, error.index, names) from error
     except TooManyListsError as error:
         raise fault(f"Lists stand in each other more than {MOST_LISTS} deep.") from error
     except (cql2.ParseError, cql2.ValidationError, ValueError, TypeError) as error:
@@ -170,11 +173,11 @@ def parse(text: str) -> Parsed:
     return Parsed(tree, tuple(written))
 
 
-def _unexpected(text: str, tokens: Sequence[Token], index: int) -> InvalidFilterError:
+def _unexpected(text: str, tokens: Sequence[Token], index: int, names: Sequence[str]) -> InvalidFilterError:
     if index == len(tokens):
         return fault(f"Syntax error at character {len(text) + 1}, where it ends.")
     token = tokens[index]
-    said = spelling(text, token.start)
+    said = spelling(text, token.start, names)
     if token.kind in _KEYWORDS and not said:
         said = ": that is a keyword, and a column of this name stands in double quotes"
     near = text[token.start : token.start + 20]
@@ -189,7 +192,7 @@ def _tree(shown: str) -> Any:
 _known_tree = lru_cache(maxsize=256)(_tree)
 
 
-def _scan(text: str) -> tuple[str, list[Token], list[Written]]:
+def _scan(text: str, names: Sequence[str]) -> tuple[str, list[Token], list[Written]]:
     """The text for the parser, its tokens, and what was written."""
     shown: list[str] = []
     tokens: list[Token] = []
@@ -199,7 +202,7 @@ def _scan(text: str) -> tuple[str, list[Token], list[Written]]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise _meaningless(text, position)
+            raise _meaningless(text, position, names)
         kind, token = str(match.lastgroup), match[0]
         piece = token
         index = str(len(written) + _FIRST_INDEX)
@@ -231,8 +234,9 @@ def _scan(text: str) -> tuple[str, list[Token], list[Written]]:
     return "".join(shown), tokens, written
 
 
-def _meaningless(text: str, position: int) -> InvalidFilterError:
+def _meaningless(text: str, position: int, names: Sequence[str]) -> InvalidFilterError:
     where = f"at character {position + 1}"
     if text[position] in "'\"":
         return fault(f"The quote {where} is never closed; one within a text is doubled: 'O''Hare'.")
-    return fault(f"The character {text[position]!r} {where} has no meaning in CQL2 text{spelling(text, position)}.")
+    said = spelling(text, position, names)
+    return fault(f"The character {text[position]!r} {where} has no meaning in CQL2 text{said}.")

@@ -42,8 +42,7 @@ class CsvFile:
     def open(cls, path: Path, options: ReadingOptions, limits: ReadingLimits) -> "CsvFile":
         """Look at its first lines. Raises MalformedDataError, TooLargeError."""
         line_bytes = max(_VALUES_A_LINE * limits.cell_bytes, _LEAST_LINE_BYTES)
-        told = "\t" if options.format == "tsv" else options.delimiter
-        start = start_of_file(path, told, options.quote, line_bytes, options.decimal)
+        start = start_of_file(path, options, line_bytes)
         first, delimiter = start.first, start.delimiter
         if delimiter == options.decimal and len(first) > 1:
             raise MalformedDataError(
@@ -121,7 +120,8 @@ class CsvFile:
             else:
                 more = f"column {shown(self.names[len(values)])} has none"
             columns = f"{width} {'column' if width == 1 else 'columns'}"
-            title = f" {TITLE}" if width == 1 and self.options.header else ""
+            has_title = width == 1 or (line == 2 + self.skipped and len(values) > width)
+            title = f" {TITLE}" if has_title and self.options.header else ""
             return MalformedDataError(
                 f"Line {line} has {there}, but the table has {columns}; {more}: {shown(text)}. "
                 f"The delimiter is {self.delimiter!r}; put values that contain it in quotes.{title}"

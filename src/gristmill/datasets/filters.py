@@ -65,7 +65,7 @@ def _known(name: str, names: Sequence[str], most: int) -> str:
 
 def condition(text: str, columns: Sequence[FilterColumn]) -> Condition:
     """The SQL condition of a filter. Raises InvalidFilterError."""
-    parsed = parse(text)
+    parsed = parse(text, [column.name for column in columns])
     term = _Walker(parsed, columns).boolean(parsed.tree)
     return Condition(term.sql, term.values)
 
@@ -138,17 +138,21 @@ class _Walker:
         if name == "not":
             return joined("(NOT {})", "boolean", [self.boolean(args[0])])
         if name == "isnull":
-            return joined("({} IS NULL)", "boolean", [self.term(args[0])])
+            term = self.term(args[0])
+            self._refuse_names([term])
+            return joined("({} IS NULL)", "boolean", [term])
         if name in MIRRORED:
-            return compared(name, self.term(args[0]), self.term(args[1]))
+            return self._compared(name, self.term(args[0]), self.term(args[1]))
         if name == "between":
             value, low, high = (self.term(arg) for arg in args)
-            return joined("({} AND {})", "boolean", [compared(">=", value, low), compared("<=", value, high)])
+            both = [self._compared(">=", value, low), self._compared("<=", value, high)]
+            return joined("({} AND {})", "boolean", both)
         if name == "in":
             value, choices = self.term(args[0]), args[1] if isinstance(args[1], list) else [args[1]]
-            return _among(value, [compared("=", value, self.term(choice)) for choice in choices])
+            return _among(value, [self._compared("=", value, self.term(choice)) for choice in choices])
         if name == "like":
             text, pattern = self._expected(args[0], TEXT, "LIKE"), self._expected(args[1], TEXT, "LIKE")
+            self._refuse_names([text, pattern])
             if isinstance(pattern.literal, str) and (len(pattern.literal) - len(pattern.literal.rstrip("\\"))) % 2:
                 raise fault("A LIKE pattern ends in a backslash that makes nothing plain; write two of them.")
             return joined(r"({} LIKE {} ESCAPE '\')", "boolean", [text, pattern])
@@ -164,6 +168,22 @@ class _Walker:
         if term.kind not in kinds:
             raise fault(f"{user} takes {' or '.join(sorted(kinds))}, and {term.called()} is none.")
         return term
+
+    def _compared(self, op: str, left: Term, right: Term) -> Term:
+        self._refuse_names([left, right])
+        return compared(op, left, right)
+
+    def _refuse_names(self, terms: Sequence[Term]) -> None:
+        """A column's name in single quotes, where no column stands: it is a text, and the same for every row."""
+        if any(term.literal is None for term in terms):
+            return
+        names = (term.literal for term in terms if isinstance(term.literal, str))
+        found = next((name for name in names if column_called(name, self.columns)), None)
+        if found is not None:
+            raise fault(
+                f"{found[:60]!r} in single quotes is a text, and not the column: a column stands in double quotes or "
+                f"none: {quoted(found)}."
+            )
 
     def _call(self, name: str, args: list[Any]) -> Term:
         if name in _MOMENTS and len(args) == 1 and isinstance(args[0], str):

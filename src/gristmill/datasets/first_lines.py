@@ -18,6 +18,8 @@ LINE_ENDS = {"\r\n": "CR LF", "\n": "LF", "\r": "CR"}
 """What they are called."""
 _LOOKED_AT_RECORDS = 20  # behind the first
 _LOOKED_AT_LETTERS = 2**18
+ONE_LINE = "one line without a line end, so it has no rows"
+"""What a text with a header is where something has taken its line ends away, or it is the name of the file."""
 TITLE = "The first line must be the names of the columns: remove a title that stands above it."
 # Which Excel writes and reads: the first line names the delimiter, and is no row.
 _SEP = re.compile(r"(\"?)sep=([!-,/:-@\[-^`{-~\t])\1(\r\n|\n|\r|\Z)", re.IGNORECASE)
@@ -25,11 +27,15 @@ _SEP = re.compile(r"(\"?)sep=([!-,/:-@\[-^`{-~\t])\1(\r\n|\n|\r|\Z)", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a CSV text begins. skipped: lines before the first record, at most one."""
+    """How a CSV text begins.
+
+    skipped: lines before the first record, at most one. is_one_line: whether no line ends in what was looked at.
+    """
 
     delimiter: str
     first: list[str]
     skipped: int
+    is_one_line: bool
 
 
 def start_of(text: str, delimiter: str, quote: str, decimal: str = ".") -> Start:
@@ -50,7 +56,7 @@ def start_of(text: str, delimiter: str, quote: str, decimal: str = ".") -> Start
         raise MalformedDataError(f"Line {1 + skipped} is empty; it must name the columns, or hold values.")
     if sep:
         _check_end(rest, sep[3], quote)
-    return Start(delimiter, first, skipped)
+    return Start(delimiter, first, skipped, "\n" not in text and "\r" not in text)
 
 
 def _check_end(rest: str, end: str, quote: str) -> None:

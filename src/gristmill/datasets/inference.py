@@ -11,6 +11,14 @@ ALWAYS = "true"
 """The SQL of a rule that fits every value."""
 MISFIT = "gristmill-misfit:"
 
+WRITTEN_AS = {
+    "DATE": "2024-02-29",
+    "TIMESTAMP": "2024-02-29T10:00:00",
+    "TIMESTAMP WITH TIME ZONE": "2024-02-29T10:00:00Z",
+    "TIME": "10:00:00",
+}
+"""How texts say what no two people write alike."""
+
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DAY_ALONE = r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([T ]00:00(:00(\.0{1,6})?)?)?"  # DuckDB drops any time of day
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"

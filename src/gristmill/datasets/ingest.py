@@ -21,6 +21,7 @@ from gristmill.datasets.facts import Facts, columns_of
 from gristmill.datasets.guesses import Guess, narrow
 from gristmill.datasets.inference import (
     MISFIT,
+    WRITTEN_AS,
     JsonTexts,
     Rule,
     Texts,
@@ -220,10 +221,11 @@ def _does_not_fit(
         f"FROM {file.relation()}) WHERE value IS NOT NULL AND NOT coalesce(fits, false) ORDER BY row LIMIT 1"
     ).fetchone()
     row, value = found or (0, "")
+    write = f"Write it as {WRITTEN_AS[rule.type]}, or give" if rule.type in WRITTEN_AS else "Give"
     more = ", or say which texts mean NULL" if isinstance(file, CsvFile) else ""
     return MalformedDataError(
         f"{file.place(row)}, column {shown(file.names[position])}: {shown(value)} is no {rule.type}, the type "
-        f"that was given for the column. Give another type{more}."
+        f"that was given for the column. {write} another type{more}."
     )
 
 

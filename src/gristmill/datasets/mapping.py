@@ -12,7 +12,7 @@ a space after its date), except times with a zone, intervals and binary, which a
 # another way (here, in `json_rows`, `rows` and `row_formats`, by a later release of DuckDB, or in the document around a
 # page, `api/rows.py`). It is a part of ETags and of the names of files in the cache: were it the same, clients and the
 # cache would go on with what they have.
-WRITTEN_FORM = 9
+WRITTEN_FORM = 10
 # What JSON has, and integers of which it has not all.
 PLAIN = frozenset(["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "VARCHAR"])
 LONG = frozenset(["BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"])

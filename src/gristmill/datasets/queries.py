@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gristmill.datasets import cursors
+from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.filters import column_called, condition, unknown_column
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.statements import Key, Page, Statement, from_lowest, is_plain, order_of, where_of
@@ -195,10 +196,20 @@ class Table:
             name = name[1:-1].replace('""', '"')
         column = column_called(name, self.columns)
         if column is None:
-            raise _fault(parameter, unknown_column(name, self.columns))
+            raise _fault(parameter, f"{unknown_column(name, self.columns)}{self._meant(name, parameter)}")
         if column.kind in refused:
             raise _fault(parameter, f"Column {name!r} is {column.kind}, and has no order.")
         return column
+
+    def _meant(self, name: str, parameter: str) -> str:
+        """What to write, behind a blank, where another language is written."""
+        if parameter == "metrics" and name == "*":
+            return " The rows are counted by count()."
+        ordered = re.fullmatch(r"(.*\S)\s+(asc|desc)", name, re.IGNORECASE) if parameter == "sortby" else None
+        if ordered and column_called(ordered[1], self.columns):
+            sign = "-" if ordered[2].lower() == "desc" else ""
+            return f" An order stands before the name: {sign}{ordered[1]}."
+        return ""
 
     def metrics(self, text: str) -> list[Metric]:
         """The metrics of a list such as `count(), mean(x), quantile(x, 0.9), p90(x)`. Raises InvalidRequestError."""
@@ -220,7 +231,8 @@ class Table:
             column = self._column(name, "metrics", refused)
             function = METRICS[metric]
             if not function.takes_all and column.kind not in NUMERIC:
-                raise _fault("metrics", f"{metric} takes numbers, and column {column.name!r} is {column.kind}.")
+                said = f"{metric} takes numbers, and column {column.name!r} is {column.kind}{decimal_comma(column)}."
+                raise _fault("metrics", said)
             values = (_share(share),) if share else ()
             label = (
                 f"{written}({column.name}, {share})" if metric == written == "quantile" else f"{written}({column.name})"

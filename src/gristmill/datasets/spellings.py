@@ -1,6 +1,7 @@
-"""What other languages write in a filter, and how it is written in CQL2 text."""
+"""What other languages write in a filter, or leave out, and how it is written in CQL2 text."""
 
 import re
+from collections.abc import Iterable
 
 # What is found where the parser stops, behind a `=` even with it; and what is said of it.
 _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -29,8 +30,21 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
-def spelling(text: str, position: int) -> str:
-    """What to write in the place of what is found there, after a colon; empty where nobody can tell."""
+def spelling(text: str, position: int, names: Iterable[str] = ()) -> str:
+    """What to write in the place of what is found there, after a colon; empty where nobody can tell.
+
+    names: of the columns, of which one may stand there without its quotes.
+    """
+    around = max((name for name in names if _stands_around(name, text, position)), key=len, default="")
+    if around:
+        name = around.replace('"', '""')
+        return f': a name with blanks or other signs stands in double quotes: "{name}"'
     starts = (position - 1, position) if text[position - 1 : position] == "=" else (position,)
     found = (said for start in starts for pattern, said in _SPELLINGS if pattern.match(text, start))
     return next((f": {said}" for said in found), "")
+
+
+def _stands_around(name: str, text: str, position: int) -> bool:
+    """Whether a name begins before the position and goes on there, whatever the case."""
+    first, end = max(0, position - len(name) + 1), position + len(name) - 1
+    return name.lower() in text[first:end].lower()

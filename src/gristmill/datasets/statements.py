@@ -7,10 +7,10 @@ the table's order.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from gristmill.datasets import cursors
-from gristmill.datasets.columns import Column
+from gristmill.datasets.columns import Column, WithEnds
 from gristmill.datasets.cursors import Cursor
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.terms import NUMERIC, Condition, FilterColumn
@@ -20,16 +20,6 @@ _BIGINT_DIGITS = 18
 _WITHIN_BIGINT = 10**_BIGINT_DIGITS
 _LARGE = 2**10  # times the differences: of the digits that a double has, three are lost
 _NOT_FINITE = frozenset(["NaN", "Infinity", "-Infinity"])
-
-
-@runtime_checkable
-class WithEnds(Protocol):
-    """A column whose lowest and highest value may be known, as JSON values."""
-
-    @property
-    def minimum(self) -> Any: ...  # noqa: D102
-    @property
-    def maximum(self) -> Any: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

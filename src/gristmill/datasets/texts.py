@@ -10,14 +10,15 @@ from pathlib import Path
 import duckdb
 
 from gristmill.datasets import mistaken
-from gristmill.datasets.first_lines import Start, records, start_of
-from gristmill.datasets.options import ReadingLimits
+from gristmill.datasets.first_lines import ONE_LINE, Start, records, start_of
+from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.errors import MalformedDataError, TooLargeError
 
 _CHUNK_BYTES = 2**20
 _RECORD_CHUNK_BYTES = 2**18
 _SHOWN_LETTERS = 200
 _BEFORE_LETTERS = 40
+_CURL = "With curl, use -T FILE or --data-binary @FILE: -d takes line ends away, and without @ the file's name is sent."
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -119,18 +120,25 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "…")
 
 
-def start_of_file(path: Path, delimiter: str, quote: str, most_bytes: int, decimal: str = ".") -> Start:
-    """How a CSV file begins: see ``start_of``.
+def start_of_file(path: Path, options: ReadingOptions, most_bytes: int) -> Start:
+    """How a CSV or TSV file begins: see ``start_of``.
 
-    Raises TooLargeError for a first record of more than most_bytes, MalformedDataError for a file without values.
+    Raises TooLargeError for a first record of more than most_bytes, MalformedDataError for a file without values, and
+    for a header without a line end.
     """
+    told = "\t" if options.format == "tsv" else options.delimiter
     with path.open("rb") as file:
         data = file.read(most_bytes + 1)
-    start = start_of(data.decode("utf-8", "ignore"), delimiter, quote, decimal)
-    if len(data) > most_bytes and sum(map(len, start.first)) >= most_bytes // 4:
+    text = data.decode("utf-8", "ignore")
+    start = start_of(text, told, options.quote, options.decimal)
+    is_cut = len(data) > most_bytes
+    if options.header and start.is_one_line and not is_cut:
+        raise MalformedDataError(f"The file is {ONE_LINE}: {shown(text)}. {_CURL}")
+    if is_cut and (start.is_one_line or sum(map(len, start.first)) >= most_bytes // 4):
+        advice = f" {_CURL}" if start.is_one_line else ""
         raise TooLargeError(
             f"Line {1 + start.skipped} has more than {most_bytes // 4:,} letters. A quote may not be closed, or the "
-            "file is no table. The setting GRISTMILL_DATASET_CELL_BYTES limits each value."
+            f"file is no table. The setting GRISTMILL_DATASET_CELL_BYTES limits each value.{advice}"
         )
     return start
 

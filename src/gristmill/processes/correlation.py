@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
+from gristmill.datasets.columns import decimal_comma
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.column import Array, Column
 from gristmill.processes.correlations import (
@@ -123,7 +124,9 @@ def _chosen(table: DataSet, names: list[str] | None) -> list[DataColumn]:
             raise wrong_input("columns", f"has {name!r}, which is not a column; the columns are: {known or 'none'}")
         column = table.column(name)
         if not column.is_numeric and column.kind != "boolean":
-            raise wrong_input("columns", f"has {name!r}, which is {column.kind}; it takes numbers or booleans")
+            raise wrong_input(
+                "columns", f"has {name!r}, which is {column.kind}; it takes numbers or booleans{decimal_comma(column)}"
+            )
         if name in names[:place]:
             raise wrong_input("columns", f"has {name!r}, which is there twice")
     return [table.column(name) for name in names]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
+from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.mapping import double_of
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import as_text, color_groups
@@ -171,8 +172,10 @@ def _column(table: DataSet, name: str, chosen: str) -> DataColumn:
 def _numeric(table: DataSet, name: str, chosen: str, *, times: bool) -> DataColumn:
     column = _column(table, name, chosen)
     if not column.is_numeric and not (times and column.is_time):
-        taken = "numbers or times" if times else "numbers"
-        raise wrong_input(name, f"is {chosen!r}, a column of type {column.kind}; it must be one of {taken}")
+        taken = "numbers, dates or timestamps" if times else "numbers"
+        raise wrong_input(
+            name, f"is {chosen!r}, a column of type {column.kind}; it must be one of {taken}{decimal_comma(column)}"
+        )
     return column
 
 

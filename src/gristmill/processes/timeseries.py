@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
+from gristmill.datasets.columns import decimal_comma
+from gristmill.datasets.inference import WRITTEN_AS
 from gristmill.datasets.mapping import microseconds
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
@@ -178,8 +180,10 @@ def _time(table: DataSet, name: str) -> DataColumn:
     column = _column(table, "time", name)
     if not column.is_time:
         times = ", ".join(one.name for one in table.columns if one.is_time)
+        how = f" (written {WRITTEN_AS['DATE']} or {WRITTEN_AS['TIMESTAMP']})" if column.kind == "text" else ""
         raise wrong_input(
-            "time", f"is {name!r}, a column of type {column.kind}; columns of dates or times are: {times or 'none'}"
+            "time",
+            f"is {name!r}, a column of type {column.kind}; columns of dates or timestamps{how} are: {times or 'none'}",
         )
     return column
 
@@ -189,7 +193,9 @@ def _number(table: DataSet, name: str) -> DataColumn:
     if not column.is_numeric:
         numbers = ", ".join(one.name for one in table.columns if one.is_numeric)
         raise wrong_input(
-            "values", f"has {name!r}, a column of type {column.kind}; columns of numbers are: {numbers or 'none'}"
+            "values",
+            f"has {name!r}, a column of type {column.kind}; columns of numbers are: {numbers or 'none'}"
+            f"{decimal_comma(column)}",
         )
     return column
 
