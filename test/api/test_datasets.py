@@ -422,7 +422,7 @@ def test_what_may_be_repeated_is_heard_each_time(api):
 def test_a_version_is_no_parameter_of_a_data_set_and_the_fault_says_where_it_is(api, method):
     put(api)
     body = {"json": {"title": "Birds"}} if method == "patch" else {}
-    refused = api.client.open("/datasets/birds?version=0123", method=method, **body)
+    refused = api.client.open("/datasets/birds?version=0123", method=method.upper(), **body)
     assert refused.status_code == 400
     assert refused.json["errors"][0]["pointer"] == "version"
     assert "a version is at http://localhost/datasets/birds/versions/VERSION" in refused.json["detail"]
@@ -448,7 +448,7 @@ def test_a_version_has_no_parameters_and_head_is_refused_as_get_is(api):
 )
 def test_an_unknown_parameter_is_refused_with_those_there_are(api, method, path, name):
     put(api)
-    refused = api.client.open(path, method=method, data=BIRDS.encode() if method == "put" else None)
+    refused = api.client.open(path, method=method.upper(), data=BIRDS.encode() if method == "put" else None)
     assert refused.status_code == 400
     assert refused.json["errors"][0]["pointer"] == name
     assert api.get("/datasets/birds").status_code == 200

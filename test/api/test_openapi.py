@@ -225,5 +225,5 @@ def test_an_unknown_f_is_refused_wherever_there_is_one(api, document):
     ]
     assert len(having) > 15
     for method, path in having:
-        refused = api.client.open(re.sub(r"\{\w+\}", "x", path) + "?f=nonsense", method=method)
+        refused = api.client.open(re.sub(r"\{\w+\}", "x", path) + "?f=nonsense", method=method.upper())
         assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (400, "f"), (method, path)

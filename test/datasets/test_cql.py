@@ -17,6 +17,12 @@ from gristmill.errors import InvalidFilterError
         ("t ~ 'a'", "LIKE '%...%'"), ("d > DATE '2024-12-31'", "DATE('2024-12-31')"), ("x = 3,5", "a point"),
         ("x BETWEEN 1, 2", "BETWEEN has AND"),
         ("i > 1 AND < 3", "whole comparison"), ("i > 1 or = 3", "whole comparison"), ("i IS 3", "NULL or NOT NULL"),
+        ("t not null", "IS NOT NULL"), ("t not ilike 'a%'", "casei("), ("t not 'AA'", "written <>"),
+        ("t not 3", "written <>"), ("x = 3 AND and y = 2", "whole comparison"),
+        ("t like 'a' or like 'b'", "whole comparison"),
+        ("t = 'a' or in ('b')", "whole comparison"), ("t = 'a' and is null", "whole comparison"),
+        ("t in ['AA','DL']", "round brackets"), ("x between [3,4]", "BETWEEN 1 AND 5"), ("x &gt; 3", "HTML"),
+        ("x > 3 and  \n < 4", "whole comparison"),
     ],
 )  # fmt: skip
 def test_what_other_languages_write_is_told_as_it_is_written_here(text: str, said: str) -> None:
@@ -27,11 +33,18 @@ def test_what_other_languages_write_is_told_as_it_is_written_here(text: str, sai
 
 
 @pytest.mark.parametrize(
-    "text", ["Age group = '18-24'", "i = 1 AND age GROUP > 3", "Age group of 5 = 1", "i = 1 AND Size °C > 3"]
+    "text",
+    [
+        "Age group = '18-24'",
+        "i = 1 AND age GROUP > 3",
+        "Age group of 5 = 1",
+        "i = 1 AND Size °C > 3",
+        "i > 3 and in stock > 2",
+    ],
 )
 def test_a_name_of_several_words_without_quotes_is_told_in_them(text: str) -> None:
-    with pytest.raises(InvalidFilterError, match=r'double quotes: "(Age group|Age group of 5|Size °C)"'):
-        parse(text, ["i", "Age", "group", "Age group", "Age group of 5", "Size °C"])
+    with pytest.raises(InvalidFilterError, match=r'double quotes: "(Age group|Age group of 5|Size °C|In stock)"'):
+        parse(text, ["i", "Age", "group", "Age group", "Age group of 5", "Size °C", "In stock"])
 
 
 def test_a_name_that_stands_elsewhere_is_not_told() -> None:

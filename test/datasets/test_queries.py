@@ -379,6 +379,9 @@ def test_metrics_that_are_known_to_be_plain_numbers_are_written_as_those_that_ar
         ("BIGINT", [8 * 10**15 + step for step in range(4)] * 50),
         ("BIGINT", [1_760_000_000_000_000 + step for step in range(4)] * 50),
         ("BIGINT", [-(10**15) - step for step in range(300)]),
+        ("DECIMAL(38,20)", [Decimal("0.001")] * 2),
+        ("DECIMAL(19,19)", [Decimal("0.1234567890123456789"), Decimal("0.1234567890123456788")]),
+        ("DECIMAL(38,38)", [Decimal("0.5"), Decimal("-0.25")]),
         ("DOUBLE", [1e15 + step / 8 for step in range(10)]),
         ("DOUBLE", [-1e300, -1e300]),
         ("DOUBLE", [0.0, -0.5, 1.25]),
@@ -398,6 +401,24 @@ def test_deviations_of_numbers_that_are_large_beside_their_differences_are_those
 
     assert variance == pytest.approx(float(statistics.variance(numbers)), rel=1e-9)
     assert deviation == pytest.approx(math.sqrt(statistics.variance(numbers)), rel=1e-9)
+
+
+def test_deviations_of_groups_that_are_far_from_each_other_are_those_of_their_differences(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    first, second = 1_750_000_000_000_000_000, 1_752_000_000_000_000_000
+    values = [first, first + 1, first + 2, second, second + 100, second + 200]
+    connection.execute(
+        "CREATE OR REPLACE TABLE spread AS SELECT unnest(?) AS x, unnest(?) AS g", [values, list("aaabbb")]
+    )
+    columns = [
+        StoredColumn("x", "BIGINT", 0, str(values[0]), str(values[-1])),
+        StoredColumn("g", "VARCHAR", 0, "a", "b"),
+    ]
+
+    statement = Table("spread", "v1", columns).aggregate(groupby="g", metrics="stddev(x)", limit=9)
+
+    assert run(connection, statement) == [("a", 1.0), ("b", 100.0)]
 
 
 def test_deviations_of_numbers_that_doubles_hold_are_reckoned_without_a_detour() -> None:

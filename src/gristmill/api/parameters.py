@@ -8,6 +8,7 @@ from werkzeug.datastructures import MultiDict
 from gristmill.errors import Fault, InvalidRequestError
 
 _ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+|%")
+_HOW = "a % is written %25 in a URL, and letters beyond ASCII in UTF-8, such as ö as %C3%B6"
 _SHOWN = 20  # letters beside what is wrong in a query
 _LONGEST = 9  # digits: zeros before a number do not make it smaller, and very long ones take long to read
 
@@ -26,10 +27,8 @@ def check_encoding(query: str) -> None:
             at = run.start() + _undecodable(run[0])
             if at < run.end():
                 near = part[max(0, at - _SHOWN) : at + _SHOWN]
-                raise wrong_parameter(
-                    name[:50],
-                    f"has a % that begins no percent-encoded letter in UTF-8, in {near!r}: a % is written %25 in a URL",
-                )
+                detail = f"has a % that begins no percent-encoded letter in UTF-8, in {near!r}: {_HOW}"
+                raise wrong_parameter(name[:50], detail)
 
 
 def _undecodable(run: str) -> int:

@@ -40,6 +40,8 @@ def compared(op: str, left: Term, right: Term) -> Term:
         how = "Only IS NULL is possible with it" if known.kind in {"nested", "binary"} else "Compare it with "
         if known.kind not in {"nested", "binary"}:
             how += HOW.get(known.kind, "a number" if known.kind in NUMERIC else f"another {known.kind}")
+        if known.kind == "boolean" and known.column is None and other.kind in NUMERIC:
+            how = "Between two ends lies x BETWEEN 1 AND 5, or 1 < x AND x < 5"
         if known.column is not None and known.kind == "text" and other.kind in NUMERIC:
             how += _as_number(op if known is left else MIRRORED[op], known.column, other)
         raise fault(f"{known.called()} cannot be compared with {other.called()}. {how}.")

@@ -42,6 +42,7 @@ from gristmill.datasets.terms import (
     written_number,
 )
 
+_END = 16  # letters of a name
 _MOMENTS = frozenset(["date", "timestamp"])
 _COUNTS = {"not": 1, "isnull": 1, "between": 3, "in": 2, "like": 2, **dict.fromkeys(MIRRORED, 2)}
 
@@ -57,10 +58,16 @@ def unknown_column(name: str, columns: Iterable[FilterColumn]) -> str:
 
 
 def _known(name: str, names: Sequence[str], most: int) -> str:
-    near = get_close_matches(name, names, cutoff=0.5) or [n for n in names if n.lower() == name.lower()]
+    near = [one for one in names if one.lower() == name.lower()] or _near(name, names)
     if near:
         return f"Near: {', '.join(map(repr, near))}."
     return f"There are: {', '.join(map(repr, names[:most]))}{', ...' if len(names) > most else ''}."
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    """The names that are most alike; of long ones, both ends are compared, as thousands of them take long."""
+    by_ends = {one[:_END] + one[_END:][-_END:]: one for one in names}
+    return [by_ends[one] for one in get_close_matches(name[:_END] + name[_END:][-_END:], by_ends, cutoff=0.5)]
 
 
 def condition(text: str, columns: Sequence[FilterColumn]) -> Condition:
@@ -106,13 +113,15 @@ class _Walker:
                 return self._column(self.parsed.name(index))
             case {"op": str(op), "args": list(args)}:
                 return self._operation(op, args)
+            case list():
+                raise fault("A list stands behind IN alone: column IN ('a', 'b').")
         raise fault("Geometries, intervals and lists are not supported here.")
 
     def _column(self, name: str) -> Term:
         column = column_called(name, self.columns)
         if column is None:
             raise fault(f"{unknown_column(name, self.columns)} A text stands in single quotes: '...'.")
-        return Term(quoted(name), column.kind, column=column)
+        return Term(quoted(name), column.kind, column=column, is_of_rows=True)
 
     def _moment(self, kind: str, written: str) -> Term:
         try:
@@ -138,18 +147,16 @@ class _Walker:
         if name == "not":
             return joined("(NOT {})", "boolean", [self.boolean(args[0])])
         if name == "isnull":
-            term = self.term(args[0])
-            self._refuse_names([term])
-            return joined("({} IS NULL)", "boolean", [term])
+            return self._is_null(self.term(args[0]))
         if name in MIRRORED:
-            return self._compared(name, self.term(args[0]), self.term(args[1]))
+            left, right = self._sides(*args)
+            return compared(name, left, right)
         if name == "between":
-            value, low, high = (self.term(arg) for arg in args)
-            both = [self._compared(">=", value, low), self._compared("<=", value, high)]
-            return joined("({} AND {})", "boolean", both)
+            value, low, high = self._sides(*args)
+            return joined("({} AND {})", "boolean", [compared(">=", value, low), compared("<=", value, high)])
         if name == "in":
-            value, choices = self.term(args[0]), args[1] if isinstance(args[1], list) else [args[1]]
-            return _among(value, [self._compared("=", value, self.term(choice)) for choice in choices])
+            value, *choices = self._sides(args[0], *(args[1] if isinstance(args[1], list) else [args[1]]))
+            return _among(value, [compared("=", value, choice) for choice in choices])
         if name == "like":
             text, pattern = self._expected(args[0], TEXT, "LIKE"), self._expected(args[1], TEXT, "LIKE")
             self._refuse_names([text, pattern])
@@ -169,16 +176,23 @@ class _Walker:
             raise fault(f"{user} takes {' or '.join(sorted(kinds))}, and {term.called()} is none.")
         return term
 
-    def _compared(self, op: str, left: Term, right: Term) -> Term:
-        self._refuse_names([left, right])
-        return compared(op, left, right)
+    def _is_null(self, term: Term) -> Term:
+        if term.literal is not None:
+            self._refuse_names([term])
+        return joined("({} IS NULL)", "boolean", [term])
+
+    def _sides(self, *nodes: Any) -> list[Term]:
+        """What is compared with each other."""
+        terms = [self.term(node) for node in nodes]
+        self._refuse_names(terms)
+        return terms
 
     def _refuse_names(self, terms: Sequence[Term]) -> None:
         """A column's name in single quotes, where no column stands: it is a text, and the same for every row."""
-        if any(term.literal is None for term in terms):
+        if any(term.is_of_rows for term in terms):
             return
-        names = (term.literal for term in terms if isinstance(term.literal, str))
-        found = next((name for name in names if column_called(name, self.columns)), None)
+        texts = (value for term in terms for value in term.values if isinstance(value, str))
+        found = next((text for text in texts if column_called(text, self.columns)), None)
         if found is not None:
             raise fault(
                 f"{found[:60]!r} in single quotes is a text, and not the column: a column stands in double quotes or "

@@ -15,6 +15,7 @@ _OPERATORS = _ARITHMETIC | {"and", "or", "=", "<>", "!=", "<", "<=", ">", ">=", 
 _VALUES = frozenset(["text", "number", "name", "null", "true", "false"])
 _NEGATED = frozenset(["like", "in"])
 _NOT = frozenset(["not"])
+_SIGNS = frozenset(["+", "-"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class _Reader:
             self.signs()
             while self.take(_NOT):
                 pass
+            self.own_sign()
             lists = max(lists, self.operand(), self.after_operand())
             if self.kind() == "not" and self.kind(1) in _NEGATED:
                 self.index += 1
@@ -107,12 +109,16 @@ class _Reader:
                 return lists
 
     def signs(self) -> None:
-        """Minus any number of times; a plus only as a part of the number that it touches."""
+        """Minus any number of times, and a number's own sign."""
         while self.take({"-"}):
             pass
-        if self.kind() == "+" and self.kind(1) == "number":
-            plus, number = self.tokens[self.index : self.index + 2]
-            self.index += plus.end == number.start
+        self.own_sign()
+
+    def own_sign(self) -> None:
+        """A sign that touches the number behind it."""
+        if self.kind() in _SIGNS and self.kind(1) == "number":
+            sign, number = self.tokens[self.index : self.index + 2]
+            self.index += sign.end == number.start
 
     def operand(self) -> int:
         """A value, a call, or what stands in brackets: an expression, or several as a list."""

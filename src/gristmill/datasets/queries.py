@@ -15,9 +15,10 @@ from gristmill.errors import Fault, InvalidRequestError
 
 MOST_SORT_KEYS = 8
 MOST_METRICS = 64
-_NAME = r'(?:"(?:[^"]|"")*"|[^",()]+)'
-_LIST = re.compile(rf"\s*([-+]?)\s*({_NAME})\s*(?:,|$)")
-_METRIC = re.compile(rf"\s*([A-Za-z_]+[0-9]*)\s*\(\s*({_NAME})?\s*(?:,\s*([0-9.]+)\s*)?\)\s*(?:,|$)")
+# Possessive: of blanks that several parts could take, each way would be tried, for minutes with some hundred.
+_NAME = r'(?:"(?:[^"]|"")*+"|[^",()\s][^",()]*+)'
+_LIST = re.compile(rf"\s*+([-+]?)\s*+({_NAME})\s*+(?:,|$)")
+_METRIC = re.compile(rf"\s*+([A-Za-z_]++[0-9]*+)\s*+\(\s*+({_NAME})?\s*+(?:,\s*+([0-9.]++)\s*+)?\)\s*+(?:,|$)")
 _FORMS = {_LIST: "column, column, ...", _METRIC: "count(), mean(column), ..."}
 _UNORDERED = frozenset(["nested"])
 _ROW = "rowid"

@@ -12,13 +12,13 @@ from typing import Any
 from gristmill.datasets import cursors
 from gristmill.datasets.columns import Column, WithEnds
 from gristmill.datasets.cursors import Cursor
-from gristmill.datasets.mapping import quoted
-from gristmill.datasets.terms import NUMERIC, Condition, FilterColumn
+from gristmill.datasets.mapping import EXACT_IN_JSON, quoted
+from gristmill.datasets.terms import EXACT, NUMERIC, Condition, FilterColumn
 
 _MOST_DIGITS = 38
 _BIGINT_DIGITS = 18
 _WITHIN_BIGINT = 10**_BIGINT_DIGITS
-_LARGE = 2**10  # times the differences: of the digits that a double has, three are lost
+_LARGE = 2  # times the differences: of less, the lowest is near zero, or on its other side
 _NOT_FINITE = frozenset(["NaN", "Infinity", "-Infinity"])
 
 
@@ -159,20 +159,23 @@ def is_plain(column: FilterColumn) -> bool:
 def from_lowest(column: FilterColumn) -> str:
     """The column, for what depends on its values' differences alone: DuckDB reckons that in doubles.
 
-    Where the values are large beside their differences, it is how far each is above the lowest one, which is known and
-    is taken off exactly: deviations of times in microseconds, say, would else be wrong in their first digits.
+    Where the values are large beside their differences, or larger than doubles hold, it is how far each is above the
+    lowest one, which is known and is taken off exactly: deviations of times in microseconds would else be wrong.
     """
     sql = quoted(column.name)
     if not isinstance(column, WithEnds) or column.kind not in NUMERIC or not is_known_finite(column):
         return sql
     low, high = Decimal(column.minimum), Decimal(column.maximum)
     largest = max(abs(low), abs(high))
-    if largest <= (high - low) * _LARGE:
+    scale = int(column.type.rstrip(")").partition(",")[2] or 0) if column.kind in EXACT else 0
+    is_held = column.kind == "number" or largest.scaleb(scale) <= EXACT_IN_JSON
+    if is_held and largest <= (high - low) * _LARGE:
         return sql
     if column.kind == "number":
         return f"(CAST({sql} AS DOUBLE) - CAST('{column.minimum!r}' AS DOUBLE))"
-    scale = int(column.type.rstrip(")").partition(",")[2] or 0)
-    is_short = largest.scaleb(scale) < _WITHIN_BIGINT
+    if (high - low).scaleb(scale).adjusted() >= _MOST_DIGITS:
+        return sql
+    is_short = scale <= _BIGINT_DIGITS and largest.scaleb(scale) < _WITHIN_BIGINT
     if column.kind == "integer":
         exact = "BIGINT" if is_short else "HUGEINT"
     else:

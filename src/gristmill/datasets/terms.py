@@ -45,13 +45,17 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A typed piece of SQL. `literal`: what was written, where the piece is nothing else."""
+    """A typed piece of SQL.
+
+    literal: what was written, where the piece is nothing else. is_of_rows: whether a column stands in it.
+    """
 
     sql: str
     kind: str
     values: tuple[Any, ...] = ()
     literal: Decimal | str | date | None = None
     column: FilterColumn | None = None
+    is_of_rows: bool = False
 
     def called(self) -> str:
         """The piece in the words of an error."""
@@ -67,7 +71,8 @@ def joined(template: str, kind: str, terms: Sequence[Term]) -> Term:
     if sum(len(term.sql) for term in terms) > _MOST_SQL:
         raise fault("It repeats long terms too often: shorten it.")
     values = tuple(value for term in terms for value in term.values)
-    return Term(template.format(*(term.sql for term in terms)), kind, values)
+    is_of_rows = any(term.is_of_rows for term in terms)
+    return Term(template.format(*(term.sql for term in terms)), kind, values, is_of_rows=is_of_rows)
 
 
 def cast(term: Term, type_text: str) -> Term:
@@ -88,7 +93,7 @@ def in_microseconds(term: Term) -> Term:
     """A column without its nanoseconds."""
     if term.column is None:
         return term
-    return Term(microseconds(term.sql, term.column.type), term.kind, column=term.column)
+    return Term(microseconds(term.sql, term.column.type), term.kind, column=term.column, is_of_rows=True)
 
 
 def written_number(value: Decimal) -> Term:
