@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.processes.column import Column
 from gristmill.processes.doubles import as_doubles, number_text, widened
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False)
@@ -22,17 +23,27 @@ def test_different_numbers_never_become_equal_doubles(numbers: set[int] | set[De
     assert len(set(doubles)) == len(numbers)
 
 
-@pytest.mark.parametrize("number", [2**53 + 1, 2**64 - 1, Decimal("0.12345678901234567890"), Decimal(2**60)])
+@pytest.mark.parametrize(
+    "number", [2**53 + 1, 1700000000123456789, 2**64 - 1, Decimal("0.12345678901234567890"), Decimal(2**60)]
+)
 def test_what_a_double_would_round_is_refused(number: int | Decimal) -> None:
     with pytest.raises(ValueError, match=f"{number} would be rounded to"):
         as_doubles([0.5, number])
 
 
 def test_what_a_double_says_is_one() -> None:
-    numbers = [2**53, 2**60, 10**20, Decimal("0.1"), Decimal("0.10"), 1e300, math.inf, Decimal("-Infinity")]
+    numbers = [2**53, 10**20, Decimal("0.1"), Decimal("0.10"), 1e300, math.inf, Decimal("-Infinity")]
 
     assert as_doubles(numbers) == [float(one) for one in numbers]
     assert math.isnan(as_doubles([Decimal("NaN")])[0])
+    assert as_doubles([2**60, 0.5]) == [2.0**60, 0.5]
+
+
+@pytest.mark.parametrize("number", [333333333333333300, 10**23, -3333333333333333500000])
+def test_a_whole_number_as_javascript_writes_a_double_is_one(number: int) -> None:
+    assert number != float(number)
+    assert as_doubles([number, 0.5]) == [float(number), 0.5]
+    assert Column.of("x", [number, 0.5], "number").kind == "number"
 
 
 @given(st.floats(width=32, allow_nan=False))

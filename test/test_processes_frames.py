@@ -1,6 +1,6 @@
 """Data frames and Arrow tables as columns: none of their values is rounded."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,7 @@ EXPECTED = {
 }
 DECIMALS = [Decimal("1234567890123456789012.25"), Decimal("0.10"), None]
 MOMENTS = np.array([MOMENT, "2024-06-01T12:00:00", "NaT"], "M8[ns]")
+DAYS = [date(2024, 1, 1), None, None]
 SECONDS = [datetime.fromisoformat("2024-06-01T12:00:00"), datetime.fromisoformat("1970-01-01"), None]
 
 
@@ -30,7 +31,7 @@ def _found(columns: Any) -> dict[str, tuple[str, list[object]]]:
 
 
 def test_no_value_of_pandas_is_rounded() -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas, arrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
     frame = pandas.DataFrame(
         {
             "wide": pandas.Series([2**64 - 1, 1, None], dtype="UInt64"),
@@ -41,6 +42,8 @@ def test_no_value_of_pandas_is_rounded() -> None:
             "moment": MOMENTS,
             "second": SECONDS,
             "nullable": pandas.Series([0.1, 2, None], dtype="Float32"),
+            "day": pandas.Series(DAYS, dtype=pandas.ArrowDtype(arrow.date32())),
+            "ticks": pandas.Series(MOMENTS, dtype=pandas.ArrowDtype(arrow.timestamp("ns"))),
             "zoned": pandas.to_datetime([f"{MOMENT}+02:00", f"{MOMENT}+02:00", None]),
         }
     )
@@ -48,6 +51,8 @@ def test_no_value_of_pandas_is_rounded() -> None:
     found = _found(columns_of_pandas(frame))
 
     assert found.pop("nullable") == EXPECTED["float"]
+    assert found.pop("day") == ("datetime", ["2024-01-01T00:00:00.000000Z", None, None])
+    assert found.pop("ticks") == EXPECTED["moment"]
     assert found.pop("zoned") == ("string", [f"{MOMENT}+02:00", f"{MOMENT}+02:00", None])
     assert found == EXPECTED
 

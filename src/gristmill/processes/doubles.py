@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gristmill.datasets.mapping import EXACT_IN_JSON
 from gristmill.words import not_finite
 
 Number = int | float | Decimal
@@ -17,7 +18,8 @@ _LONGEST = 100  # digits of a decimal without an exponent: 1E+999999999 is not w
 def as_doubles(numbers: Sequence[Number]) -> list[float]:
     """The numbers as doubles. Raises ValueError or OverflowError where one would be rounded.
 
-    A whole number must be equal to its double, a decimal to what is written of it: 0.1 is, for a reader.
+    Whole numbers must be equal to their doubles, or, like decimals, to what is written of these: 0.1 is, for a reader,
+    and so is 333333333333333300, as JavaScript writes the double 333333333333333312.
     """
     made = list(map(float, numbers))
     # Compared at once: NaN is the same object in both.
@@ -29,10 +31,12 @@ def as_doubles(numbers: Sequence[Number]) -> list[float]:
 
 
 def is_said(number: Number, double: float) -> bool:
-    """Whether a double says a number."""
-    if isinstance(number, Decimal):
-        return not number.is_finite() or Decimal(repr(double)) == number
-    return isinstance(number, float) or number == double
+    """Whether a number is what is written of its double."""
+    if isinstance(number, float):
+        return True
+    if isinstance(number, int) and abs(number) <= EXACT_IN_JSON:
+        return number == double
+    return (isinstance(number, Decimal) and not number.is_finite()) or Decimal(repr(double)) == number
 
 
 def number_text(number: Number) -> str:

@@ -1,6 +1,7 @@
 """Columns of data frames and Arrow tables, whose own ways into Python's values widen floats and cut nanoseconds off."""
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ def columns_of_pandas(frame: Any) -> Iterator[Column]:
         match getattr(series.dtype, "numpy_dtype", series.dtype):
             case np.dtype(kind="f", itemsize=2 | 4) as dtype:
                 yield _of_floats(name, series.to_numpy(dtype, na_value=np.nan), present.to_numpy())
-            case np.dtype(kind="M") as dtype:
+            case np.dtype(kind="M") as dtype if series.dtype.type is not date:
                 yield column_of_values(name, series.to_numpy(dtype))
             case _:
                 yield column_of_values(name, series.astype(object).where(present, None).tolist())
