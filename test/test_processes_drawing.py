@@ -11,6 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import imread
+from support.runs import outputs_of
 
 from gristmill.processes import drawing, pictures_heat
 from gristmill.processes.drawing import NumberFormatter, all_short, picture, short
@@ -128,3 +129,17 @@ def test_a_letter_that_the_first_font_lacks_comes_from_another_that_there_is(mon
 )
 def test_ticks_are_written_so_that_they_can_be_told_apart(values: list[float], texts: list[str]) -> None:
     assert NumberFormatter().format_ticks(values) == texts
+
+
+@pytest.mark.parametrize("days", [("0001-02-01", "2024-01-01"), ("2024-02-01", "9999-01-01")])
+def test_an_axis_of_times_ends_where_matplotlib_s_do(days: tuple[str, str]) -> None:
+    table = {"t": list(days), "v": [1, 2]}
+    made = [
+        outputs_of("timeseries", table=table, time="t", values=["v"]),
+        outputs_of("scatter", table=table, x="t", y="v"),
+        outputs_of("sql", tables={"data": table}, query="FROM data"),
+        outputs_of("histogram", table=table, column="t"),
+        outputs_of("summary", table=table),
+    ]
+
+    assert all(outputs["plot"].startswith(b"\x89PNG") for outputs in made)

@@ -5,6 +5,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from gristmill.processes.column import TableError
 from gristmill.processes.csv_texts import NULLS
 from gristmill.samples import penguins
 
+NANOSECOND = "2024-01-01T00:00:00.000000001"
 FORMS: list[Any] = [
     {"columns": ["a", "b"], "rows": [[1, "x"], [2, None]]},
     {"columns": [{"name": "a", "type": "integer"}, {"name": "b"}], "rows": [[1, "x"], [2, None]]},
@@ -296,6 +298,33 @@ def test_no_value_of_python_or_numpy_is_rounded(values: Any, kind: str, cells: l
     column = Table.from_columns({"c": values}).column("c")
 
     assert (column.kind, column.cells()) == (kind, cells)
+
+
+def test_what_is_masked_in_an_array_as_duckdb_gives_it_is_null() -> None:
+    values = {
+        "f": ("FLOAT", "0.1", ("number", [0.1, None])),
+        "i": ("INTEGER", "3", ("integer", [3, None])),
+        "u": ("UBIGINT", str(2**64 - 1), ("string", [str(2**64 - 1), None])),
+        "b": ("BOOLEAN", "true", ("boolean", [True, None])),
+        "s": ("VARCHAR", "'x'", ("string", ["x", None])),
+        "t": ("TIMESTAMP", "'2024-01-01 00:00:00'", ("datetime", ["2024-01-01T00:00:00.000000Z", None])),
+        "n": ("TIMESTAMP_NS", f"'{NANOSECOND}'", ("string", [f"{NANOSECOND}Z", None])),
+    }
+    rows = [[f"CAST({one} AS {kind}) AS {name}" for name, (kind, one, _) in values.items()], ["NULL"] * len(values)]
+    sql = " UNION ALL ".join(f"SELECT {', '.join(row)}" for row in rows)
+
+    table = Table.from_columns(duckdb.sql(f"FROM ({sql})").fetchnumpy())
+
+    assert {one.name: (one.kind, one.cells()) for one in table.columns} == {
+        name: expected for name, (_, _, expected) in values.items()
+    }
+
+
+def test_a_masked_array_may_hold_nan_and_be_masked_everywhere() -> None:
+    given = np.ma.masked_array([1.5, math.nan, 0], [False, False, True])
+    table = Table.from_columns({"x": given, "t": np.ma.masked_all(3, "M8[us]"), "o": np.ma.masked_all(3, object)})
+
+    assert [one.cells() for one in table.columns] == [[1.5, "NaN", None], [None] * 3, [None] * 3]
 
 
 def test_a_line_of_ndjson_ends_at_a_line_feed_alone() -> None:

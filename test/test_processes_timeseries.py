@@ -177,7 +177,18 @@ def test_a_group_whose_name_begins_with_an_underscore_is_named() -> None:
     assert ">b<" in svg
 
 
-@pytest.mark.parametrize("times", [[], [None], ["0001-01-01", "9999-12-31T23:59:59"], ["2024-01-01"]])
+@pytest.mark.parametrize(
+    "times",
+    [
+        [],
+        [None],
+        ["0001-01-01", "9999-12-31T23:59:59"],
+        ["0001-01-08", "9999-12-30"],
+        ["2024-02-01", "9999-01-01"],
+        ["0001-02-01", "2024-01-01"],
+        ["2024-01-01"],
+    ],
+)
 def test_any_times_make_a_picture(times: list[Any]) -> None:
     columns = [{"name": "t", "type": "datetime"}, {"name": "v", "type": "number"}]
     table = {"columns": columns, "rows": [[time, 1e300] for time in times]}

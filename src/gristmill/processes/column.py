@@ -197,11 +197,17 @@ def _datetime(value: Any) -> np.datetime64:
 
 
 def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
-    """Make a column of an array or list of Python values, none of which is rounded."""
+    """Make a column of an array or list of Python values, none of which is rounded; null where an array is masked."""
     if not isinstance(values, np.ndarray):
         return Column.of(name, [_plain(one) for one in values])
     if values.ndim != 1:
         raise TableError(f"column {name!r} has {values.ndim} dimensions, where it must have one")
+    if isinstance(values, np.ma.MaskedArray) and values.dtype != object:
+        return _of_masked(name, values)
+    return _of_array(name, values)
+
+
+def _of_array(name: str, values: Array) -> Column:
     everywhere = np.ones(len(values), "?")
     match values.dtype.kind:
         case "b":
@@ -214,6 +220,13 @@ def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
             return _of_times(name, values)
         case _:
             return Column.of(name, [_plain(one) for one in values.tolist()])
+
+
+def _of_masked(name: str, values: np.ma.MaskedArray[Any, Any]) -> Column:
+    valid = ~np.ma.getmaskarray(values)
+    found = column_of_values(name, values.compressed())
+    valid[valid] = found.valid
+    return Column.filled(name, found.kind, found.present, valid)
 
 
 def _of_times(name: str, values: Array) -> Column:

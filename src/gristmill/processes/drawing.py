@@ -30,6 +30,8 @@ STEPS = [1, 2, 2.5, 5, 10]
 _LARGEST_PLAIN = 1e16
 _MOST_DECIMALS = 4
 _SEPARATED = 10_000
+# The first and the last moment that Matplotlib can label, in days since 1970: of the years 1 and 9999.
+FIRST_DAY, LAST_DAY = -719_162.0, 2_932_896.999
 _DOTS_PER_INCH = 144
 TITLE_SIZE = 11
 # The first has Latin, Greek and Cyrillic letters and comes with Matplotlib. Those of them that there are have others.
@@ -132,10 +134,16 @@ def number_ticks(axis: Axis, most: int, *, whole: bool = False) -> None:
 
 
 def time_ticks(axis: Axis, most: int | dict[int, int]) -> None:
-    """Tick an axis of times, with so many ticks at the most; a dict: of each frequency of Matplotlib's."""
+    """Tick an axis of times, with so many ticks at the most; a dict: of each frequency of Matplotlib's.
+
+    The room beside what is drawn ends where Matplotlib's times do.
+    """
     locator = AutoDateLocator(minticks=3, maxticks=most)
     axis.set_major_locator(locator)
     axis.set_major_formatter(ConciseDateFormatter(locator))
+    low, high = axis.get_view_interval()
+    if low < FIRST_DAY or high > LAST_DAY:
+        axis.axes.set_xlim(max(low, FIRST_DAY), min(high, LAST_DAY))
 
 
 def heading(figure: Figure, text: str) -> None:

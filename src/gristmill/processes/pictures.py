@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from gristmill.processes.drawing import (
     BLUE,
     GREY,
+    LAST_DAY,
     NumberFormatter,
     all_short,
     empty,
@@ -36,7 +37,6 @@ _PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
 # Beyond them, what Matplotlib reckons for margins, ticks and places may be no number any more, or all the same.
 _LARGEST_DRAWN, _SMALLEST_DRAWN, _NARROWEST_DRAWN = 1e300, 1e-250, 1e-12
 _OUTLINED_BINS = 60
-_LAST_DAY = 2_932_896.999  # of year 9999, the last that Matplotlib can label, in days since 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
 
 def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, ticks: int, whole: bool) -> None:
     if edges.dtype.kind == "M":
-        places = np.minimum(date2num(edges), _LAST_DAY)
+        places = np.minimum(date2num(edges), LAST_DAY)
         # Half years are too many for 6 in three years, whole years too few for 3.
         time_ticks(axes.xaxis, {**dict.fromkeys(range(7), 6), MONTHLY: 7})
         axes.margins(x=0)
