@@ -101,6 +101,19 @@ def test_a_time_in_nanoseconds_stays_in_its_year_and_month(tmp_path: Path) -> No
     assert told.first == "2023-12-01T00:00:00Z"
 
 
+def test_times_that_differ_by_nanoseconds_are_counted_apart(tmp_path: Path) -> None:
+    times = "SELECT make_timestamp_ns(1704067200000000000 + i // 2) AS t FROM range(40) r(i) UNION ALL SELECT NULL"
+    data, _ = stored(tmp_path, times)
+
+    (column,) = summary(data, frequent=2, progress=Progress())["columns"]
+
+    assert (column.distinct, column.nulls) == (20, 1)
+    assert [(one.value, one.count) for one in column.frequent] == [
+        ("2024-01-01T00:00:00.000000000Z", 2),
+        ("2024-01-01T00:00:00.000000001Z", 2),
+    ]
+
+
 def test_whole_numbers_that_are_known_to_be_small_are_not_looked_at(tmp_path: Path) -> None:
     data, _ = stored(tmp_path, "SELECT 1 AS x")
     small, large = (DataColumn("x", "BIGINT", "integer", minimum=1, maximum=end) for end in (2**53, str(2**53 + 1)))

@@ -241,6 +241,11 @@ def test_json_that_is_nested_too_deep_is_a_fault() -> None:
             read(hint, {"href": "http://example.org/"}, fetched(deep, "application/json"))
 
 
+def test_a_value_is_shown_once() -> None:
+    assert faults(Table, "a,b") == {"/inputs/x": "is one line without a line end, so it has no rows: 'a,b'"}
+    assert faults(Table, "flights")["/inputs/x"].endswith(', not "flights"')
+
+
 def test_a_missing_property_is_pointed_at() -> None:
     assert faults(Model, {}) == {"/inputs/x/size": "is required"}
 

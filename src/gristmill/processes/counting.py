@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gristmill.datasets.mapping import EXACT_IN_JSON
-from gristmill.processes.column import Column
+from gristmill.processes.column import Column, Kind, column_of_values
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.exact import exact_cell, may_round
 from gristmill.processes.workspace import DataColumn
@@ -52,11 +52,11 @@ class Frequencies:
 
 
 def frequencies(data: DataSet, column: DataColumn, most: int) -> Frequencies:
-    """Count the values of a column, and list the most frequent ones."""
+    """Count the values of a column, and list the most frequent ones; times in nanoseconds as what they are."""
     is_rounded = may_round(column.type)
     kind, value = as_table_has_it(column)
-    if is_rounded:
-        kind, value = "string", column.sql
+    if is_rounded or column.type == "TIMESTAMP_NS":
+        kind, value = "string" if is_rounded else kind, column.sql
     shown = "CAST({} AS VARCHAR)" if is_rounded else "{}"
     ends = ", ".join(f"{shown.format(end)} AS {end}" for end in ("least", "greatest"))
     found = data.query(
@@ -67,15 +67,18 @@ def frequencies(data: DataSet, column: DataColumn, most: int) -> Frequencies:
         "min(v) AS least, max(v) AS greatest FROM grouped) "
         f"LEFT JOIN (FROM grouped ORDER BY n DESC, v LIMIT {most}) ON true ORDER BY n DESC, v"
     ).fetchnumpy()
-    values, least, greatest = (
-        Column.of_arrays(name, kind, np.ma.getdata(found[name]), ~np.ma.getmaskarray(found[name])).cells()
-        for name in ("value", "least", "greatest")
-    )
+    values, least, greatest = (_cells(found[name], kind) for name in ("value", "least", "greatest"))
     if is_rounded or kind == "integer":
         values, least, greatest = (list(map(_exact, cells)) for cells in (values, least, greatest))
     counts = np.ma.filled(found["n"], 0).tolist()
     listed = [(cell, count) for cell, count in zip(values, counts, strict=True) if count]
     return Frequencies(listed, int(found["d"][0]), int(found["r"][0]), least[0], greatest[0])
+
+
+def _cells(array: npt.NDArray[Any], kind: Kind) -> list[object]:
+    if array.dtype == "M8[ns]":
+        return column_of_values("", array).cells()
+    return Column.of_arrays("", kind, np.ma.getdata(array), ~np.ma.getmaskarray(array)).cells()
 
 
 def _exact(cell: object) -> object:

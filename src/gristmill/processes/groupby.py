@@ -58,7 +58,8 @@ class GroupOutputs(TypedDict):
     """Numbers and pictures.
 
     Attributes:
-        table: A row for each group, with its values, written as in the data set's rows as CSV, and its metrics.
+        table: A row for each group, with its values, written as in the data set's rows as CSV (but decimals that a
+            number says without zeros at their end: 1.1 for 1.10), and its metrics.
         groupby: Numbers of groups and of rows, units, and what is left out.
         plot: The metrics of the first groups as bars.
         plot_svg: The same picture as vector graphics.

@@ -34,6 +34,7 @@ def faults_of(error: ValidationError, value: object, at: str) -> Iterator[Fault]
             isinstance(given, str | int | float | bool)
             and len(repr(given)) <= _SHOWN_VALUE
             and one["type"] != "missing"
+            and not (isinstance(given, str) and repr(given) in message)
         ):
             message += f", not {json.dumps(given)}"
         by_pointer.setdefault(pointer, []).append(message)
