@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gristmill.processes.doubles import as_doubles, number_text, widened
+from gristmill.processes.nested import base64_text, is_nested, json_text
 from gristmill.words import not_finite, without_formulas
 
 Kind = Literal["boolean", "integer", "number", "datetime", "string"]
@@ -238,11 +239,15 @@ def _of_times(name: str, values: Array) -> Column:
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy scalars and dates into what JSON has; decimals stay."""
+    """Turn NumPy scalars, dates, binary and nested values into what JSON has; decimals stay."""
     if isinstance(value, np.generic):
         value = _of_scalar(value)
     if value is None or isinstance(value, str | bool | int | float | Decimal):
         return value
+    if is_nested(value):
+        return json_text(value)
+    if isinstance(value, bytes | bytearray):
+        return base64_text(value)
     if hasattr(value, "isoformat"):
         return None if value != value else value.isoformat()  # noqa: PLR0124  NaT is not equal to itself
     try:
