@@ -344,6 +344,23 @@ def test_parquet_is_read_where_pyarrow_is() -> None:
     assert table == Table.from_columns({"a": [1, None], "b": ["x", "y"]})
 
 
+def test_parquet_that_is_damaged_or_too_deep_is_refused() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    whole, deep = arrow.BufferOutputStream(), arrow.BufferOutputStream()
+    parquet.write_table(arrow.table({"a": ["x" * 100]}), whole, use_dictionary=False, compression="none")
+    dtype = arrow.int8()
+    for _ in range(60):
+        dtype = arrow.list_(dtype)
+    parquet.write_table(arrow.table({"a": arrow.nulls(1, dtype)}), deep)
+    damaged = bytearray(whole.getvalue().to_pybytes())
+    damaged[4:24] = b"\xff" * 20
+
+    for content in (bytes(damaged), deep.getvalue().to_pybytes()):
+        with pytest.raises(TableError, match="is not Parquet"):
+            Table.from_bytes(content, "application/vnd.apache.parquet")
+
+
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=8)
 COLUMNS: st.SearchStrategy[list[Any]] = st.one_of(
     st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=3),

@@ -231,7 +231,7 @@ class Table(Mapping[str, Array]):
             raise TableError("is Parquet, which needs the extra `arrow` of this installation") from error
         try:
             read = parquet.read_table(io.BytesIO(content))
-        except arrow.ArrowException as error:
+        except (arrow.ArrowException, OSError) as error:  # OSError: what is damaged further in, or too deep
             raise TableError(f"is not Parquet: {error}") from error
         return cls(columns_of_arrow(read))
 
