@@ -111,6 +111,25 @@ def test_no_whole_number_within_a_nested_value_is_rounded(tmp_path: Path, read: 
 
 
 @pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ('[-5] [7]', "BIGINT[]"),
+        ('{"HUGEINT":-1} {"HUGEINT":1152921504606846977}', "STRUCT(HUGEINT BIGINT)"),
+        ('[-9223372036854775808] [9223372036854775807]', "BIGINT[]"),
+        ('[7,1152921504606846977] [-5] [9223372036854775809]', "VARCHAR"),
+        ('{"id":1,"hash":-1} {"id":2,"hash":13835058055282163713}', "VARCHAR"),
+    ],
+)  # fmt: skip
+def test_whole_numbers_of_both_signs_within_nested_values_stay_whole(
+    tmp_path: Path, read: Read, values: str, kind: str
+) -> None:
+    facts = read("".join(f'{{"v":{value}}}\n' for value in values.split()).encode(), "ndjson")
+    assert types_of(facts) == {"v": kind}
+    found = [row[0] for row in rows_of(tmp_path / "table")]
+    assert found == (values.split() if kind == "VARCHAR" else list(map(json.loads, values.split())))
+
+
+@pytest.mark.parametrize(
     ("value", "kind"),
     [
         ('[1e400]', "VARCHAR"),

@@ -9,6 +9,7 @@ from support.tables import LIMITS, Read, long_texts, refused, settings_at_writin
 
 from gristmill.datasets import ingest as module
 from gristmill.datasets import sample, stored_parquet
+from gristmill.datasets.shortage import lacks_memory
 from gristmill.errors import MalformedDataError, ReadingFailedError, TooLargeError
 
 
@@ -120,6 +121,17 @@ def test_memory_that_zstd_lacks_is_said_to_be_lacking(
 
     monkeypatch.setattr(stored_parquet, "write", failing)
     assert "MiB of memory" in refused(tmp_path, read, ReadingFailedError, b"a\n1\n")
+
+
+@pytest.mark.parametrize("error", [duckdb.InvalidInputException, duckdb.IOException, duckdb.InternalException])
+def test_memory_is_lacking_whatever_sort_of_error_says_so_but_not_where_a_file_does(error: type[duckdb.Error]) -> None:
+    assert lacks_memory(error("Out of Memory Error: Failed to allocate block of 262144 bytes (bad allocation)"))
+    assert not lacks_memory(error("Invalid Input Error: 'Out of Memory Error: failed'"))
+
+
+def test_json_that_takes_more_memory_than_there_is_is_not_said_to_be_malformed(tmp_path: Path, read: Read) -> None:
+    line = b'{"a":[1' + b",1" * 100_000 + b"]}\n"
+    assert "MiB of memory" in refused(tmp_path, read, ReadingFailedError, line * 100, "ndjson")
 
 
 def test_duckdb_reaches_nothing_but_the_two_files(tmp_path: Path) -> None:

@@ -114,8 +114,9 @@ def test_zero_bytes_behind_gzip_are_padding_but_nothing_may_follow_them(tmp_path
     refused(MalformedDataError, tmp_path, packed + gzip.compress(TEXT), size, coding="gzip")
 
 
-def test_skippable_frames_of_zstd_are_skipped(tmp_path: Path) -> None:
-    packed = zstd(TEXT) + SKIPPABLE + zstd(b"2,y\n")
+@pytest.mark.parametrize("first", [b"", SKIPPABLE, b"\x5f" + SKIPPABLE[1:]])  # pzstd begins with one
+def test_skippable_frames_of_zstd_are_skipped(tmp_path: Path, first: bytes) -> None:
+    packed = first + zstd(TEXT) + SKIPPABLE + zstd(b"2,y\n")
     assert got(tmp_path, packed, 5).path.read_bytes() == TEXT + b"2,y\n"
 
 

@@ -15,6 +15,7 @@ from gristmill.errors import MalformedDataError, UnsupportedFormatError
 MOST_MEMBERS = 100_000
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # behind a byte from 0x50 to 0x5f: of frames that pzstd begins with
 _PIECE_BYTES = 256 * 1024
 _GZIP_INPUT_BYTES = 16 * 1024  # what is left of it at the end of a member is copied
 # A block of zstd is at most 128 KiB and takes at least 4 bytes, so a kilobyte gives at most 32 MiB at once.
@@ -71,7 +72,7 @@ def own_content(pieces: Iterable[bytes], media_type: str, look: Look) -> Iterato
 
 
 def _coding_found(start: bytes) -> str:
-    if start.startswith(_ZSTD_MAGIC):
+    if start.startswith(_ZSTD_MAGIC) or (start[1:4] == _ZSTD_SKIPPABLE_MAGIC and start[0] & 0xF0 == 0x50):
         return "zstd"
     return "gzip" if start.startswith(_GZIP_MAGIC) else ""
 

@@ -16,6 +16,7 @@ from gristmill.datasets.inference import JsonTexts, Rule, literal, name
 from gristmill.datasets.json_objects import KeyTwiceError, no_key_twice
 from gristmill.datasets.nesting import MOST_LEVELS, too_nested
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
+from gristmill.datasets.shortage import lacks_memory
 from gristmill.datasets.texts import check_width, first_line_of, shown, unique_names
 from gristmill.errors import MalformedDataError, TooLargeError
 
@@ -30,6 +31,8 @@ _NO_BRACKETS = r'"(\\.|[^"\\])*"|[^\[\]{}]'
 # DuckDB writes of a double that a number beyond all doubles has become.
 _LONG_WHOLE = r'(?:"(?:\\.|[^"\\])*"|[0-9][.0-9]*[eE][-+]?[0-9]+|[0-9]+\.[0-9]+)|([0-9]{16,}|Infinity)'
 _LONG_OR_HUGE = r"[0-9]{16}|[eE]\+?[0-9]{3}"
+# What DuckDB calls whole numbers, all above zero or of both signs; Parquet would have the latter as doubles. Not a key.
+_WHOLE = re.compile(r'"(?:UBIGINT|HUGEINT)"(?!:)')
 _TOO_DEEP = "it is nested too deep"
 _VALUES_AN_OBJECT = 4
 _LEAST_OBJECT_BYTES = 2**21
@@ -49,7 +52,10 @@ class JsonFile:
     def open(
         cls, path: Path, options: ReadingOptions, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
     ) -> "JsonFile":
-        """Collect all keys, in the order of their first appearance. Raises MalformedDataError, TooLargeError."""
+        """Collect all keys, in the order of their first appearance.
+
+        Raises MalformedDataError, TooLargeError, and duckdb.Error where memory is missing.
+        """
         file = cls(path, options, [], [], max(_VALUES_AN_OBJECT * limits.cell_bytes, _LEAST_OBJECT_BYTES))
         file._check_start()
         keys = f"CASE WHEN json_type(json) = 'OBJECT' THEN json_keys(json) ELSE error('{_NO_OBJECT}') END"
@@ -60,6 +66,8 @@ class JsonFile:
                 f"FROM ({objects})) GROUP BY key ORDER BY min(row), arg_min(place, row) LIMIT {limits.columns + 1}"
             ).fetchall()
         except duckdb.Error as error:
+            if lacks_memory(error):
+                raise
             raise file.explain(error, connection) from error
         keys_found = [str(key) for (key,) in found]
         if not keys_found:
@@ -276,7 +284,7 @@ def nested(file: JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Ru
     ).fetchone()
     if not found or not found[0] or '"JSON"' in found[1] or '"NULL"' in found[1]:
         return text
-    structure = literal(found[1].replace('"UBIGINT"', '"BIGINT"'))
+    structure = literal(_WHOLE.sub('"BIGINT"', found[1]))
     value = f"from_json_strict({column}::JSON, {structure})"
     (kind,) = connection.execute(f"SELECT typeof(from_json_strict('null'::JSON, {structure}))").fetchone() or ("",)
     if too_nested([(file.names[at], str(kind))]):
@@ -284,9 +292,9 @@ def nested(file: JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Ru
     is_rounded = _is_rounded(column, value) if '"DOUBLE"' in found[1] else "false"
     try:
         told = connection.execute(f"SELECT count({value}), bool_or({is_rounded}) FROM {relation}").fetchone()
-    except duckdb.OutOfMemoryException:
-        raise
-    except duckdb.Error:
+    except duckdb.Error as error:
+        if lacks_memory(error):
+            raise
         return text
     return text if told and told[1] else Rule("nested", "true", value)
 
