@@ -148,8 +148,8 @@ def test_no_number_within_a_nested_value_becomes_infinite(tmp_path: Path, read: 
 @pytest.mark.parametrize(
     ("levels", "item", "kind"),
     [
-        (8, "1", "BIGINT" + "[]" * 8),
-        (9, "1", "VARCHAR"),
+        (16, "1", "BIGINT" + "[]" * 16),
+        (17, "1", "VARCHAR"),
         (16, '"x"', "VARCHAR" + "[]" * 16),
         (17, '"x"', "VARCHAR"),
         (90, "1", "VARCHAR"),

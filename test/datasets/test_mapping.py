@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.datasets import mapping
-from gristmill.datasets.mapping import PLAIN, json_text_of, microseconds
+from gristmill.datasets.mapping import json_text_of, microseconds
 
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 INTEGERS = st.none() | st.integers(-(2**31), 2**31 - 1)
@@ -69,9 +69,9 @@ def test_what_needs_no_mapping_is_written_whole_in_the_same_bytes(values: list[A
     asked = {"c": kind, "c.a": "INTEGER[][]", "c.s": "STRUCT(t VARCHAR, f BOOLEAN)[]"}
     whole = [json_text_of(*one) for one in asked.items()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mapping, "_is_plain", PLAIN.__contains__)
+        patch.setattr(mapping, "_is_by_duckdb", mapping._BY_DUCKDB.__contains__)
         each = [json_text_of(*one) for one in asked.items()]
-    assert [text.count("lambda") for text in (*whole, *each)] == [1, 0, 0, 4, 2, 1]
+    assert [text.count("lambda e") for text in (*whole, *each)] == [0, 0, 0, 4, 2, 1]
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE data (c {kind})")
         connection.executemany(f"INSERT INTO data SELECT CAST(? AS {kind})", [[None], *([value] for value in values)])

@@ -14,31 +14,35 @@ def struct(fields: int, type_text: str, levels: int = 1) -> str:
     return "STRUCT(a " * (levels - 1) + inner + ")" * (levels - 1)
 
 
+ZONED = "TIMESTAMP WITH TIME ZONE"
 HELD = {
-    "lists": ["DOUBLE" + "[]" * 8],
-    "maps": ["MAP(VARCHAR, " * 6 + "DOUBLE" + ")" * 6],
-    "plain lists": ["VARCHAR" + "[]" * 16],
+    "lists": ["DOUBLE" + "[]" * 16],
+    "lists of times": [ZONED + "[]" * 8],
+    "maps": ["MAP(VARCHAR, " * 8 + "DOUBLE" + ")" * 8],
     "plain structs": [struct(1, "INTEGER", 16)],
-    "fields": [struct(120, "DOUBLE")],
-    "plain fields": [struct(5000, "INTEGER")],
-    "fields in levels": [struct(15, "DOUBLE", 15)],
-    "fields in lists": [struct(30, "TIMESTAMP WITH TIME ZONE") + "[][]"],
+    "doubles": [struct(5000, "DOUBLE")],
+    "integers": [struct(5000, "BIGINT")],
+    "floats": [struct(1000, "FLOAT")],
+    "decimals": [struct(1000, "DECIMAL(18,3)")],
+    "times": [struct(300, ZONED)],
+    "fields in levels": [struct(100, "DOUBLE", 15)],
+    "fields in lists": [struct(500, "DOUBLE") + "[][]"],
     "intervals": ["INTERVAL" + "[]" * 6],
-    "columns": ["DOUBLE[]"] * 600,
-    "wide columns": [struct(120, "DOUBLE")] * 5,
+    "columns": ["DOUBLE[]"] * 2000,
+    "wide columns": [struct(120, ZONED)] * 8,
 }
 REFUSED = {
-    "lists": ["DOUBLE" + "[]" * 9],
-    "maps": ["MAP(VARCHAR, " * 8 + "DOUBLE" + ")" * 8],
+    "lists": [ZONED + "[]" * 11],
+    "maps": ["MAP(VARCHAR, " * 12 + "DATE" + ")" * 12],
     "plain lists": ["VARCHAR" + "[]" * 17],
     "plain structs": [struct(1, "INTEGER", 17)],
     "levels": [struct(1, "DOUBLE", 500)],
-    "fields": [struct(250, "DOUBLE")],
-    "fields in levels": [struct(100, "DOUBLE", 15)],
-    "fields in lists": [struct(250, "TIMESTAMP WITH TIME ZONE") + "[][]"],
-    "intervals": ["INTERVAL" + "[]" * 7],
-    "columns": ["DOUBLE[]"] * 2000,
-    "wide columns": [struct(120, "DOUBLE")] * 8,
+    "fields": [struct(450, ZONED)],
+    "fields in levels": [struct(500, "DECIMAL(18,3)", 15)],
+    "fields in lists": [struct(250, ZONED) + "[][]"],
+    "intervals": ["INTERVAL" + "[]" * 8],
+    "columns": [ZONED + "[]"] * 2000,
+    "wide columns": [struct(120, ZONED)] * 12,
 }
 
 

@@ -10,7 +10,7 @@ import duckdb
 
 from gristmill.datasets.columns import Column, kind_of
 from gristmill.datasets.inference import literal, name
-from gristmill.datasets.mapping import EXACT_IN_JSON
+from gristmill.datasets.json_numbers import EXACT_IN_JSON
 from gristmill.datasets.options import ReadingLimits
 from gristmill.datasets.texts import shown
 from gristmill.errors import TooLargeError

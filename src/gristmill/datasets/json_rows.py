@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import orjson
 
-from gristmill.datasets.mapping import EXACT_IN_JSON, LONG, PLAIN, double_of, json_of, json_text_of
+from gristmill.datasets.json_numbers import EXACT_IN_JSON
+from gristmill.datasets.mapping import LONG, PLAIN, double_of, json_of, json_text_of
 from gristmill.words import not_finite
 
 Shape = Literal["objects", "arrays"]

@@ -8,6 +8,10 @@ CSV: as DuckDB writes it (a missing value is empty, an empty text is quoted; NaN
 a space after its date), except times with a zone, intervals and binary, which are as in JSON; nested values are JSON.
 """
 
+import re
+
+from gristmill.datasets.json_numbers import EXACT_IN_JSON, with_exact_numbers
+
 # Raise it whenever the same query gives something else: other values (`filters`, `queries`), or the same written in
 # another way (here, in `json_rows`, `rows` and `row_formats`, by a later release of DuckDB, or in the document around a
 # page, `api/rows.py`). It is a part of ETags and of the names of files in the cache: were it the same, clients and the
@@ -16,7 +20,8 @@ WRITTEN_FORM = 10
 # What JSON has, and integers of which it has not all.
 PLAIN = frozenset(["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "VARCHAR"])
 LONG = frozenset(["BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"])
-EXACT_IN_JSON = 2**53
+_BY_DUCKDB = PLAIN | LONG | {"DOUBLE"}
+_NUMBERS = re.compile("DOUBLE|FLOAT|BIGINT|HUGEINT")
 
 
 def quoted(name: str) -> str:
@@ -25,15 +30,27 @@ def quoted(name: str) -> str:
 
 
 def json_of(sql: str, type_text: str) -> str:
-    """An expression that `to_json` writes as the mapping says, for an expression of a type."""
-    return _json(sql, type_text, 0)
+    """An expression that `to_json` writes as the mapping says, for an expression of a type that is not nested."""
+    if type_text in LONG:
+        exact = f"{sql} BETWEEN -{EXACT_IN_JSON} AND {EXACT_IN_JSON}"
+        return f"CASE WHEN {exact} THEN to_json({sql}) ELSE to_json(CAST({sql} AS VARCHAR)) END"
+    if type_text in {"DOUBLE", "FLOAT"}:
+        name = f"CASE WHEN isnan({sql}) THEN 'NaN' WHEN {sql} > 0 THEN 'Infinity' WHEN {sql} < 0 THEN '-Infinity' END"
+        return f"CASE WHEN isfinite({sql}) THEN to_json({double_of(sql, type_text)}) ELSE to_json({name}) END"
+    return within(sql, type_text)
 
 
 def json_text_of(sql: str, type_text: str) -> str:
     """An expression of the JSON text of a nested value; empty for a type that is not nested."""
     if type_text.endswith("]") or type_text.startswith(("STRUCT(", "MAP(", "UNION(")):
-        return f"CAST(to_json({json_of(sql, type_text)}) AS VARCHAR)"
+        text = f"CAST(to_json({within(sql, type_text)}) AS VARCHAR)"
+        return with_exact_numbers(text) if may_be_inexact(type_text) else text
     return ""
+
+
+def may_be_inexact(type_text: str) -> bool:
+    """Whether there may be numbers within a nested type that JSON does not hold."""
+    return _NUMBERS.search(type_text) is not None
 
 
 def csv_of(sql: str, type_text: str) -> str:
@@ -72,27 +89,18 @@ def item_of(type_text: str) -> str:
     return type_text[: type_text.rindex("[")]
 
 
-def _is_plain(type_text: str) -> bool:
-    """Whether `to_json` by itself writes values of a type as the mapping says."""
-    if type_text.endswith("]"):
-        return _is_plain(item_of(type_text))
-    if type_text.startswith("STRUCT("):
-        return all(_is_plain(inner) for _, inner in fields_of(type_text))
-    return type_text in PLAIN
+def within(sql: str, type_text: str, depth: int = 0) -> str:  # noqa: PLR0911  one return a type
+    """An expression that `to_json` writes as the mapping says but for the numbers that JSON does not hold.
 
-
-def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one return a type
-    if _is_plain(type_text):
+    depth: how many lists there are around it.
+    """
+    if _is_by_duckdb(type_text):
         return sql
-    if type_text in LONG:
-        exact = f"{sql} BETWEEN -{EXACT_IN_JSON} AND {EXACT_IN_JSON}"
-        return f"CASE WHEN {exact} THEN to_json({sql}) ELSE to_json(CAST({sql} AS VARCHAR)) END"
-    if type_text in {"DOUBLE", "FLOAT"}:
-        name = f"CASE WHEN isnan({sql}) THEN 'NaN' WHEN {sql} > 0 THEN 'Infinity' WHEN {sql} < 0 THEN '-Infinity' END"
-        return f"CASE WHEN isfinite({sql}) THEN to_json({double_of(sql, type_text)}) ELSE to_json({name}) END"
+    if type_text == "FLOAT":
+        return double_of(sql, type_text)
     if type_text.endswith("]"):
         item = f"e{depth}"
-        inner = _json(item, item_of(type_text), depth + 1)
+        inner = within(item, item_of(type_text), depth + 1)
         return f"list_transform({sql}, lambda {item}: to_json({inner}))"
     if type_text == "TIMESTAMP WITH TIME ZONE":
         written = _moment(f"timezone('UTC', {sql})")
@@ -104,14 +112,23 @@ def _json(sql: str, type_text: str, depth: int) -> str:  # noqa: PLR0911  one re
     if type_text == "BLOB":
         return f"base64({sql})"
     if type_text.startswith("MAP("):
-        return _json(f"map_entries({sql})", entries_of(type_text), depth)
+        return within(f"map_entries({sql})", entries_of(type_text), depth)
     if type_text.startswith("STRUCT("):
         packed = ", ".join(
-            f"{quoted(name)} := {_json(f'struct_extract({sql}, {_literal(name)})', inner, depth)}"
+            f"{quoted(name)} := {within(f'struct_extract({sql}, {_literal(name)})', inner, depth)}"
             for name, inner in fields_of(type_text)
         )
         return f"CASE WHEN {sql} IS NOT NULL THEN to_json(struct_pack({packed})) END"
     return f"CAST({sql} AS VARCHAR)"
+
+
+def _is_by_duckdb(type_text: str) -> bool:
+    """Whether `to_json` by itself writes values of a type as the mapping says, but for such numbers."""
+    if type_text.endswith("]"):
+        return _is_by_duckdb(item_of(type_text))
+    if type_text.startswith("STRUCT("):
+        return all(_is_by_duckdb(inner) for _, inner in fields_of(type_text))
+    return type_text in _BY_DUCKDB
 
 
 def _literal(text: str) -> str:

@@ -1,45 +1,47 @@
 """How nested the types of a table's columns may be: as far as their values can be written as JSON in time.
 
 DuckDB cannot be interrupted while it plans a statement. Planning what `mapping` writes takes twice as long for each
-list or map around a value, and grows with the square of a struct's fields and levels; what DuckDB itself writes as the
-mapping says takes none of that.
+list or map around a value, and grows with the square of a struct's fields and levels; what DuckDB itself writes
+(doubles, integers, texts) takes none of that.
 """
 
 from collections.abc import Iterable
 
-from gristmill.datasets.mapping import entries_of, fields_of, item_of, json_of
+from gristmill.datasets.mapping import entries_of, fields_of, item_of, may_be_inexact, within
 from gristmill.datasets.texts import shown
 from gristmill.errors import MalformedDataError
 
 MOST_LEVELS = 16
-# About the letters of SQL that are planned, those within a list twice as many: a column of so many takes a quarter of
-# a second at the worst, a table a few seconds.
-_MOST_OF_COLUMN = 40_000
-_MOST_OF_TABLE = 200_000
+# About the letters of SQL that are planned, those within a list twice as many: a column of so many takes a third of
+# a second, a table two or three seconds.
+_MOST_OF_COLUMN = 120_000
+_MOST_OF_TABLE = 300_000
+_OF_NUMBERS = 140  # as long as a letter takes: to look through a text for numbers that JSON does not hold
+_LEAST = 36  # of any value in a struct
+_TOO_MANY = (
+    "more decimals, 32-bit numbers, dates, times or binary values within lists, maps and structs than can be written "
+    "as JSON in time; a struct may have some 1,000 of them, 400 times with a zone, or 120 intervals"
+)
 _ADVICE = "Make columns of the values within, or a text that holds them as JSON."
 
 
-def too_nested(columns: Iterable[tuple[str, str]]) -> str:
+def too_nested(columns: Iterable[tuple[str, str]], advice: str = _ADVICE) -> str:
     """What is wrong with columns (names and DuckDB types) whose values cannot be written in time, and what to do.
 
     Empty where they can.
     """
     total = 0
     for name, type_text in columns:
+        if not _is_nested(type_text):
+            continue
         if _is_deep(type_text, MOST_LEVELS):
-            return f"The column {shown(name)} has lists, maps and structs in more than {MOST_LEVELS} levels. {_ADVICE}"
-        effort = _effort(type_text, 1) if _is_nested(type_text) else 0
-        total += effort
+            return f"The column {shown(name)} has lists, maps and structs in more than {MOST_LEVELS} levels. {advice}"
+        effort = _effort(type_text, 1)
+        total += effort + _OF_NUMBERS * may_be_inexact(type_text)
         if effort > _MOST_OF_COLUMN:
-            return (
-                f"The column {shown(name)} holds more numbers, dates or times within its lists, maps and structs than "
-                f"can be written as JSON in time. {_ADVICE}"
-            )
+            return f"The column {shown(name)} holds {_TOO_MANY}. {advice}"
         if total > _MOST_OF_TABLE:
-            return (
-                f"The columns up to {shown(name)} together hold more numbers, dates or times within lists, maps and "
-                f"structs than can be written as JSON in time. {_ADVICE}"
-            )
+            return f"The columns up to {shown(name)} together hold {_TOO_MANY}. {advice}"
     return ""
 
 
@@ -71,7 +73,7 @@ def _is_deep(type_text: str, most: int) -> bool:
 
 def _effort(type_text: str, path: int) -> int:
     """About the letters of SQL that are planned for a type. path: how many structs a value is taken from, and one."""
-    written = json_of("c", type_text)
+    written = within("c", type_text)
     if written == "c":
         return path
     if type_text.endswith("]"):
@@ -80,4 +82,4 @@ def _effort(type_text: str, path: int) -> int:
         return _effort(entries_of(type_text), path)
     if type_text.startswith("STRUCT("):
         return sum(_effort(inner, path + 1) for _, inner in fields_of(type_text))
-    return len(written) * path
+    return max(len(written), _LEAST) * path

@@ -17,6 +17,7 @@ import duckdb
 from gristmill import presence
 from gristmill.datasets.json_rows import AS_OBJECTS, Form, Rows, Writer, cell_of
 from gristmill.datasets.mapping import quoted
+from gristmill.datasets.nesting import too_nested
 from gristmill.datasets.row_formats import FILE_FORMS
 from gristmill.datasets.statements import Statement
 from gristmill.datasets.turns import Turns
@@ -53,6 +54,11 @@ _FILE_TOO_LARGE = (
     "GRISTMILL_DATASET_CACHE_BYTES). Ask for fewer columns, for less of the table by a filter, or for pages as NDJSON."
 )
 
+_OTHER_COLUMNS = (
+    "Ask for other columns (properties=), for Parquet (f=parquet), or for single values within it as a job of the "
+    "process sql: SELECT st.a FROM t."
+)
+
 _WATCHDOG = Watchdog()
 _RETRY_SECONDS = 5
 _WAITING = 16  # for their turn at most: each holds a thread that answers requests
@@ -66,6 +72,7 @@ def read(
 
     Waits for its turn at most as long as it may take itself. Raises BusyError, QueryLimitError, QueryValueError.
     """
+    _check_nesting(statement)
     with _TURNS.take(seconds), limited(connection, seconds):
         names, inner = _inner(statement)
         plain = statement.plain or (False,) * len(statement.types)
@@ -88,6 +95,12 @@ def read(
             if writer.count - before < len(batch):
                 return writer.rows(more=True, cursor=statement.cursor_after(last) if statement.hidden else None)
     return writer.rows()
+
+
+def _check_nesting(statement: Statement) -> None:
+    """Of what an earlier release took, not all can be written."""
+    if why := too_nested(zip(statement.names, statement.types, strict=True), _OTHER_COLUMNS):
+        raise QueryLimitError(why)
 
 
 def _at_once(writer: Writer, width: int) -> int:
@@ -117,6 +130,8 @@ def write(
     coding: "zstd" or "gzip", of a format that does not compress by itself. most_bytes: a file that grows beyond
     them is stopped. Raises QueryLimitError, QueryValueError, StorageFullError.
     """
+    if kind != "parquet":
+        _check_nesting(statement)
     with limited(connection, seconds, _FILE_TOO_SLOW), _bounded(connection, path, most_bytes):
         (names, inner), form = _inner(statement), FILE_FORMS[kind]
         shown = [

@@ -19,10 +19,9 @@ from gristmill.datasets.inference import literal
 from gristmill.datasets.intake import facts_of
 from gristmill.datasets.line_files import LineFile
 from gristmill.datasets.lines import Lines
-from gristmill.datasets.nesting import too_nested
 from gristmill.datasets.queries import Table
 from gristmill.datasets.store import Store
-from gristmill.errors import CacheBusyError, QueryLimitError
+from gristmill.errors import CacheBusyError
 from gristmill.limits import MIB
 from gristmill.presence import acquired
 from gristmill.settings import Settings
@@ -69,8 +68,8 @@ class Tables:
         """A connection, for one thread, and the table of a version to ask it for; they stay while the context lasts.
 
         Raises NoSuchVersionError when its bytes are gone, DamagedDataError, CacheBusyError, CacheUnusableError, and
-        QueryLimitError for columns that are nested too deep. A file that turns out to be damaged meanwhile is made anew
-        when nobody uses it: CacheBusyError too.
+        QueryLimitError when making the file takes too much memory. A file that turns out to be damaged meanwhile
+        is made anew when nobody uses it: CacheBusyError too.
         """
         id_ = version.edition.version
         with self._lock:
@@ -175,8 +174,6 @@ class Tables:
     def _attach(self, version: Version, wait_seconds: float) -> _Attached:
         alias = _alias(version.edition.version)
         columns = facts_of(version.facts).columns
-        if why := too_nested((column.name, column.type) for column in columns):  # an earlier release took it
-            raise QueryLimitError(f"{why} This version can be read no more: upload the table again.")
         _, file = self._files.attach(
             version,
             lambda path: self._execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gristmill.datasets.mapping import EXACT_IN_JSON
+from gristmill.datasets.json_numbers import EXACT_IN_JSON
 from gristmill.processes.column import Column, Kind, column_of_values
 from gristmill.processes.dataset import DataSet, as_table_has_it
 from gristmill.processes.exact import exact_cell, may_round

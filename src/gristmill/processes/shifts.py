@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from gristmill.datasets.mapping import EXACT_IN_JSON
+from gristmill.datasets.json_numbers import EXACT_IN_JSON
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.workspace import DataColumn
 
