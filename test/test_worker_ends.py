@@ -78,6 +78,12 @@ def test_an_abort_for_want_of_memory_is_out_of_memory(worker: WorkerUnderTest) -
     assert ended(worker.run("crash", how="bad_alloc")) == (Status.FAILED, End.OUT_OF_MEMORY)
 
 
+def test_a_data_set_that_takes_too_much_memory_for_the_cache_is_out_of_memory(worker: WorkerUnderTest) -> None:
+    job = worker.run("open_too_much")
+    assert ended(job) == (Status.FAILED, End.OUT_OF_MEMORY)
+    assert "GRISTMILL_DATASET_QUERY_MEMORY_MB" in job.detail
+
+
 @pytest.mark.slow
 def test_an_exception_fails_with_one_line_and_its_traceback_in_the_log(worker: WorkerUnderTest, tmp_path: Path) -> None:
     job = worker.run("fail_at_first", file=str(tmp_path / "tries"), times=9)

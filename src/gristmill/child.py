@@ -27,6 +27,7 @@ from gristmill.errors import (
     FetchError,
     InvalidInputsError,
     LostAttemptError,
+    QueryLimitError,
     StorageFullError,
     UnavailableError,
 )
@@ -285,6 +286,8 @@ class Child:
             self._place.is_worn = True
             most = process.limits.memory_mb
             return Finish(end=End.OUT_OF_MEMORY, detail=f"The process needed more than its {most} MiB of memory.")
+        if isinstance(error, QueryLimitError):
+            return Finish(end=End.OUT_OF_MEMORY, detail=_one_line(error.detail))
         if isinstance(error, CacheUnusableError):
             return Finish(end=End.OUT_OF_DISK, detail=_one_line(error.detail))
         if isinstance(error, OSError) and error.errno in {errno.EFBIG, errno.ENOSPC, errno.EDQUOT}:

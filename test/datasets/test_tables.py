@@ -431,19 +431,29 @@ def test_a_version_of_long_texts_gets_into_the_cache_in_smaller_groups(
     if not is_told:
         monkeypatch.setattr(stored_parquet, "group_rows", lambda _path, _connection: 0)
     version = put(shelf, content=long_texts(6000, 10_000))
-    files, groups = shelf.tables._files, list[int]()
+    files, attempts = shelf.tables._files, list[bool]()
     write = files._write
 
-    def counted(parquet: Path, target: Path, group_rows: int = 0) -> None:
-        groups.append(group_rows)
-        write(parquet, target, group_rows)
+    def counted(parquet: Path, target: Path, *, is_sparing: bool = False) -> None:
+        attempts.append(is_sparing)
+        write(parquet, target, is_sparing=is_sparing)
 
     monkeypatch.setattr(files, "_write", counted)
     monkeypatch.setattr(files, "_memory_bytes", 80 * 2**20)
     with shelf.tables.use(version) as (connection, table):
         found = connection.execute(f"SELECT i, strlen(t) FROM {table.sql} ORDER BY rowid").fetchall()
     assert found == [(row, len(f"{row} ") + 10_000) for row in range(6000)]
-    assert groups == ([0] if is_told else [0, 2048])
+    assert attempts == ([False] if is_told else [False, True])
+
+
+def test_a_version_of_many_empty_columns_gets_into_the_cache_in_smaller_blocks(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = ",".join(f"c{place}" for place in range(300))
+    version = put(shelf, content=f"{header}\n".encode() + (b"," * 299 + b"\n") * 700)
+    monkeypatch.setattr(shelf.tables._files, "_memory_bytes", 75 * 2**20)  # as much as its blocks would take
+    with shelf.tables.use(version) as (connection, table):
+        assert connection.execute(f"SELECT count(*), count(c299) FROM {table.sql}").fetchall() == [(700, 0)]
 
 
 def test_a_version_that_needs_too_much_memory_for_the_cache_is_refused_with_the_setting(

@@ -19,6 +19,8 @@ from gristmill.limits import MIB, usable_cpus
 TABLE = "data"
 """The one table of a file."""
 _LEAST_GROUP_ROWS = 2048  # of DuckDB's groups; all have a multiple of it
+# Each column has one in memory while a file is completed; by default they have four times as much.
+_SMALL_BLOCK_BYTES = 2**16
 
 T = TypeVar("T")
 
@@ -69,7 +71,7 @@ class Files:
                 if not lacks_memory(error):
                     raise
                 target.unlink()
-                self._write(parquet, target, group_rows=_LEAST_GROUP_ROWS)
+                self._write(parquet, target, is_sparing=True)
         except duckdb.Error as error:
             if not lacks_memory(error):
                 raise
@@ -80,11 +82,14 @@ class Files:
             ) from error
         parquet.unlink()
 
-    def _write(self, parquet: Path, target: Path, group_rows: int = 0) -> None:
-        """group_rows: rows in memory at a time, and in a group of the file; 0: about as many as in the Parquet."""
+    def _write(self, parquet: Path, target: Path, *, is_sparing: bool = False) -> None:
+        """is_sparing: with as few rows in memory, and in a group, as can be; else about as many as in the Parquet."""
         with instance(self._memory_bytes) as connection:
-            group_rows = group_rows or _fitting(stored_parquet.group_rows(parquet, connection))
-            options = f" (ROW_GROUP_SIZE {group_rows})" if group_rows else ""
+            if is_sparing:
+                options = f" (ROW_GROUP_SIZE {_LEAST_GROUP_ROWS}, BLOCK_SIZE {_SMALL_BLOCK_BYTES})"
+            else:
+                group_rows = _fitting(stored_parquet.group_rows(parquet, connection))
+                options = f" (ROW_GROUP_SIZE {group_rows})" if group_rows else ""
             connection.execute(f"ATTACH {literal(str(target))} AS made{options}")
             connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
             connection.execute("DETACH made")

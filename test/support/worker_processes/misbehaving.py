@@ -15,6 +15,7 @@ from typing import Annotated
 import numpy
 from pydantic import Field
 
+from gristmill.errors import QueryLimitError
 from gristmill.processes import Progress, process
 
 SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
@@ -108,6 +109,12 @@ def hog_disk(way: str = "files") -> int:
             file.write(bytes(2**20))
         time.sleep(0.01)
     return 0
+
+
+@process()
+def open_too_much() -> int:
+    """Fail as a run does whose data set takes too much memory for the cache."""
+    raise QueryLimitError("To read the version takes more than 512 MiB (setting GRISTMILL_DATASET_QUERY_MEMORY_MB).")
 
 
 @process(seconds=60)
