@@ -26,7 +26,7 @@ PARTS = {
     "The server": "flask_api server prefork bridge exchange request_body threads streams presence",
     "Beside requests": "background callbacks readiness",
     "Health checks": "probe heartbeats running",
-    "Shared": "errors settings settings_table logs fetch tokens words",
+    "Shared": "errors settings settings_table logs fetch tokens words near_names",
     "The command line": "cli cli_jobs cli_support console doctor up supervisor embedded append_only lifeline demo",
     "Secrets": "cluster_secrets certificates",
 }

@@ -1,5 +1,6 @@
 """Merge patches of descriptions: against RFC 7396 as it stands, and what is refused."""
 
+import time
 from typing import Any
 
 import pytest
@@ -92,6 +93,18 @@ def test_all_that_is_wrong_is_told_with_what_may_be_meant() -> None:
     with pytest.raises(InvalidRequestError) as error:
         changes_of({"tittle": "x", "columns": {"distanse": {"unit": "m"}}}, ["distance"])
     assert ["title" in error.value.faults[0].detail, "distance" in error.value.faults[1].detail] == [True, True]
+
+
+def test_thousands_of_mistyped_names_cost_little_and_the_first_hundred_are_told() -> None:
+    columns = [f"{'concentration ' * 18}{number:04}" for number in range(2000)]
+    wrong = [f"{'concentration ' * 18}{number:04}?" for number in range(20_000)]
+    started = time.process_time()
+    with pytest.raises(InvalidRequestError) as error:
+        changes_of({"tile": "x", "columns": {name: {} for name in wrong}}, columns)
+    assert time.process_time() - started < 1
+    assert "did you mean 'title'?" in error.value.faults[0].detail
+    assert len(error.value.faults) == 101
+    assert error.value.faults[-1].detail == "has 19,901 more faults"
 
 
 @pytest.mark.parametrize("patch", [None, [], "x", 1])

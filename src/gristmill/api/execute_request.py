@@ -1,6 +1,5 @@
 """The body of an execute request, as the standard's execute.yaml has it; what that does not know is ignored."""
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -11,12 +10,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from gristmill.near_names import near
+
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 URI_PATTERN = rf"^[hH][tT][tT][pP][sS]?://{_HOST}(:{_PORT})?(/[!-~]{{0,2000}})?$"
 _NEAR = 0.8  # as "input" and "inputs" are, and no two names of the standard
-# Unknown members that are looked at, and the longest in letters: comparing names takes time.
-_LOOKED_AT, _LONGEST = 100, 20
+_LOOKED_AT = 100  # unknown members: comparing names takes time
 _URI = re.compile(URI_PATTERN.removesuffix("$"))
 
 
@@ -121,6 +121,6 @@ def misspelt(body: Mapping[str, object]) -> dict[str, str]:
     """
     known = ExecuteRequest.model_fields
     absent = [name for name in known if name not in body]
-    unknown = islice((member for member in body if member not in known and len(member) <= _LONGEST), _LOOKED_AT)
-    near = {member: difflib.get_close_matches(member.lower(), absent, 1, _NEAR) for member in unknown}
-    return {member: found[0] for member, found in near.items() if found}
+    unknown = islice((member for member in body if member not in known), _LOOKED_AT)
+    found = {member: near(member, absent, 1, likeness=_NEAR) for member in unknown}
+    return {member: names[0] for member, names in found.items() if names}

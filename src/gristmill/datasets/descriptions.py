@@ -1,16 +1,18 @@
 """What people say about a data set: texts that a JSON merge patch (RFC 7396) changes. Pure."""
 
-import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from gristmill.errors import Fault, InvalidRequestError, pointer_part
+from gristmill.near_names import Hints
 
 # Longest texts, in characters.
 TEXTS = {"title": 200, "description": 10_000, "licence": 500, "source": 2_000}
 COLUMN_TEXTS = {"description": 2_000, "unit": 100}
 _MARKS = {"description": "d ", "unit": "u "}
+_LISTED_FAULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,11 @@ def changes_of(patch: object, columns: Collection[str]) -> Changes:
     """
     if not isinstance(patch, dict):
         raise InvalidRequestError("A description is changed by a JSON object (a merge patch, RFC 7396).")
-    changes, faults = Changes(), list[Fault]()
-    for member, value in patch.items():
-        if member == "columns":
-            faults += _add_columns(changes, value, columns)
-        elif member in TEXTS:
-            faults += _add(changes, member, value, TEXTS[member], f"/{pointer_part(member)}")
-        else:
-            faults.append(_unknown(member, "", [*TEXTS, "columns"]))
+    changes = Changes()
+    found = _add_all(changes, patch, dict.fromkeys(columns), Hints())
+    faults = list(islice(found, _LISTED_FAULTS))
+    if more := sum(1 for _ in found):
+        faults.append(Fault("", f"has {more:,} more faults"))
     if faults:
         first = f"{faults[0].pointer} {faults[0].detail}"
         end = "" if first.endswith("?") else "."
@@ -77,38 +76,40 @@ def description_of(fields: Iterable[tuple[str, str]]) -> Description:
     return Description(**texts, columns={name: ColumnText(**its) for name, its in columns.items()})
 
 
-def _add_columns(changes: Changes, patch: Any, columns: Collection[str]) -> list[Fault]:
+def _add_all(changes: Changes, patch: Mapping[str, Any], columns: Collection[str], hints: Hints) -> Iterator[Fault]:
+    for member, value in patch.items():
+        if member == "columns":
+            yield from _add_columns(changes, value, columns, hints)
+        elif member in TEXTS:
+            yield from _add(changes, member, value, TEXTS[member], f"/{pointer_part(member)}")
+        else:
+            yield _unknown(member, "", [*TEXTS, "columns"], hints)
+
+
+def _add_columns(changes: Changes, patch: Any, columns: Collection[str], hints: Hints) -> Iterator[Fault]:
     if patch is None:
         changes.drop_columns = True
-        return []
+        return
     if not isinstance(patch, dict):
-        return [
-            Fault(
-                "/columns", 'must be an object with the columns as members, such as {"height": {"unit": "m"}}, or null'
-            )
-        ]
-    faults = []
+        yield Fault(
+            "/columns", 'must be an object with the columns as members, such as {"height": {"unit": "m"}}, or null'
+        )
+        return
     for column, texts in patch.items():
         pointer = f"/columns/{pointer_part(column)}"
         if texts is None:
             changes.drop += [mark + column for mark in _MARKS.values()]
         elif column not in columns:
-            faults.append(_unknown(column, "/columns", columns))
+            yield _unknown(column, "/columns", columns, hints)
         elif not isinstance(texts, dict):
-            faults.append(Fault(pointer, "must be an object with description and unit, or null"))
+            yield Fault(pointer, "must be an object with description and unit, or null")
         else:
             for member, value in texts.items():
                 if member in COLUMN_TEXTS:
-                    faults += _add(
-                        changes,
-                        _MARKS[member] + column,
-                        value,
-                        COLUMN_TEXTS[member],
-                        f"{pointer}/{pointer_part(member)}",
-                    )
+                    key, longest = _MARKS[member] + column, COLUMN_TEXTS[member]
+                    yield from _add(changes, key, value, longest, f"{pointer}/{pointer_part(member)}")
                 else:
-                    faults.append(_unknown(member, pointer, COLUMN_TEXTS))
-    return faults
+                    yield _unknown(member, pointer, COLUMN_TEXTS, hints)
 
 
 def _add(changes: Changes, key: str, value: Any, longest: int, pointer: str) -> list[Fault]:
@@ -125,7 +126,5 @@ def _add(changes: Changes, key: str, value: Any, longest: int, pointer: str) -> 
     return []
 
 
-def _unknown(member: str, pointer: str, known: Collection[str]) -> Fault:
-    close = difflib.get_close_matches(member, known, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return Fault(f"{pointer}/{pointer_part(member)}", f"there is no {member[:100]!r} here{hint}")
+def _unknown(member: str, pointer: str, known: Collection[str], hints: Hints) -> Fault:
+    return Fault(f"{pointer}/{pointer_part(member)}", f"there is no {member[:100]!r} here{hints.hint(member, known)}")
