@@ -17,7 +17,7 @@ from gristmill.settings import Settings
 # A body of so many bytes is read straight from the server: Werkzeug's counting stream costs more than the parsing.
 _SHORT_BYTES = 4096
 # What may be a number beyond all floats; checking each number would double the time of parsing.
-_HUGE = re.compile(r"[0-9][eE]\+?[0-9]{3}|[0-9]{309}")
+_HUGE = re.compile(r"[0-9][eE]\+?[0-9]{3}|(?<![0-9])[0-9]{309}")
 _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 

@@ -22,7 +22,8 @@ from gristmill.errors import MalformedDataError, TooLargeError
 
 _NO_OBJECT = "gristmill-no-object"
 _GEOJSON = re.compile(rb'"type"\s*:\s*"FeatureCollection"')
-_OUTER = re.compile(r'"(?P<key>(?:\\.|[^"\\])*+)"\s*:\s*\[\s*\{|"(?:\\.|[^"\\])*+"|[^\s"]')
+# A string without an end is the rest: else each quote in it would be taken for the beginning of another one.
+_OUTER = re.compile(r'"(?P<key>(?:\\.|[^"\\])*+)"\s*:\s*\[\s*\{|"(?:\\.|[^"\\])*+"|".*|[^\s"]', re.DOTALL)
 _START_BYTES = 2**16
 _ESCAPE = re.compile(r"(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<half>ud[89a-f][0-9a-f]{2})|.)", re.DOTALL)
 _HALF = "half of a letter's two escapes, without the other"

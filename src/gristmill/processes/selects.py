@@ -25,7 +25,8 @@ _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
 # DuckDB cuts letters of a query that it shows in two; what Python then raises has the message.
 _THE_QUERYS = (duckdb.Error, UnicodeDecodeError)
 _NOT_THE_QUERYS = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.FatalException)
-_NOT_HERE = re.compile(r' Use "?SET [^"]*?"?(?: to increase [^.]*)?\.(?= |$)')  # settings are not the query's to change
+# Settings are not the query's to change. What stands between the words may be the query's, and long.
+_NOT_HERE = re.compile(r' Use "?SET [^".]{1,200}+(?:"[^".]{0,200}+)?\.(?= |$)')
 _RESULT = 'temp."result of the query"'
 _COLUMNS_A_STATEMENT = 64  # planning one over all of thousands takes many seconds, and memory
 
