@@ -45,3 +45,13 @@ def acquired(place: "threading.Lock | threading.Semaphore", seconds: float) -> b
         if place.acquire(timeout=min(left, _WAIT_SECONDS)):
             return True
     return False
+
+
+def happened(event: threading.Event, seconds: float) -> bool:
+    """Whether an event has happened within so many seconds. ClientGoneError when the client goes."""
+    deadline = time.monotonic() + seconds
+    while not event.wait(max(0.0, min(deadline - time.monotonic(), LOOK_SECONDS))):
+        check()
+        if time.monotonic() >= deadline:
+            return False
+    return True

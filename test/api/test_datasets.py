@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from gristmill.datasets.reading import Readings
+from gristmill.presence import CLIENT, Client
 from gristmill.tokens import new_token
 
 BIRDS = """species,mass,when
@@ -210,6 +212,25 @@ def test_a_description_is_patched_without_a_new_version(api):
     wrong = api.client.patch("/datasets/birds", json={"tittle": "x", "columns": {"mas": {"unit": "g"}}})
     assert wrong.status_code == 400
     assert {fault["pointer"] for fault in wrong.json["errors"]} == {"/tittle", "/columns/mas"}
+
+
+def test_an_upload_whose_client_has_gone_when_it_was_read_is_dropped(api, monkeypatch):
+    read, client = Readings.read, Client()
+
+    def read_for_nobody(*args):
+        facts = read(*args)
+        client.is_gone = True
+        return facts
+
+    monkeypatch.setattr(Readings, "read", read_for_nobody)
+    before = CLIENT.set(client)
+    try:
+        assert put(api).status_code == 499
+    finally:
+        CLIENT.reset(before)
+    monkeypatch.undo()
+    assert api.client.get("/datasets/birds").status_code == 404
+    assert put(api).status_code == 201
 
 
 def test_a_deleted_data_set_is_gone_with_its_versions(api):

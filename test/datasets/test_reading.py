@@ -14,12 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import wait_until
+from support.leaving import client_that_leaves
 from support.tables import LIMITS, rows_of
 
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.reading import Readings
 from gristmill.errors import (
     BusyError,
+    ClientGoneError,
     GristmillError,
     InvalidRequestError,
     MalformedDataError,
@@ -160,6 +162,28 @@ def test_a_file_that_takes_too_long_is_given_up_and_its_child_killed(place: Plac
         place.read(None)
     assert place.children() == []
     assert place.leftovers == []
+
+
+def test_a_file_that_nobody_waits_for_any_more_is_given_up_and_its_child_killed(place: Place) -> None:
+    slow_csv(place.source)
+    with client_that_leaves(0.3), pytest.raises(ClientGoneError):
+        place.read(None)
+    assert place.children() == []
+    assert place.leftovers == []
+    assert place.read(b"a\n1\n").rows == 1
+
+
+def test_who_waits_for_a_place_leaves_the_queue_with_the_client(place: Place) -> None:
+    slow_csv(place.source)
+    outcome: list[Any] = []
+    threads = [in_thread(place, outcome) for _ in range(2)]
+    wait_until(lambda: len(place.children()) == 2 or outcome)
+    with client_that_leaves(0.1), pytest.raises(ClientGoneError):
+        place.read(None)
+    for child in place.children():
+        os.kill(child, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
 
 
 @pytest.mark.parametrize("place", [{"memory_bytes": 40 * 2**20}], indirect=True)

@@ -20,6 +20,7 @@ from gristmill.datasets.store import Store
 from gristmill.datasets.uploads import Allowance, UploadLimits, receive
 from gristmill.errors import CacheUnusableError
 from gristmill.job import new_id
+from gristmill.presence import check
 from gristmill.settings import Settings
 
 FOLDER = "uploads"
@@ -57,7 +58,8 @@ class Intake:
         coding: the value of Content-Encoding. media_type: without parameters. length: of the body, in bytes, if it is
         known. The conditions must hold now, before anything is read, and at the end. Raises what ``receive``,
         ``Readings.read`` and ``Store.put`` do; BusyError when too many bytes of other uploads are on the disk;
-        CacheUnusableError when the folder for uploads cannot be used.
+        CacheUnusableError when the folder for uploads cannot be used; ClientGoneError when the client goes before it is
+        read.
         """
         self._store.require(name, conditions)
         desk = self._open()
@@ -78,6 +80,7 @@ class Intake:
             )
             written = folder / "table.parquet"
             facts = desk.readings.read(upload.path, written, options)
+            check()
             upload.path.unlink()
             version = NewVersion(
                 version_id(upload.sha256, options),

@@ -1,5 +1,7 @@
 """Reads uploaded files in children beside the API, each killed at its limits; its death is an error with its cause.
 
+A child is killed too when the client of the upload has gone: it holds one of few places, for nobody.
+
 A template (see ``template.py``) has DuckDB imported and forks a child for each file, in milliseconds. The child takes
 its task from a file in its own folder and leaves its answer there. The folder goes with the child, whatever happens.
 """
@@ -25,6 +27,7 @@ from gristmill.datasets.ingest import ingest
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.errors import BusyError, Fault, GristmillError, ReadingFailedError
 from gristmill.limits import OwnMemory, limit_files, limit_memory, no_core_dumps, usable_cpus
+from gristmill.presence import acquired, happened
 from gristmill.settings import Settings
 from gristmill.template import Birth, Born, Ended, Event, Gone, Ready, Refused, Template
 from gristmill.template import Facts as TemplateFacts
@@ -80,9 +83,9 @@ class Readings:
         """Read a file in a child and write ``target``; waits for it. Nothing but ``source`` remains of a failure.
 
         Raises BusyError when all places stay taken for ``PLACE_SECONDS``, and what ``ingest`` raises;
-        ReadingFailedError when the child was killed at a limit, or has died.
+        ReadingFailedError when the child was killed at a limit, or has died; ClientGoneError when the client goes.
         """
-        if not self._places.acquire(timeout=PLACE_SECONDS):
+        if not acquired(self._places, PLACE_SECONDS):
             raise BusyError(
                 f"As many uploads are being read now as may be at a time: {self._most} (setting "
                 "GRISTMILL_DATASET_READINGS). Send the upload again later.",
@@ -117,9 +120,13 @@ class Readings:
         }
         (folder / _TASK).write_text(json.dumps(task), "utf-8")
         nursery, reading = self._begin(folder)
-        is_over = reading.ended.wait(self._limits.seconds)
+        is_over = False
+        try:
+            is_over = happened(reading.ended, self._limits.seconds)
+        finally:
+            if not is_over:
+                nursery.kill(reading)
         if not is_over:
-            nursery.kill(reading)
             raise ReadingFailedError(
                 f"Reading the file took more than {self._limits.seconds:g} s (setting "
                 "GRISTMILL_DATASET_READING_SECONDS). Upload fewer rows or columns."
