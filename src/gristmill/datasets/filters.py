@@ -20,7 +20,6 @@ What a filter means:
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from typing import Any
 
 from gristmill.datasets.comparisons import MIRRORED, compared
@@ -41,8 +40,8 @@ from gristmill.datasets.terms import (
     joined,
     written_number,
 )
+from gristmill.near_names import near
 
-_END = 16  # letters of a name
 _MOMENTS = frozenset(["date", "timestamp"])
 _COUNTS = {"not": 1, "isnull": 1, "between": 3, "in": 2, "like": 2, **dict.fromkeys(MIRRORED, 2)}
 
@@ -58,16 +57,9 @@ def unknown_column(name: str, columns: Iterable[FilterColumn]) -> str:
 
 
 def _known(name: str, names: Sequence[str], most: int) -> str:
-    near = [one for one in names if one.lower() == name.lower()] or _near(name, names)
-    if near:
-        return f"Near: {', '.join(map(repr, near))}."
+    if found := near(name, names):
+        return f"Near: {', '.join(map(repr, found))}."
     return f"There are: {', '.join(map(repr, names[:most]))}{', ...' if len(names) > most else ''}."
-
-
-def _near(name: str, names: Sequence[str]) -> list[str]:
-    """The names that are most alike; of long ones, both ends are compared, as thousands of them take long."""
-    by_ends = {one[:_END] + one[_END:][-_END:]: one for one in names}
-    return [by_ends[one] for one in get_close_matches(name[:_END] + name[_END:][-_END:], by_ends, cutoff=0.5)]
 
 
 def condition(text: str, columns: Sequence[FilterColumn]) -> Condition:

@@ -12,7 +12,8 @@ from typing import Any
 from gristmill.datasets import cursors
 from gristmill.datasets.columns import Column, WithEnds
 from gristmill.datasets.cursors import Cursor
-from gristmill.datasets.mapping import EXACT_IN_JSON, quoted
+from gristmill.datasets.json_numbers import EXACT_IN_JSON
+from gristmill.datasets.mapping import quoted
 from gristmill.datasets.terms import EXACT, NUMERIC, Condition, FilterColumn
 
 _MOST_DIGITS = 38

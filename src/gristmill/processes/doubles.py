@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gristmill.datasets.mapping import EXACT_IN_JSON
+from gristmill.datasets.json_numbers import EXACT_IN_JSON
 from gristmill.words import not_finite
 
 Number = int | float | Decimal

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gristmill.datasets.mapping import EXACT_IN_JSON
+from gristmill.datasets.json_numbers import EXACT_IN_JSON
 from gristmill.words import not_finite
 
 Reader = Callable[[Any], Any]
