@@ -201,7 +201,8 @@ class Settings(BaseSettings):
     dataset_reading_seconds: float = Field(
         300,
         gt=0,
-        description="Longest time that reading one uploaded file, or writing all rows as one, may take, in seconds.",
+        description="Longest time that reading one uploaded file, reading one version into the cache, or writing all "
+        "rows as one file, may take, in seconds.",
     )
     dataset_reading_memory_mb: int = Field(
         2048, ge=256, description="Most memory that reading one uploaded file may use, in MiB."

@@ -434,9 +434,9 @@ def test_a_version_of_long_texts_gets_into_the_cache_in_smaller_groups(
     files, attempts = shelf.tables._files, list[bool]()
     write = files._write
 
-    def counted(parquet: Path, target: Path, *, is_sparing: bool = False) -> None:
+    def counted(parquet: Path, target: Path, deadline: float | None, *, is_sparing: bool = False) -> None:
         attempts.append(is_sparing)
-        write(parquet, target, is_sparing=is_sparing)
+        write(parquet, target, deadline, is_sparing=is_sparing)
 
     monkeypatch.setattr(files, "_write", counted)
     monkeypatch.setattr(files, "_memory_bytes", 80 * 2**20)
@@ -464,4 +464,20 @@ def test_a_version_that_needs_too_much_memory_for_the_cache_is_refused_with_the_
     monkeypatch.setattr(shelf.tables._files, "_memory_bytes", 2**20)
     with pytest.raises(QueryLimitError, match=r"1 MiB .*GRISTMILL_DATASET_QUERY_MEMORY_MB"):
         numbers(shelf, version)
+    assert list(shelf.cache.folder.glob("*.making")) == []
+
+
+def test_a_version_that_takes_too_long_to_get_into_the_cache_is_refused_with_the_setting(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    parquet = tmp_path / "equal.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT repeat('a', 1000) AS n FROM range(8000000)) TO '{parquet}' (FORMAT parquet)")
+    shelf.intake.put("equal", [parquet.read_bytes()], ReadingOptions("parquet"), owner="ann")
+    version = shelf.store.version("equal")
+    monkeypatch.setattr(shelf.tables._files, "_seconds", 0.2)
+    started = time.monotonic()
+    with pytest.raises(QueryLimitError, match=r"0\.2 s .*GRISTMILL_DATASET_READING_SECONDS"):
+        numbers(shelf, version)
+    assert time.monotonic() - started < 2
     assert list(shelf.cache.folder.glob("*.making")) == []

@@ -1,7 +1,8 @@
 """Versions as database files in the local cache, each made once from the stored Parquet, the rows in their order."""
 
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from gristmill.datasets.dataset import Version
 from gristmill.datasets.inference import literal
 from gristmill.datasets.shortage import lacks_memory
 from gristmill.datasets.store import Store
+from gristmill.datasets.watchdog import Watchdog
 from gristmill.errors import QueryLimitError
 from gristmill.limits import MIB, usable_cpus
 
@@ -21,17 +23,22 @@ TABLE = "data"
 _LEAST_GROUP_ROWS = 2048  # of DuckDB's groups; all have a multiple of it
 # Each column has one in memory while a file is completed; by default they have four times as much.
 _SMALL_BLOCK_BYTES = 2**16
+_WATCHDOG = Watchdog()
 
 T = TypeVar("T")
 
 
 class Files:
-    """Safe for use by many threads and processes. memory_bytes: what the making of one file may use."""
+    """Safe for use by many threads and processes. memory_bytes, seconds: what the making of one file may take.
 
-    def __init__(self, store: Store, cache: Cache, memory_bytes: int) -> None:
+    seconds: None where a run's own limit ends it; then no thread is started, for which the child would be replaced.
+    """
+
+    def __init__(self, store: Store, cache: Cache, memory_bytes: int, seconds: float | None = None) -> None:
         self._store = store
         self._cache = cache
         self._memory_bytes = memory_bytes
+        self._seconds = seconds
 
     def attach(
         self, version: Version, attach: Callable[[Path], T], wait_seconds: float = WAIT_SECONDS
@@ -40,7 +47,7 @@ class Files:
 
         A file that DuckDB refuses is damaged, and made anew. Raises NoSuchVersionError when the version's bytes are
         gone, DamagedDataError, CacheBusyError after ``wait_seconds``, CacheUnusableError, QueryLimitError when making
-        the file takes too much memory, and what ``attach`` raises.
+        the file takes too much memory or time, and what ``attach`` raises.
         """
         try:
             return self._attach(version, attach, wait_seconds)
@@ -60,18 +67,25 @@ class Files:
             return made, stack.pop_all()
 
     def _build(self, version: Version, target: Path) -> None:
+        deadline = None if self._seconds is None else time.monotonic() + self._seconds
         parquet = target.with_suffix(".parquet")
         with parquet.open("wb") as file:
             for chunk in self._store.blobs.read(version.blob):
                 file.write(chunk)
         try:
             try:
-                self._write(parquet, target)
+                self._write(parquet, target, deadline)
             except duckdb.Error as error:
                 if not lacks_memory(error):
                     raise
-                target.unlink()
-                self._write(parquet, target, is_sparing=True)
+                target.unlink(missing_ok=True)
+                self._write(parquet, target, deadline, is_sparing=True)
+        except duckdb.InterruptException as error:
+            raise QueryLimitError(
+                f"To read version {version.edition.version[:12]} of the data set into the cache takes more than "
+                f"{self._seconds:g} s (setting GRISTMILL_DATASET_READING_SECONDS): it has too many rows, or too long "
+                "texts."
+            ) from error
         except duckdb.Error as error:
             if not lacks_memory(error):
                 raise
@@ -82,7 +96,7 @@ class Files:
             ) from error
         parquet.unlink()
 
-    def _write(self, parquet: Path, target: Path, *, is_sparing: bool = False) -> None:
+    def _write(self, parquet: Path, target: Path, deadline: float | None, *, is_sparing: bool = False) -> None:
         """is_sparing: with as few rows in memory, and in a group, as can be; else about as many as in the Parquet."""
         with instance(self._memory_bytes) as connection:
             if is_sparing:
@@ -91,8 +105,15 @@ class Files:
                 group_rows = _fitting(stored_parquet.group_rows(parquet, connection))
                 options = f" (ROW_GROUP_SIZE {group_rows})" if group_rows else ""
             connection.execute(f"ATTACH {literal(str(target))} AS made{options}")
-            connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
+            with _interrupted_at(deadline, connection):
+                connection.execute(f"CREATE TABLE made.{TABLE} AS FROM read_parquet({literal(str(parquet))})")
             connection.execute("DETACH made")
+
+
+def _interrupted_at(deadline: float | None, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
+    if deadline is None:
+        return nullcontext()
+    return _WATCHDOG.limit(max(0.0, deadline - time.monotonic()), connection.interrupt)
 
 
 def _fitting(rows: int) -> int:

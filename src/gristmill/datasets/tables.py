@@ -58,7 +58,7 @@ class Tables:
         self._memory_bytes = settings.dataset_query_memory_mb * MIB
         self._making_seconds = settings.dataset_reading_seconds
         self._cache = cache
-        self._files = Files(store, cache, self._memory_bytes)
+        self._files = Files(store, cache, self._memory_bytes, self._making_seconds)
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
         self._instance: duckdb.DuckDBPyConnection | None = None
