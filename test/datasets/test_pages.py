@@ -15,7 +15,7 @@ from datasets.test_rows import COLUMNS, ROW, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gristmill.datasets import lines
+from gristmill.datasets import lines, pages
 from gristmill.datasets.columns import Column
 from gristmill.datasets.cursors import Cursor, check_of, encode
 from gristmill.datasets.facts import columns_of
@@ -275,3 +275,42 @@ def test_lines_are_for_tables_whose_rows_are_short_and_flat(connection: duckdb.D
     connection.execute(f"CREATE OR REPLACE TABLE data AS SELECT {', '.join(f'1 AS c{n}' for n in range(len(many)))}")
     assert lines.size_of(connection, Table("data", "v1", many), 1) is None
     assert lines.size_of(connection, Table("data", "v1", copy.copy(many)[1:]), 1) is not None
+
+
+@pytest.fixture(scope="module")
+def long_lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with 60 rows of 300,000 numbers each, which take DuckDB more than 512 MiB to write as JSON at once."""
+    file = tmp_path_factory.mktemp("long") / "long.db"
+    with duckdb.connect(str(file)) as made:
+        made.execute(
+            "CREATE TABLE data AS SELECT range AS i, list_resize([range::TINYINT], 300000, 1) AS a FROM range(60)"
+        )
+    return file
+
+
+def page_of(file: Path, memory_bytes: int, form: Form, **query: Any) -> Rows:
+    columns = [Column("i", "BIGINT", 0, 0, 59), Column("a", "TINYINT[]", 0, None, None)]
+    with instance(memory_bytes) as connection:
+        connection.execute(f"ATTACH '{file}' AS long (READ_ONLY)")
+        page = Table("long.data", "v", columns).page(**query)
+        return read_page(connection, page, seconds=30, form=form)
+
+
+@pytest.mark.parametrize("form", [Form(), Form("arrays", is_ndjson=True), Form(most_bytes=3_000_000)], ids=str)
+@pytest.mark.parametrize(
+    "query", [{"limit": 20}, {"limit": 20, "filter_text": "i > 7"}, {"limit": 100, "sortby": "-i"}], ids=str
+)
+def test_a_page_of_long_nested_values_is_read_in_parts_where_memory_lacks(
+    long_lists: Path, form: Form, query: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(pages, "_may_be_parted", lambda _page, _error: False)
+        with pytest.raises(QueryLimitError):
+            page_of(long_lists, 256 * MIB, form, **query)
+    found = page_of(long_lists, 256 * MIB, form, **query)
+    assert found == page_of(long_lists, 4096 * MIB, form, **query)
+    assert found.cursor is not None
+
+
+def test_one_row_of_long_nested_values_takes_no_memory_for_the_others(long_lists: Path) -> None:
+    assert page_of(long_lists, 256 * MIB, Form(), limit=1).count == 1

@@ -1,6 +1,8 @@
 """Reads a page: from the lines of a version where there are some, else from DuckDB; the bytes are the same."""
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -12,9 +14,11 @@ from gristmill.datasets.cursors import Cursor
 from gristmill.datasets.json_rows import AS_OBJECTS, Form, Rows, Writer
 from gristmill.datasets.lines import DamagedLinesError, Lines
 from gristmill.datasets.statements import Page
+from gristmill.errors import BusyError, GristmillError, QueryLimitError
 
 # Read at a time: as Python objects, values take many times their text.
 _MOST_BYTES_AT_ONCE = 2**20
+_FEWER = 8  # times the rows, where memory did not do
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +39,43 @@ def read_page(
         except (DamagedLinesError, OSError) as error:
             lines.is_good = False
             _log.warning("lines of a data set are damaged, and are made anew", reason=str(error))
-    return rows.read(connection, page.statement(), seconds=seconds, form=form)
+    try:
+        return rows.read(connection, page.statement(), seconds=seconds, form=form)
+    except (QueryLimitError, BusyError) as error:
+        if not _may_be_parted(page, error):
+            raise
+    return _in_parts(connection, page, seconds, form)
+
+
+def _may_be_parted(page: Page, error: GristmillError) -> bool:
+    """Whether memory was missing for a page whose rows may be long, and which has several."""
+    return page.has_nested and page.limit > 1 and isinstance(error.__cause__, duckdb.OutOfMemoryException)
+
+
+def _in_parts(connection: duckdb.DuckDBPyConnection, page: Page, seconds: float, form: Form) -> Rows:
+    """The same rows, some at a time, as many as there is memory for."""
+    deadline, most = time.monotonic() + seconds, max(1, page.limit // _FEWER)
+    parts: list[bytes] = []
+    count, left, rest = 0, form.most_bytes, page
+    while True:
+        part = replace(rest, limit=min(most, page.limit - count))
+        try:
+            found = rows.read(connection, part.statement(), seconds=seconds, form=replace(form, most_bytes=left))
+        except (QueryLimitError, BusyError) as error:
+            if not _may_be_parted(part, error):
+                raise
+            most = max(1, most // _FEWER)
+            continue
+        if found.count:
+            parts.append(found.text if form.is_ndjson else found.text[1:-1])
+            left -= len(parts[-1]) + (not form.is_ndjson)  # with the comma
+        count += found.count
+        if found.cursor is None or count == page.limit or found.count < part.limit or left <= 0:
+            text = b"".join(parts) if form.is_ndjson else b"[" + b",".join(parts) + b"]"
+            return Rows(text, count, found.more, found.cursor)
+        if time.monotonic() >= deadline:
+            raise rows.too_slow(seconds)
+        rest = replace(page, after=cursors.decode(found.cursor, page.check, len(page.keys)))
 
 
 def _by_lines(connection: duckdb.DuckDBPyConnection, page: Page, lines: Lines, seconds: float, writer: Writer) -> Rows:

@@ -171,6 +171,11 @@ def _bounded(connection: duckdb.DuckDBPyConnection, path: Path, most_bytes: int 
         raise too_large(most)
 
 
+def too_slow(seconds: float) -> QueryLimitError:
+    """Of a query that took longer than a request may."""
+    return QueryLimitError(_QUERY_TOO_SLOW.format(seconds))
+
+
 def too_large(most_bytes: int) -> QueryLimitError:
     """Of a file that would take more bytes than there are for it."""
     return QueryLimitError(_FILE_TOO_LARGE.format(most_bytes))

@@ -83,13 +83,27 @@ class Page:
         first = self.after.row + 1 if self.after else 0
         return range(first, first + self.limit + 1)
 
+    @property
+    def has_nested(self) -> bool:
+        """Whether a column that is asked for has nested values."""
+        return any(column.kind == "nested" for column in self.asked)
+
     def statement(self) -> Statement:
-        """Its rows."""
+        """Its rows.
+
+        Nested values are sorted, which copies them: DuckDB writes JSON of all that is read with them, if only a row is
+        asked for.
+        """
         names = tuple(column.name for column in self.asked)
         select = ", ".join([*map(quoted, names), self.row, *map(_carried, self.keys)])
         if not self.keys:
             where, values = self._in_table_order()
             sql = f"SELECT {select} FROM {self.table}{where}"
+            if self.has_nested and self.span:
+                sql += f" ORDER BY {self.row}"
+            elif self.has_nested:
+                numbers = f"SELECT {self.row} FROM {self.table}{where}"
+                sql = f"SELECT {select} FROM {self.table} WHERE {self.row} IN ({numbers}) ORDER BY {self.row}"
         else:
             # The sort reads only its keys; the rest is read for the rows of the page alone.
             inner, values = self._sorted()
