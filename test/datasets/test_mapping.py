@@ -49,6 +49,19 @@ def test_a_time_without_nanoseconds_is_left_as_it_is(type_text: str) -> None:
     assert microseconds("value", type_text) == "value"
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("DATE", "2024-02-29"), ("DATE", "infinity"), ("DATE", "-infinity"), ("DATE", "0044-03-15 (BC)"),
+        ("DATE", "5881580-07-10"), ("TIME", "23:59:59.000001"), ("UUID", "00000000-0000-0000-0000-00000000000f"),
+    ],
+)  # fmt: skip
+def test_what_duckdb_writes_within_nested_values_is_its_text(kind: str, text: str) -> None:
+    with duckdb.connect() as connection:
+        asked = f"SELECT {json_text_of('c', f'STRUCT(a {kind}[])')} FROM (SELECT {{'a': [?::{kind}, NULL]}} AS c)"
+        assert connection.execute(asked, [text]).fetchall() == [(f'{{"a":["{text}",null]}}',)]
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     values=st.lists(

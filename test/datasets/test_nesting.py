@@ -22,6 +22,7 @@ HELD = {
     "plain structs": [struct(1, "INTEGER", 16)],
     "doubles": [struct(5000, "DOUBLE")],
     "integers": [struct(5000, "BIGINT")],
+    "dates": [struct(5000, "DATE")],
     "floats": [struct(1000, "FLOAT")],
     "decimals": [struct(1000, "DECIMAL(18,3)")],
     "times": [struct(300, ZONED)],
@@ -33,7 +34,7 @@ HELD = {
 }
 REFUSED = {
     "lists": [ZONED + "[]" * 11],
-    "maps": ["MAP(VARCHAR, " * 12 + "DATE" + ")" * 12],
+    "maps": ["MAP(VARCHAR, " * 12 + "DECIMAL(18,3)" + ")" * 12],
     "plain lists": ["VARCHAR" + "[]" * 17],
     "plain structs": [struct(1, "INTEGER", 17)],
     "levels": [struct(1, "DOUBLE", 500)],

@@ -20,7 +20,8 @@ WRITTEN_FORM = 10
 # What JSON has, and integers of which it has not all.
 PLAIN = frozenset(["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "VARCHAR"])
 LONG = frozenset(["BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"])
-_BY_DUCKDB = PLAIN | LONG | {"DOUBLE"}
+_AS_TEXT = frozenset(["DATE", "TIME", "UUID"])
+_BY_DUCKDB = PLAIN | LONG | {"DOUBLE"} | _AS_TEXT
 _NUMBERS = re.compile("DOUBLE|FLOAT|BIGINT|HUGEINT")
 
 
@@ -37,6 +38,8 @@ def json_of(sql: str, type_text: str) -> str:
     if type_text in {"DOUBLE", "FLOAT"}:
         name = f"CASE WHEN isnan({sql}) THEN 'NaN' WHEN {sql} > 0 THEN 'Infinity' WHEN {sql} < 0 THEN '-Infinity' END"
         return f"CASE WHEN isfinite({sql}) THEN to_json({double_of(sql, type_text)}) ELSE to_json({name}) END"
+    if type_text in _AS_TEXT:  # else Python would have dates that it cannot hold
+        return f"CAST({sql} AS VARCHAR)"
     return within(sql, type_text)
 
 

@@ -2,7 +2,7 @@
 
 DuckDB cannot be interrupted while it plans a statement. Planning what `mapping` writes takes twice as long for each
 list or map around a value, and grows with the square of a struct's fields and levels; what DuckDB itself writes
-(doubles, integers, texts) takes none of that.
+(doubles, integers, texts, dates) takes none of that.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ _MOST_OF_TABLE = 300_000
 _OF_NUMBERS = 140  # as long as a letter takes: to look through a text for numbers that JSON does not hold
 _LEAST = 36  # of any value in a struct
 _TOO_MANY = (
-    "more decimals, 32-bit numbers, dates, times or binary values within lists, maps and structs than can be written "
+    "more decimals, 32-bit numbers, times or binary values within lists, maps and structs than can be written "
     "as JSON in time; a struct may have some 1,000 of them, 400 times with a zone, or 120 intervals"
 )
 _ADVICE = "Make columns of the values within, or a text that holds them as JSON."
