@@ -116,6 +116,7 @@ class Incoming:
     def let_go(self) -> None:
         """Nothing more is wanted: the server closes a connection only when nobody can receive from it any more."""
         self._receive = _nothing
+        self.at_end = _no_more  # which can receive, too
 
     async def whole(self, most: int, spool: Spool) -> IO[bytes] | io.RawIOBase:
         """All of it, as a file; or, with the rest unread, one that refuses to be read when it is larger than that.
