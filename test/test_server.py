@@ -1,5 +1,6 @@
 """The server as its clients meet it: real processes, real sockets."""
 
+import asyncio
 import contextlib
 import http.client
 import itertools
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,6 +26,7 @@ from support import wait_until
 
 from gristmill.errors import ConfigurationError
 from gristmill.lifeline import tied
+from gristmill.request_body import Incoming
 from gristmill.server import serve
 from gristmill.settings import Settings
 
@@ -507,6 +510,26 @@ def test_a_malformed_body_is_refused(served: Served, request_: bytes) -> None:
         client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\n" + request_)
         answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_that_is_given_up_holds_its_connection_no_longer() -> None:
+    class Connection:
+        async def receive(self) -> dict[str, Any]:
+            return {"type": "http.disconnect"}
+
+        def watch(self) -> None: ...
+
+    connection, loop = Connection(), asyncio.new_event_loop()
+    incoming = Incoming({"CONTENT_LENGTH": "8"}, connection.receive, loop)
+    incoming.at_end = connection.watch
+    held = weakref.ref(connection)
+    del connection
+
+    assert held() is not None
+    incoming.let_go()
+    loop.close()
+
+    assert held() is None
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 Lower layers' errors are mapped to these once, at the border where they come in, with the cause chained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 OURS = "urn:gristmill:problem:"
+
+_LISTED_FAULTS = 100
 
 # What a client is told of a fault of ours, with the id by which the log is searched.
 UNEXPECTED = "Something went wrong here; it is not your fault. Please report the error id {}."
@@ -23,6 +26,15 @@ class Fault:
 
     pointer: str
     detail: str
+
+
+def first_faults(faults: Iterable[Fault], at: str) -> list[Fault]:
+    """The first hundred, and one at the pointer ``at`` that says how many more there are."""
+    rest = iter(faults)
+    found = list(islice(rest, _LISTED_FAULTS))
+    if more := sum(1 for _ in rest):
+        found.append(Fault(at, f"has {more:,} more faults"))
+    return found
 
 
 def pointer_part(name: str) -> str:

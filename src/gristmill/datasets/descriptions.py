@@ -2,17 +2,15 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-from gristmill.errors import Fault, InvalidRequestError, pointer_part
+from gristmill.errors import Fault, InvalidRequestError, first_faults, pointer_part
 from gristmill.near_names import Hints
 
 # Longest texts, in characters.
 TEXTS = {"title": 200, "description": 10_000, "licence": 500, "source": 2_000}
 COLUMN_TEXTS = {"description": 2_000, "unit": 100}
 _MARKS = {"description": "d ", "unit": "u "}
-_LISTED_FAULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,7 @@ def changes_of(patch: object, columns: Collection[str]) -> Changes:
     if not isinstance(patch, dict):
         raise InvalidRequestError("A description is changed by a JSON object (a merge patch, RFC 7396).")
     changes = Changes()
-    found = _add_all(changes, patch, dict.fromkeys(columns), Hints())
-    faults = list(islice(found, _LISTED_FAULTS))
-    if more := sum(1 for _ in found):
-        faults.append(Fault("", f"has {more:,} more faults"))
+    faults = first_faults(_add_all(changes, patch, dict.fromkeys(columns), Hints()), "")
     if faults:
         first = f"{faults[0].pointer} {faults[0].detail}"
         end = "" if first.endswith("?") else "."

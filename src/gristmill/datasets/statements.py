@@ -20,7 +20,7 @@ _MOST_DIGITS = 38
 _BIGINT_DIGITS = 18
 _WITHIN_BIGINT = 10**_BIGINT_DIGITS
 _LARGE = 2  # times the differences: of less, the lowest is near zero, or on its other side
-_NOT_FINITE = frozenset(["NaN", "Infinity", "-Infinity"])
+_NO_END = frozenset([None, "NaN", "Infinity", "-Infinity"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def from_lowest(column: FilterColumn) -> str:
     lowest one, which is known and is taken off exactly: deviations of times in microseconds would else be wrong.
     """
     sql = quoted(column.name)
-    if not isinstance(column, WithEnds) or column.kind not in NUMERIC or not is_known_finite(column):
+    if column.kind not in NUMERIC or not isinstance(column, WithEnds) or {column.minimum, column.maximum} & _NO_END:
         return sql
     low, high = Decimal(column.minimum), Decimal(column.maximum)
     largest = max(abs(low), abs(high))
@@ -196,11 +196,6 @@ def from_lowest(column: FilterColumn) -> str:
     else:
         exact = f"DECIMAL({_BIGINT_DIGITS if is_short else _MOST_DIGITS},{scale})"
     return f"CAST(CAST({sql} AS {exact}) - CAST('{column.minimum}' AS {exact}) AS DOUBLE)"
-
-
-def is_known_finite(column: WithEnds) -> bool:
-    """Whether there are ends, and none of them is NaN or infinite."""
-    return not {column.minimum, column.maximum} & {None, *_NOT_FINITE}
 
 
 def _carried(key: Key) -> str:

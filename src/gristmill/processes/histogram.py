@@ -74,7 +74,7 @@ class HistogramOutputs(TypedDict):
 
 
 @reuses_workspace
-@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="3", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def histogram(
     table: DataSet,
     column: str,

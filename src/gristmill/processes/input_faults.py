@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
-from gristmill.errors import Fault, InvalidInputsError, pointer_part
+from gristmill.errors import Fault, InvalidInputsError, first_faults, pointer_part
 
 _SHOWN_VALUE = 60
-_LISTED_FAULTS = 100
 _COUNTED_FAULTS = 10_000
 
 
@@ -39,14 +37,7 @@ def faults_of(error: ValidationError, value: object, at: str) -> Iterator[Fault]
             message += f", not {json.dumps(given)}"
         by_pointer.setdefault(pointer, []).append(message)
     joined = (Fault(pointer, "; or ".join(dict.fromkeys(messages))) for pointer, messages in by_pointer.items())
-    yield from listed(joined, len(by_pointer), at)
-
-
-def listed(faults: Iterator[Fault], count: int, at: str) -> Iterator[Fault]:
-    """The first of so many faults, and how many more there are."""
-    yield from islice(faults, _LISTED_FAULTS)
-    if count > _LISTED_FAULTS:
-        yield Fault(at, f"has {count - _LISTED_FAULTS:,} more faults")
+    yield from first_faults(joined, at)
 
 
 def _pointer(location: tuple[int | str, ...], value: Any, *, missing: bool) -> str:

@@ -231,7 +231,7 @@ class Input:
                 adapter = _TABLES if self.form == "data sets" else self.adapter
                 return adapter.validate_python(value)
             validated = self.adapter.validate_json(pydantic_core.to_json(value), strict=True)
-            faults = list(repetitions(self.schema, value, at)) if self._says_unique else []
+            faults = repetitions(self.schema, value, at) if self._says_unique else []
         except ValidationError as error:
             faults = list(faults_of(error, value, at))
             raise InvalidInputsError(sentence(faults), faults=faults) from error

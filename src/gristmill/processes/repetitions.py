@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gristmill.errors import Fault, pointer_part
-from gristmill.processes.input_faults import listed
+from gristmill.errors import Fault, first_faults, pointer_part
 from gristmill.processes.schema import Schema
 
 
-def repetitions(schema: Schema, value: object, at: str) -> Iterator[Fault]:
+def repetitions(schema: Schema, value: object, at: str) -> list[Fault]:
     """Find the items that repeat an earlier one where they may not. value: one that Pydantic takes, as JSON."""
-    found = list(_repeated(schema, value, at))
-    yield from listed(iter(found), len(found), at)
+    return first_faults(_repeated(schema, value, at), at)
 
 
 def says_unique(schema: object) -> bool:

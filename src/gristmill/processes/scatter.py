@@ -113,7 +113,7 @@ class LeftOut:
 
 
 @reuses_workspace
-@process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def scatter(
     table: DataSet,
     x: str,
