@@ -51,7 +51,6 @@ def test_a_keyword_is_no_name() -> None:
             parse(text, ["Or", "is", "like", "between"])
 
 
-@pytest.mark.parametrize("levels", [24, 60, 98])
 @pytest.mark.parametrize(
     ("start", "inner", "end"),
     [
@@ -61,13 +60,12 @@ def test_a_keyword_is_no_name() -> None:
         ("- (", "", ""),
     ],
 )  # fmt: skip
-def test_wrong_text_is_refused_at_once_however_deep(start: str, inner: str, end: str, levels: int) -> None:
-    started = time.process_time()
-
-    with pytest.raises(InvalidFilterError):
-        parse(start * levels + inner + end * levels)
-
-    assert time.process_time() - started < 1
+def test_wrong_text_is_refused_at_once_however_deep(start: str, inner: str, end: str) -> None:
+    for levels in (20, 60, 98):  # 20 take the parser seconds, and those behind days
+        started = time.process_time()
+        with pytest.raises(InvalidFilterError):
+            parse(start * levels + inner + end * levels)
+        assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("place", ["i in ({}, 1)", "i in (1, {})", "i in (f(({})), 1)"])
@@ -81,7 +79,7 @@ def test_lists_within_lists_are_bounded(place: str) -> None:
     started = time.process_time()
 
     assert parse(nested(MOST_LISTS)).tree
-    for levels in (MOST_LISTS + 1, 24):
+    for levels in (MOST_LISTS + 1, 20):
         with pytest.raises(InvalidFilterError, match="Lists stand in each other more than 4 deep"):
             parse(nested(levels))
     assert time.process_time() - started < 1
