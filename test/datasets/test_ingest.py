@@ -274,6 +274,13 @@ def test_a_header_alone_is_a_table_without_rows(read: Read) -> None:
     assert (facts.rows, types_of(facts)) == (0, {"a": "VARCHAR", "b": "VARCHAR"})
 
 
+def test_a_header_without_a_line_end_is_refused_behind_a_line_that_names_the_delimiter(
+    tmp_path: Path, read: Read
+) -> None:
+    assert "one line without a line end" in refused(tmp_path, read, MalformedDataError, b"sep=;\na;b")
+    assert read(b"sep=;\na;b\n").rows == 0
+
+
 @pytest.mark.parametrize("data", [b"a,b1,23,4", b"flights.csv"])
 @pytest.mark.parametrize("form", ["csv", "tsv"])
 def test_a_file_without_a_line_end_is_refused_with_what_takes_line_ends_away(

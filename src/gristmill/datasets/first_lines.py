@@ -29,7 +29,7 @@ _SEP = re.compile(r"(\"?)sep=([!-,/:-@\[-^`{-~\t])\1(\r\n|\n|\r|\Z)", re.IGNOREC
 class Start:
     """How a CSV text begins.
 
-    skipped: lines before the first record, at most one. is_one_line: whether no line ends in what was looked at.
+    skipped: lines before the first record, at most one. is_one_line: whether none ends behind those.
     """
 
     delimiter: str
@@ -56,7 +56,7 @@ def start_of(text: str, delimiter: str, quote: str, decimal: str = ".") -> Start
         raise MalformedDataError(f"Line {1 + skipped} is empty; it must name the columns, or hold values.")
     if sep:
         _check_end(rest, sep[3], quote)
-    return Start(delimiter, first, skipped, "\n" not in text and "\r" not in text)
+    return Start(delimiter, first, skipped, "\n" not in rest and "\r" not in rest)
 
 
 def _check_end(rest: str, end: str, quote: str) -> None:
