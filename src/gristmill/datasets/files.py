@@ -14,7 +14,7 @@ from gristmill.datasets.dataset import Version
 from gristmill.datasets.inference import literal
 from gristmill.datasets.shortage import lacks_memory
 from gristmill.datasets.store import Store
-from gristmill.datasets.watchdog import Watchdog
+from gristmill.datasets.watchdog import WATCHDOG
 from gristmill.errors import QueryLimitError
 from gristmill.limits import MIB, usable_cpus
 
@@ -23,7 +23,6 @@ TABLE = "data"
 _LEAST_GROUP_ROWS = 2048  # of DuckDB's groups; all have a multiple of it
 # Each column has one in memory while a file is completed; by default they have four times as much.
 _SMALL_BLOCK_BYTES = 2**16
-_WATCHDOG = Watchdog()
 
 T = TypeVar("T")
 
@@ -113,7 +112,7 @@ class Files:
 def _interrupted_at(deadline: float | None, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
     if deadline is None:
         return nullcontext()
-    return _WATCHDOG.limit(max(0.0, deadline - time.monotonic()), connection.interrupt)
+    return WATCHDOG.limit(max(0.0, deadline - time.monotonic()), connection.interrupt)
 
 
 def _fitting(rows: int) -> int:

@@ -21,7 +21,7 @@ from gristmill.datasets.nesting import too_nested
 from gristmill.datasets.row_formats import FILE_FORMS
 from gristmill.datasets.statements import Statement
 from gristmill.datasets.turns import Turns
-from gristmill.datasets.watchdog import Watchdog
+from gristmill.datasets.watchdog import WATCHDOG
 from gristmill.errors import BusyError, QueryLimitError, QueryValueError, StorageFullError
 from gristmill.limits import usable_cpus
 
@@ -59,7 +59,6 @@ _OTHER_COLUMNS = (
     "process sql: SELECT st.a FROM t."
 )
 
-_WATCHDOG = Watchdog()
 _RETRY_SECONDS = 5
 _WAITING = 16  # for their turn at most: each holds a thread that answers requests
 _TURNS = Turns(max(2, usable_cpus()), _WAITING)
@@ -162,7 +161,7 @@ def _bounded(connection: duckdb.DuckDBPyConnection, path: Path, most_bytes: int 
             connection.interrupt()
 
     try:
-        with _WATCHDOG.limit(presence.LOOK_SECONDS, look):
+        with WATCHDOG.limit(presence.LOOK_SECONDS, look):
             yield
     except duckdb.InterruptException:
         if not is_too_large:
@@ -201,7 +200,7 @@ def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str
 
     with _TURNS.run():
         try:
-            with _WATCHDOG.limit(min(seconds, presence.LOOK_SECONDS), look):
+            with WATCHDOG.limit(min(seconds, presence.LOOK_SECONDS), look):
                 yield
         except duckdb.InterruptException as error:
             client.check()

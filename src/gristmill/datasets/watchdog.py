@@ -71,3 +71,7 @@ class Watchdog:
             with watch.lock:
                 if not watch.ended:
                     watch.call()
+
+
+WATCHDOG = Watchdog()
+"""Of this process."""
