@@ -37,8 +37,8 @@ READ = [
     "a,b,\n1,2,\n", "a,b\n1,2,\n3,4,,\n", "a,b\n1,2,NA\n", "a,a,A,a_2,\n1,2,3,4,5\n", " a , b\n1,2\n", ",\n1,2\n",
     "Name, Vorname;Ort\nA, B;C\nD, E;F\n", "Umsatz, netto;Umsatz, brutto;Ort\n1;2;A, B\n",
     "a, b;c\n", "a,b, c;d\n1;2,3\n", 'a, "b;c"\n1, "2;3"\n', "a,b;c\n1;2\n" + "1,5;2\n" * 25, "a,b;c\n1,2;\n",
-    "sep=;\na,b;c\n1;2\n", '\ufeff"SEP=|"\r\na|b\r\n1|"x|y"\r\n', "sep=\t\na\tb\n1\t2\n", "sep=,\na\n\n1\n", "sep=;\ra",
-    "sep=x\n1\n", "sep=;;\n1;2;3\n", "sep=;x\n1;2\n", "sep=;\na" + '"' * 39,
+    "sep=;\na,b;c\n1;2\n", '\ufeff"SEP=|"\r\na|b\r\n1|"x|y"\r\n', "sep=\t\na\tb\n1\t2\n", "sep=,\na\n\n1\n",
+    "sep=;\ra\r", "sep=x\n1\n", "sep=;;\n1;2;3\n", "sep=;x\n1;2\n", "sep=;\na" + '"' * 39 + "\n",
     # quotes
     'x,y\n1,"a,""b"""\n', 'x,y\n1,"a\nb"\n2,"c\r\nd"\n', 'x,y\n1,a"b\n2,a""b"\n', 'x,y\n1, "a,b" \n', 'x,y\n1,  "a"\n',
     'x,y\n1,\t"a"\n', 'x,y\n1,"""a"\n', 'x,y\n"1","2"\n"3","4"', 'x\n"a"\n,\n', 'x,y\n"1"  ,"2",\n',
@@ -46,7 +46,8 @@ READ = [
 REFUSED = [
     "", "\n", "\nx,y\n1,2\n", "x,y\n1\n", "x,y\n1,2,3\n", 'x,y\n1,2,""\n', "x,y\n1,2, \n", "x,y\n1,2\n \n", 'x,y\n1,"2',
     'x,y\n1,"a"b\n', 'x,y\n1, "a"b\n', "x,y\n1,2\r\n3,4\n", "x,y\r\n1,2\n", "x,y\n1,2\r3,4\n", 'x\n"a"\r\n', "x\n1\0\n",
-    "x", "x,y", "sep=;", "sep=;\n\na;b\n", "sep=;\na;b\r\n1;2\r\n", "sep=;\r\na;b\n1;2\n", "sep=;\na;b\n1\n",
+    "x", "x,y", "sep=;", "sep=;\ra", "sep=;\na" + '"' * 39, "sep=;\n\na;b\n",
+    "sep=;\na;b\r\n1;2\r\n", "sep=;\r\na;b\n1;2\n", "sep=;\na;b\n1\n",
     'sep=;\n"a\nb"\r\n1\r\n',
     "PK\x03\x04", "%PDF-1.7\n", "<!DOCTYPE html>\n<p>\n",
     '"a\tb"\n1\n', '"a\nb",c\n1,2\n', '"a\r\nb",c\n1,2',
