@@ -121,12 +121,13 @@ def test_the_job_of_a_killed_worker_runs_again_within_seconds(
     recoveries = []
     with doors[0].client() as http:
         for _ in range(WORKERS_KILLED):
-            with Traffic(doors, watchers=0):  # idle, a worker takes minutes for a second on the CPU
+            # The limit of CPU time works on who is busy: an idle worker takes minutes for a second, and dies late.
+            with Traffic(doors, watchers=0):
                 for worker in environment.pods("worker"):
                     wait_until(partial(is_mortal, worker), 300, f"{worker.name} has worked for a second", every=1)
-            job = OneJob.begin(http, JOB_SECONDS)
-            worker = Pod(environment.kubectl, job.host())
-            death = kill_first(worker)
+                job = OneJob.begin(http, JOB_SECONDS)
+                worker = Pod(environment.kubectl, job.host())
+                death = kill_first(worker)
             assert death.exit_code == KILLED
             recoveries.append(job.recovery_seconds(death.at))
             _delete(environment, "worker", worker)
