@@ -47,11 +47,29 @@ def kill_first(pod: Pod) -> Death:
 
     It takes effect when that process has had one second on the CPU: wait for ``is_mortal`` where the moment counts.
     """
+    doom(pod)
+    return death_of(pod)
+
+
+def doom(pod: Pod) -> None:
+    """As ``kill_first``, but does not wait.
+
+    The kernel looks at the limit when its clock ticks: who sleeps then, as what is idle does, lives on.
+    """
     assert container_of(pod)["restartCount"] == 0, f"{pod.name} is not fresh: the cluster would wait before its restart"
     pod.exec("prlimit", "--pid", "1", f"--cpu={_ONE_SECOND}")
-    wait_until(lambda: container_of(pod)["restartCount"] == 1, 120, f"{pod.name} was killed", every=0.5)
+
+
+def death_of(pod: Pod, seconds: float = 120) -> Death:
+    """Wait until the cluster has started the container of a doomed pod again."""
+    wait_until(lambda: is_restarted(pod), seconds, f"{pod.name} was killed", every=0.5)
     ended = container_of(pod)["lastState"]["terminated"]
     return Death(int(ended["exitCode"]), moment(ended["finishedAt"]))
+
+
+def is_restarted(pod: Pod) -> bool:
+    """Whether the cluster has started its container again."""
+    return bool(container_of(pod)["restartCount"] == 1)
 
 
 def is_mortal(pod: Pod) -> bool:
