@@ -32,7 +32,7 @@ REDIS_SECONDS = 15.0
 JOB_SECONDS = 5
 """How long jobs last whose child or worker is killed: longer than it takes to do so."""
 CHILDREN_KILLED = 10
-WORKERS_KILLED = 5
+WORKERS_KILLED = 3
 REDIS_KILLED = 2
 DOOMED_SECONDS = 300
 
