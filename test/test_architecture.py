@@ -62,7 +62,8 @@ def test_processes_know_neither_redis_nor_flask_nor_the_engine() -> None:
     assert {one for one in ours if not one.startswith("processes")} == {
         "errors", "fetch", "job", "limits", "words",
         "datasets.columns", "datasets.damage", "datasets.dataset", "datasets.descriptions",
-        "datasets.first_lines", "datasets.inference", "datasets.json_numbers", "datasets.json_objects",
+        "datasets.first_lines", "datasets.floats", "datasets.inference", "datasets.json_numbers",
+        "datasets.json_objects",
         "datasets.mapping", "datasets.mistaken", "datasets.nameless", "datasets.nesting", "datasets.options",
         "datasets.queries", "datasets.texts",
     }  # fmt: skip

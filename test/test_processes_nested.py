@@ -39,7 +39,7 @@ def nested_table() -> Any:
         {
             "struct": arrow.array([{name: value for name, (value, _) in fields.items()}, None], struct),
             "map": arrow.array([[("k", 0.1), ("l", None)], None], arrow.map_(arrow.string(), arrow.float32())),
-            "list": arrow.array([[[0.1, None], []], None], arrow.list_(arrow.list_(arrow.float32()))),
+            "list": arrow.array([[[0.1, 484674.125, None], []], None], arrow.list_(arrow.list_(arrow.float32()))),
             "binary": arrow.array([b"a1", None]),
         }
     )

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -577,6 +578,20 @@ def test_a_float_is_compared_with_any_number_as_rows_show_it(values: list[float]
                     *({"f": value} for value in values))  # fmt: skip
 
     assert found == [place for place, text in enumerate(texts) if holds(Decimal(text), literal)]
+
+
+def test_a_float_is_found_by_the_number_that_its_row_shows() -> None:
+    numbers = np.random.default_rng(6).uniform(0, [2.0**15, 2.0**20, 2.0**31], (200, 3))
+    values = [39495.4375, 105005856.0, 484674.125, *np.round(numbers, 3).astype("f4").ravel().tolist()]
+    rows = [{"f": value} for value in values]
+    connection = table(rows)
+    shown = [one for (one,) in connection.execute("SELECT CAST(f AS VARCHAR) FROM data ORDER BY rowid").fetchall()]
+    connection.close()
+
+    assert rows_of(f"f IN ({', '.join(shown)})", *rows) == list(range(len(rows)))
+    for row, text in zip(rows[:10], shown, strict=False):
+        assert rows_of(f"f = {text} AND f >= {text} AND f <= {text} AND f BETWEEN {text} AND {text}", row) == [0]
+        assert rows_of(f"f <> {text} OR f < {text} OR f > {text}", row) == []
 
 
 def test_a_whole_number_is_compared_exactly_with_a_decimal() -> None:

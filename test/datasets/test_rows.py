@@ -219,7 +219,7 @@ SELECT true AS boolean, (-128)::TINYINT AS tinyint, (-32768)::SMALLINT AS smalli
     {'a': 'x'::BLOB, 'b c': ['2024-02-29 10:00:00'::TIMESTAMP]} AS struct, MAP {'k': 1, 'l': NULL} AS map
 """
 # Of the last number that rows are written under.
-WRITTEN = (10, "a7ece6cdc7f9243cc579c25cdb98d7c988c5e44e34694a94ae5126fcfc974ab9")
+WRITTEN = (11, "a7ece6cdc7f9243cc579c25cdb98d7c988c5e44e34694a94ae5126fcfc974ab9")
 
 
 def test_rows_that_are_written_in_another_way_have_another_number(

@@ -1,12 +1,12 @@
 """Comparisons of two typed pieces of SQL, as exact as their types and what was written."""
 
 import math
-import struct
 from datetime import date, time
 from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
+from gristmill.datasets import floats
 from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.cql import fault
 from gristmill.datasets.mapping import quoted
@@ -29,7 +29,6 @@ from gristmill.datasets.terms import (
 MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
 _NANOSECONDS_REACH = range(1678, 2262)  # the years that 64 bits of them hold from end to end
 _COMPARABLE = (NUMERIC, INSTANT, {"text"}, {"boolean"}, {"time"}, {"uuid"}, {"interval"})
-_LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
 
 
 def compared(op: str, left: Term, right: Term) -> Term:
@@ -121,30 +120,14 @@ def _beside_decimal(op: str, whole: Term, decimal: Term) -> Term:
 
 def _as_shown(op: str, term: Term, number: Decimal) -> Term:
     """A comparison of FLOATs as rows show them: 0.1 is the one that is written so, though its double is another."""
-    near, shown = _float_near(number)
-    if shown != number:
+    near = floats.nearest(float(number))
+    written = Decimal(repr(floats.shown(near)))
+    if written != number:
         if op in {"=", "<>"}:
             return _always("true" if op == "<>" else "false", term)
-        after = "<" if shown > number else "<="
+        after = "<" if written > number else "<="
         op = after if op in {"<", "<="} else {"<": ">=", "<=": ">"}[after]
     return Term(f"({term.sql} {op} CAST(? AS FLOAT))", "boolean", (*term.values, near))
-
-
-def _float_near(number: Decimal) -> tuple[float, Decimal]:
-    """A FLOAT with no other one between it and the number, and how it is written: with the fewest digits."""
-    near = _as_float(float(number))
-    if not math.isfinite(near):
-        return near, Decimal(near)
-    texts = (f"{near:.{digits}g}" for digits in range(1, 10))
-    return near, Decimal(next(text for text in texts if _as_float(float(text)) == near))
-
-
-def _as_float(number: float) -> float:
-    try:
-        (found,) = struct.unpack("f", struct.pack("f", number))
-    except OverflowError:
-        found = math.copysign(_LARGEST_FLOAT, number)
-    return float(found)
 
 
 def _always(outcome: str, term: Term) -> Term:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from gristmill.datasets.floats import shown
 from gristmill.processes.doubles import as_doubles, number_text, widened
 from gristmill.processes.nested import base64_text, is_nested, json_text
 from gristmill.words import not_finite, without_formulas
@@ -257,7 +258,9 @@ def _plain(value: Any) -> Any:
 
 
 def _of_scalar(value: np.generic) -> Any:
-    if isinstance(value, np.float16 | np.float32 | np.longdouble):
+    if isinstance(value, np.float16 | np.float32):
+        return shown(float(value))
+    if isinstance(value, np.longdouble):
         return Decimal(str(value))  # with the digits that are written of it
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else str(value)

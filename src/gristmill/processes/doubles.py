@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from gristmill.datasets.floats import shown
 from gristmill.datasets.json_numbers import EXACT_IN_JSON
+from gristmill.datasets.mapping import double_of
 from gristmill.words import not_finite
 
 Number = int | float | Decimal
 _LONGEST = 100  # digits of a decimal without an exponent: 1E+999999999 is not written out
+_FEW = 2_000  # floats, for which DuckDB would only be started
 
 
 def as_doubles(numbers: Sequence[Number]) -> list[float]:
@@ -47,5 +51,13 @@ def number_text(number: Number) -> str:
 
 
 def widened(floats: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Floats of any number of bits as the doubles that are written with the same digits: 0.1 is not 0.10000000149."""
-    return floats.astype("U").astype("f8") if floats.dtype.itemsize < np.dtype("f8").itemsize else floats.astype("f8")
+    """Floats of any number of bits as the doubles that rows show of them: 0.1 is not 0.10000000149."""
+    if floats.dtype.itemsize >= np.dtype("f8").itemsize:
+        return floats.astype("f8")
+    short = floats.astype("f4")
+    if len(short) <= _FEW:
+        return np.array([shown(one) for one in short.tolist()], "f8")
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("given", {"f": short})
+        found = connection.execute(f"SELECT {double_of('f', 'FLOAT')} AS f FROM given").fetchnumpy()["f"]
+    return np.ma.filled(found, math.nan)  # DuckDB takes NaN of NumPy for null

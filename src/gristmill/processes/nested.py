@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gristmill.datasets.floats import shown
 from gristmill.datasets.json_numbers import EXACT_IN_JSON
 from gristmill.words import not_finite
 
@@ -91,7 +92,7 @@ def _entries(read_key: Reader, read_value: Reader) -> Reader:
 
 def _json(value: Any) -> Any:  # noqa: PLR0911  one return a type
     if isinstance(value, np.float16 | np.float32):
-        value = float(str(value))  # with the digits that are written of it
+        value = shown(float(value))
     elif isinstance(value, np.generic):
         value = _scalar(value)
     if value is None or value is np.ma.masked:
