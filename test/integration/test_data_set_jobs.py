@@ -121,7 +121,7 @@ def test_several_data_sets_are_tables_of_one_database(api: httpx.Client) -> None
     assert answer.json() == {"one": 3, 'the "other"': 1}
 
 
-def test_equal_work_is_done_once_until_the_data_or_its_unit_changes(api: httpx.Client) -> None:
+def test_equal_work_is_done_once_until_the_data_or_what_is_said_of_a_column_changes(api: httpx.Client) -> None:
     upload(api, "equal", 1)
 
     def how() -> tuple[str, str]:
@@ -130,6 +130,8 @@ def test_equal_work_is_done_once_until_the_data_or_its_unit_changes(api: httpx.C
 
     assert [how(), how()] == [("new", ""), ("copied", "")]
     api.patch("/datasets/equal", json={"columns": {"x": {"unit": "km"}}})
+    assert [how(), how()] == [("new", "km"), ("copied", "km")]
+    api.patch("/datasets/equal", json={"columns": {"x": {"description": "By road"}}})
     assert [how(), how()] == [("new", "km"), ("copied", "km")]
     upload(api, "equal", 2)
     assert how() == ("new", "km")

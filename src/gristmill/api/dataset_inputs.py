@@ -56,11 +56,13 @@ class Holds:
 
     @property
     def mark(self) -> bytes:
-        """Differs where what is said about the data sets does, so that pictures with other units are other work."""
+        """Differs where what is said about columns does, which processes draw and read."""
         if not self.held:
             return b""
-        said = sorted((name, sorted((key, text.unit) for key, text in held.description.columns.items()))
-                      for name, held in self.held)  # fmt: skip
+        said = sorted(
+            (name, sorted((key, text.unit, text.description) for key, text in held.description.columns.items()))
+            for name, held in self.held
+        )
         return hashlib.sha256(bodies.canonical(said, sorted_levels=0)).digest()
 
 
