@@ -323,6 +323,24 @@ def test_a_qualified_value_may_be_in_base64() -> None:
     assert faults(str, {"value": "a", "encoding": "rot13"}).keys() == {"/inputs/x/encoding"}
 
 
+@pytest.mark.parametrize("hint", [str, Table])
+def test_the_charset_of_the_given_media_type_goes_before_the_fetched_one(hint: Any) -> None:
+    content, media_type = "a,b\nÄ,€\n".encode("cp1252"), 'text/csv; charset="windows-1252"'
+    text = "a,b\nÄ,€\n"
+    value = text if hint is str else Table.from_csv(text)
+
+    assert read(hint, {"href": "http://a.org", "type": media_type}, fetched(content, "text/csv", "utf-8")) == value
+    encoded = base64.b64encode(content).decode()
+    assert read(hint, {"value": encoded, "encoding": "base64", "mediaType": media_type}) == value
+    assert read(hint, {"value": text, "mediaType": media_type}) == value  # JSON has its characters already
+
+
+def test_a_charset_that_there_is_not_is_a_fault_of_the_input() -> None:
+    given = {"value": "YQ==", "encoding": "base64", "mediaType": "text/plain; charset=none-such"}
+
+    assert faults(str, given) == {"/inputs/x/value": "cannot be read: unknown encoding: none-such"}
+
+
 def test_a_format_may_stand_in_a_member_of_its_own() -> None:
     assert read(bytes, {"value": "AAE=", "format": {"encoding": "base64"}}) == b"\x00\x01"
     assert read(str, {"href": "http://example.org/", "format": {"mediaType": "text/plain"}}, fetched(b"x")) == "x"

@@ -12,6 +12,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from functools import cached_property
 from typing import Any, Protocol, TypeGuard, cast
 
@@ -173,7 +174,8 @@ class Input:
             fetched = fetch(href)
         except FetchError as error:
             raise InvalidInputsError(error.detail, faults=[Fault(f"{at}/href", error.detail)]) from error
-        return self._from_bytes(fetched.content, media_type or fetched.media_type, fetched.charset, href, f"{at}/href")
+        charset = _charset(media_type) or fetched.charset
+        return self._from_bytes(fetched.content, media_type or fetched.media_type, charset, href, f"{at}/href")
 
     def _read_qualified(self, given: dict[str, Any], at: str) -> Any:
         if not self.takes_objects:
@@ -199,7 +201,7 @@ class Input:
                 content = base64.b64decode(value, validate=True)
             except binascii.Error as error:
                 raise invalid(f"{at}/value", "is not base64") from error
-            return self._from_bytes(content, media_type, "", "", f"{at}/value")
+            return self._from_bytes(content, media_type, _charset(media_type), "", f"{at}/value")
         if not isinstance(encoding, str) or encoding.lower() not in {"", "base64", "binary", "utf-8", "utf8"}:
             raise invalid(f"{at}/encoding", "must be base64 or utf-8")
         if self.takes_data_sets and isinstance(value, str):
@@ -315,6 +317,12 @@ def is_reference(value: object) -> TypeGuard[dict[str, Any]]:
         and value["href"].lower().startswith(("http://", "https://"))
         and value.keys() <= _LINK | {"format"}
     )
+
+
+def _charset(media_type: str) -> str:
+    message = Message()
+    message["Content-Type"] = media_type
+    return message.get_content_charset("")
 
 
 def _without_format(given: dict[str, Any]) -> dict[str, Any]:
