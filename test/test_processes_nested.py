@@ -40,6 +40,8 @@ def nested_table() -> Any:
             "struct": arrow.array([{name: value for name, (value, _) in fields.items()}, None], struct),
             "map": arrow.array([[("k", 0.1), ("l", None)], None], arrow.map_(arrow.string(), arrow.float32())),
             "list": arrow.array([[[0.1, 484674.125, None], []], None], arrow.list_(arrow.list_(arrow.float32()))),
+            "clocks": arrow.array([[43_200_000_000_001, None], None], arrow.list_(arrow.time64("ns"))),
+            "moments": arrow.array([[{"at": 1_001}], None], arrow.list_(arrow.struct({"at": arrow.timestamp("ns")}))),
             "binary": arrow.array([b"a1", None]),
         }
     )
@@ -66,6 +68,27 @@ def test_nested_values_of_parquet_and_of_frames_are_written_as_rows_have_them(tm
     assert cells(columns_of_arrow(table)) == rows
     assert cells(columns_of_polars(polars.from_arrow(table))) == rows
     assert cells(columns_of_pandas(pandas.read_parquet(path, dtype_backend="pyarrow"))) == rows
+
+
+def test_the_end_of_a_day_and_intervals_of_arrow_are_written_as_rows_have_them() -> None:
+    arrow, pandas = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    given = {
+        "second": arrow.array([86_400, None], arrow.time32("s")),
+        "milli": arrow.array([86_400_000, None], arrow.time32("ms")),
+        "micro": arrow.array([86_400_000_000, None], arrow.time64("us")),
+        "nano": arrow.array([86_400_000_000_000, None], arrow.time64("ns")),
+        "interval": arrow.array([(14, -2, -3_500_000_000), None], arrow.month_day_nano_interval()),
+    }
+    lists = {name: arrow.array([[array[0].as_py() if name == "interval" else array[0].value], None],
+             arrow.list_(array.type)) for name, array in given.items()}  # fmt: skip
+
+    for columns, wanted in ((given, "{}"), (lists, '["{}"]')):
+        table = arrow.table(columns)
+        rows = {name: [wanted.format("24:00:00"), None] for name in given}
+        rows["interval"] = [wanted.format("P14M-2DT-3.500000S"), None]
+
+        assert cells(columns_of_arrow(table)) == rows
+        assert cells(columns_of_pandas(table.to_pandas(types_mapper=pandas.ArrowDtype))) == rows
 
 
 def test_nested_values_that_duckdb_gives_are_written_as_rows_have_them() -> None:

@@ -483,6 +483,16 @@ def test_every_function_runs_for_every_kind_that_each_argument_takes(name: str) 
     connection.close()
 
 
+def test_a_time_may_be_the_end_of_the_day() -> None:
+    rows = [{"clock": "24:00"}, {"clock": "23:59:59.999999"}, {"clock": "00:00"}]
+
+    for end in ("24:00", "24:00:00", "24:00:00.000"):
+        assert rows_of(f"clock = '{end}' AND clock >= '{end}' AND clock IN ('{end}')", *rows) == [0]
+        assert rows_of(f"clock < '{end}'", *rows) == [1, 2]
+    with pytest.raises(InvalidFilterError, match="is no time"):
+        condition("clock = '24:00:01'", COLUMNS)
+
+
 def test_a_time_of_day_is_compared_without_an_offset_and_one_is_refused() -> None:
     noon = {"clock": time(12)}
 

@@ -1,6 +1,7 @@
 """Comparisons of two typed pieces of SQL, as exact as their types and what was written."""
 
 import math
+import re
 from datetime import date, time
 from decimal import Decimal
 from fractions import Fraction
@@ -28,6 +29,7 @@ from gristmill.datasets.terms import (
 
 MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
 _NANOSECONDS_REACH = range(1678, 2262)  # the years that 64 bits of them hold from end to end
+_END_OF_DAY = re.compile(r"24:00(:00(\.0+)?)?")  # which Python's times lack
 _COMPARABLE = (NUMERIC, INSTANT, {"text"}, {"boolean"}, {"time"}, {"uuid"}, {"interval"})
 
 
@@ -85,6 +87,8 @@ def _read_as(term: Term, other: Term) -> Term:
     try:
         if other.kind == "uuid":
             return Term("CAST(? AS UUID)", "uuid", (str(UUID(term.literal)),), term.literal)
+        if _END_OF_DAY.fullmatch(term.literal):
+            return Term("CAST(? AS TIME)", "time", ("24:00:00",), term.literal)
         moment = time.fromisoformat(term.literal)
     except ValueError as error:
         raise fault(f"{term.literal[:60]!r} is no {other.kind}; write {HOW[other.kind]}.") from error
