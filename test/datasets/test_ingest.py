@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.tables import Read, refused, rows_of, types_of
 
@@ -368,7 +369,8 @@ def test_a_type_that_is_given_is_the_type(tmp_path: Path, read: Read) -> None:
     [("INTEGER", "1.5"), ("TINYINT", "128"), ("DECIMAL(9,2)", "1.005"), ("DATE", "2023-02-29"), ("UUID", "x"),
      ("BOOLEAN", "maybe"), ("DOUBLE", "1,5"), ("DOUBLE", "1e400"), ("TIMESTAMP", "2024-01-01T00:00:00Z"),
      ("DATE", "2024-02-29T23:30-05:00"), ("DATE", "2024-02-29 23:59:59.999999"), ("DATE", "epoch"),
-     ("DOUBLE", "9007199254740993"), ("FLOAT", "16777217")],
+     ("DOUBLE", "9007199254740993"), ("FLOAT", "16777217"), ("FLOAT", "16777217.0"), ("FLOAT", "1.6777217E7"),
+     ("FLOAT", "-16777217.5"), ("FLOAT", "1e-50"), ("DOUBLE", "-1e-400")],
 )  # fmt: skip
 def test_a_value_that_a_given_type_would_change_is_refused_with_its_place(
     tmp_path: Path, read: Read, kind: str, value: str
@@ -398,6 +400,14 @@ def test_a_date_or_time_in_another_form_is_refused_with_the_one_that_is_read(
 def test_a_number_with_a_plus_is_one_where_the_type_is_given(tmp_path: Path, read: Read) -> None:
     read(b"a,b,c\n+5,+16777216,+9007199254740992\n", types={"a": "INTEGER", "b": "FLOAT", "c": "DOUBLE"})
     assert rows_of(tmp_path / "table") == [(5, 2.0**24, 2.0**53)]
+
+
+@pytest.mark.parametrize("text", ["0.1", "0.123456789", "1e11", "6.02e23", "1e-40", "0.0", "-0e5", "nan", "-inf"])
+def test_a_number_is_the_nearest_float_where_that_is_given(tmp_path: Path, read: Read, text: str) -> None:
+    read(f"a,b\n{text},{text}\n".encode(), types={"a": "FLOAT", "b": "DOUBLE"})
+    ((short, double),) = rows_of(tmp_path / "table")
+    assert repr(short) == repr(float(np.float32(text)))
+    assert repr(double) == repr(float(text))
 
 
 @pytest.mark.parametrize("text", ["2024-02-09", "2024/2/9", "2024-02-09T00:00", "2024-02-09 00:00:00.000"])

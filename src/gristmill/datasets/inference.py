@@ -6,6 +6,8 @@ holds integers. Here a text is a number only if the number can say it; else the 
 
 from dataclasses import dataclass, replace
 
+from gristmill.datasets.mapping import double_of
+
 TEXT = "VARCHAR"
 ALWAYS = "true"
 """The SQL of a rule that fits every value."""
@@ -28,6 +30,7 @@ _ZONE = r"(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)"  # DuckDB takes +99:99, and mo
 _NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}|^\+[0-9]+$|^[+-]{2}"
 _WHOLE = r"[+-]?[0-9]+"
 _EXACT_LETTERS = {"DOUBLE": 15, "FLOAT": 7}  # a whole number of so many is exact in the type
+_NO_FRACTIONS = 2**24  # from here on, no FLOAT has one
 
 
 def name(text: str) -> str:
@@ -127,6 +130,15 @@ def _floating(text: str, type_text: str) -> Rule:
     )
 
 
+def _is_kept(text: str, rule: Rule) -> str:
+    """Whether a number becomes neither 0 nor, beyond the fractions that a FLOAT has, another one."""
+    kept = f"({rule.value} <> 0 OR NOT regexp_matches({text}, '^[^eE]*[1-9]'))"
+    if rule.type == "FLOAT":
+        shown = f"{double_of(rule.value, rule.type)} = TRY_CAST({text} AS DOUBLE)"
+        kept += f" AND (abs({rule.value}) < {_NO_FRACTIONS} OR {shown})"
+    return kept
+
+
 def _times(text: str) -> list[Rule]:
     day = f"TRY_CAST({text} AS DATE)"
     rules = [Rule("DATE", _if(f"length({text}) = 10", f"CAST({day} AS VARCHAR) = {text}"), day)]
@@ -156,7 +168,7 @@ def _given(text: str, number: str, type_text: str) -> Rule:
         text, pattern = number, r"[+-]?[0-9]+"
     elif type_text in {"DOUBLE", "FLOAT"}:
         rule = _floating(number, type_text)
-        return replace(rule, fits=f"{rule.fits} AND NOT contains({number}, '_')")
+        return replace(rule, fits=f"{rule.fits} AND NOT contains({number}, '_') AND {_is_kept(number, rule)}")
     elif type_text.startswith("TIMESTAMP"):
         zone = f"{_ZONE}?" if type_text.endswith("ZONE") else ""
         pattern = f"{_DAY}([T ]{_CLOCK}{zone})?"
