@@ -130,6 +130,24 @@ def test_whole_numbers_of_both_signs_within_nested_values_stay_whole(
 
 
 @pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (['"Infinity"'], "VARCHAR"),
+        (['"NaN"', "null", '"NaN"'], "VARCHAR"),
+        (['"NaN"', "1.5", '"-Infinity"'], "DOUBLE"),
+        (['"NaN"', "1"], "DOUBLE"),
+        (['"NaN"', '"x"'], "VARCHAR"),
+        ([*['"NaN"'] * 30_000, "1"], "DOUBLE"),
+    ],
+)
+def test_the_names_of_what_is_not_finite_are_numbers_among_numbers_alone(
+    read: Read, values: list[str], kind: str
+) -> None:
+    facts = read("".join(f'{{"v":{value}}}\n' for value in values).encode(), "ndjson")
+    assert types_of(facts) == {"v": kind}
+
+
+@pytest.mark.parametrize(
     ("value", "kind"),
     [
         ('[1e400]', "VARCHAR"),

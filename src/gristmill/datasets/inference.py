@@ -86,11 +86,13 @@ class JsonTexts:
         is_string = f"starts_with({self.column}, '\"')"
         special = "'\"NaN\"', '\"Infinity\"', '\"-Infinity\"'"
         raw = f"CASE WHEN {self.column} IN ({special}) THEN {text} ELSE {self.column} END"
+        *integers, double = _numbers(f"({raw})")
         return [
             Rule("BOOLEAN", f"{self.column} IN ('true', 'false')", f"TRY_CAST({self.column} AS BOOLEAN)"),
-            *_numbers(f"({raw})"),
+            *integers,
             *(Rule(rule.type, f"{is_string} AND {rule.fits}", rule.value) for rule in _times(text)),
             Rule(TEXT, is_string, text),
+            double,  # after strings: "NaN" is a number among numbers alone
         ]
 
     def given(self, type_text: str) -> Rule:
