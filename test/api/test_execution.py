@@ -310,6 +310,20 @@ def test_the_body_may_be_written_differently_as_long_as_it_says_the_same(api):
     assert again.headers["Location"] == first.headers["Location"]
 
 
+def test_the_order_of_a_references_members_says_nothing(api):
+    links = ['{"href": "https://a.org/x", "type": "text/csv"}', '{"type": "text/csv", "href": "https://a.org/x"}']
+    bodies = [f'{{"inputs": {{"tables": {{"t": {link}}}, "query": "FROM t"}}}}' for link in links]
+    bodies += [f'{{"inputs": {{"table": {link}}}}}' for link in links]
+
+    def job(process, body, key):
+        answer = api.client.post(f"/processes/{process}/execution", data=body, content_type="application/json",
+                                 headers=ASYNC | {"Idempotency-Key": key})  # fmt: skip
+        return answer.headers["Location"]
+
+    assert job("sql", bodies[0], "k-1") == job("sql", bodies[1], "k-1")
+    assert job("summary", bodies[2], "k-2") == job("summary", bodies[3], "k-2")
+
+
 def test_the_same_key_with_another_body_is_422(api):
     api.execute(headers=ASYNC | {"Idempotency-Key": "k-1"})
     response = api.execute(inputs={"string": "other"}, headers=ASYNC | {"Idempotency-Key": "k-1"})

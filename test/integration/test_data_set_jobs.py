@@ -210,13 +210,14 @@ def is_open(system: RunningSystem, version: str) -> bool:
 
 
 def test_a_request_that_is_repeated_is_answered_though_its_data_set_has_gone(api: httpx.Client) -> None:
-    upload(api, "once", 1)
-    body = {"inputs": {"table": {"dataset": "once"}, "column": "x"}}
+    version = upload(api, "once", 1)
+    body = {"inputs": {"table": {"dataset": "once", "version": version}, "column": "x"}}
     headers = {"Idempotency-Key": "a-key-of-my-own", "Prefer": "respond-async"}
     first = api.post("/processes/total/execution", json=body, headers=headers)
     ended(api, first.json()["jobID"])
     api.delete("/datasets/once")
 
+    body["inputs"]["table"] = {"version": version, "dataset": "once"}
     again = api.post("/processes/total/execution", json=body, headers=headers)
 
     assert (first.status_code, again.status_code) == (201, 201)

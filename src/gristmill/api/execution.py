@@ -28,6 +28,7 @@ from gristmill.fetch import CALL_BACK_ALLOW, FETCH_ALLOW, check_url
 from gristmill.hub import Watch
 from gristmill.job import Idempotency, Job, NewJob, Submitted, new_id
 from gristmill.processes.inputs import is_reference
+from gristmill.processes.references import MEMBERS, is_data_set
 from gristmill.settings import Networks, Settings
 
 LONGEST_IDEMPOTENCY_KEY = 255
@@ -51,7 +52,7 @@ def execute(process_id: str) -> Response:
     asked = _checked(body, offering, serving.settings)
     urgency = preferences.read_urgency(environ.get("HTTP_PRIORITY", ""))
     key = environ.get("HTTP_IDEMPOTENCY_KEY")
-    idempotency = None if key is None else _idempotency(key, f"{owner} POST {request.path}", body)
+    idempotency = None if key is None else _idempotency(key, f"{owner} POST {request.path}", _in_one_order(body))
     store = serving.datasets.store
     if idempotency and offering.process.takes_data_sets and serving.jobs.knows(idempotency):
         holds = Holds(store, new_id(), asked.inputs)  # of a job that has its versions, whatever has become of the names
@@ -173,6 +174,22 @@ def _idempotency(key: str, scope: str, body: object) -> Idempotency:
         wanted = f"must be 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters without spaces"
         raise InvalidRequestError(f"Idempotency-Key {wanted}.", faults=[Fault("Idempotency-Key", wanted)])
     return Idempotency(scope, key, sha256(bodies.canonical(body, sorted_levels=2)).hexdigest())
+
+
+def _in_one_order(body: object) -> object:
+    """An execute request with the members of its references in one order, which says nothing there."""
+    if not isinstance(body, dict) or not isinstance(body.get("inputs"), dict):
+        return body
+    return body | {"inputs": {name: _sorted_references(one) for name, one in body["inputs"].items()}}
+
+
+def _sorted_references(value: object, levels: int = 2) -> object:
+    """A given value; levels: how many may have references, which is two where it is several data sets."""
+    if not isinstance(value, dict) or not levels:
+        return value
+    if is_reference(value) or (is_data_set(value) and value.keys() <= MEMBERS):
+        return {name: value[name] for name in sorted(value)}
+    return {name: _sorted_references(one, levels - 1) for name, one in value.items()}
 
 
 def _waited_for(

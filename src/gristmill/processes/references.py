@@ -9,7 +9,7 @@ from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
 from gristmill.errors import Fault, InvalidInputsError
 from gristmill.processes.schema import Schema
 
-_MEMBERS = {"dataset", "version"}
+MEMBERS = {"dataset", "version"}
 _NAME = re.compile(NAME_PATTERN)
 _VERSION_PATTERN = "[0-9a-f]{64}"
 _VERSION = re.compile(_VERSION_PATTERN)
@@ -46,7 +46,7 @@ def is_data_set(value: object) -> bool:
 
 def reference_of(value: Mapping[str, object], at: str) -> Reference:
     """Read a reference that stands at a JSON pointer. Raises InvalidInputsError."""
-    if extra := sorted(value.keys() - _MEMBERS):
+    if extra := sorted(value.keys() - MEMBERS):
         raise _invalid(f"{at}/{extra[0]}", "is not part of a reference to a data set; it has dataset and version")
     name, version = value["dataset"], value.get("version", "")
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
@@ -62,7 +62,7 @@ def references_in(inputs: object) -> Iterator[Reference]:
     for value in values:
         inner: list[Any] = list(value.values()) if isinstance(value, dict) and not is_data_set(value) else [value]
         for one in inner:
-            if is_data_set(one) and one.keys() <= _MEMBERS:
+            if is_data_set(one) and one.keys() <= MEMBERS:
                 try:
                     yield reference_of(one, "")
                 except InvalidInputsError:
