@@ -36,6 +36,10 @@ READ = [
     "a;b\n1;2,5\n", "a|b\n1|2\n", "a\tb\n1\t2\n", "a,b;c;d\n1;2;3\n", '"a,b,c";d\n1;2\n', "a\n1;2\n",
     "a,b,\n1,2,\n", "a,b\n1,2,\n3,4,,\n", "a,b\n1,2,NA\n", "a,a,A,a_2,\n1,2,3,4,5\n", " a , b\n1,2\n", ",\n1,2\n",
     "Name, Vorname;Ort\nA, B;C\nD, E;F\n", "Umsatz, netto;Umsatz, brutto;Ort\n1;2;A, B\n",
+    # which are no titles
+    "tags\nred;blue\ngreen;red\n", "point\n1;2;3\n4;5;6\n", "pair\nA;1\nB;2\n", "text\nA; b; 1\nC; d; 2\n",
+    'x\n"a;b;c"\n"1;2;3"\n', "x\na;b;c\n1;2\n", "x\na;b;c\n", "sep=,\nx\na;b;c\n1;2;3\n", "a\nb;c;b\n1;2;3\n",
+    "x,,\n1,2,3\n4,5,6\n", "x,,\na,,c\n1,2,3\n", "x,\na,b\n1,2\n", "x,y,\na,b,c\n1,2,3\n", "x,,\na,b,c\n",
     "a, b;c\n", "a,b, c;d\n1;2,3\n", 'a, "b;c"\n1, "2;3"\n', "a,b;c\n1;2\n" + "1,5;2\n" * 25, "a,b;c\n1,2;\n",
     "sep=;\na,b;c\n1;2\n", '\ufeff"SEP=|"\r\na|b\r\n1|"x|y"\r\n', "sep=\t\na\tb\n1\t2\n", "sep=,\na\n\n1\n",
     "sep=;\ra\r", "sep=x\n1\n", "sep=;;\n1;2;3\n", "sep=;x\n1;2\n", "sep=;\na" + '"' * 39 + "\n",
@@ -50,6 +54,9 @@ REFUSED = [
     "sep=;\na;b\r\n1;2\r\n", "sep=;\r\na;b\n1;2\n", "sep=;\na;b\n1\n",
     'sep=;\n"a\nb"\r\n1\r\n',
     "PK\x03\x04", "%PDF-1.7\n", "<!DOCTYPE html>\n<p>\n",
+    "Umsatz 2024\na;b;c\n1;2;3\n4;5;6\n", "Umsatz 2024\n\na;b;c\n1;2;3\n", "# von SAP\r\na;b\r\n1,5;x\r\n2,5;y\r\n",
+    "Kunden\nName\tOrt\tLand\nA\tB\tC\n", "Umsatz\nRegion|2023|2024\nNord|1|\n", '"a;b"\nx;y\n1;2\n',
+    "Umsatz 2024;;\na;b;c\n1;2;3\n4;5;6\n", "sep=;\nUmsatz;;\n;;\na;b;c\nx;;z\n", "Umsatz,,\na,b,c\n1,2,3\n",
     '"a\tb"\n1\n', '"a\nb",c\n1,2\n', '"a\r\nb",c\n1,2',
 ]  # fmt: skip
 

@@ -337,6 +337,11 @@ MALFORMED = {
     "page without doctype": (b"<HTML lang=en>\n", ["an HTML page"]),
     "title": (b"Sales report 2024\na,b\n1,2\n", ["Line 2 has 2 values", "1 column;", "remove a title"]),
     "title with a delimiter": (b"# Logger 7, North\na,b,c\n1,2,3\n", ["Line 2 has 3 values", "remove a title"]),
+    "title above semicolons": (
+        b"Umsatz 2024\na;b;c\n1;2;3\n",
+        ["Line 1 has one value", "';' between", "remove a title"],
+    ),
+    "title in the first of the cells": (b"Umsatz;;\na;b;c\n1;2;3\n", ["the next lines have 3", "remove a title"]),
     "first line empty": (b"\na,b\n", ["Line 1 is empty"]),
 }
 
@@ -346,6 +351,14 @@ def test_a_malformed_csv_is_refused_with_the_place(tmp_path: Path, read: Read, w
     data, words = MALFORMED[what]
     said = refused(tmp_path, read, MalformedDataError, data)
     assert [word for word in words if word not in said] == [], said
+
+
+def test_what_looks_like_a_title_is_read_where_no_header_or_the_delimiter_is_told(tmp_path: Path, read: Read) -> None:
+    read(b"Umsatz;;\na;b;c\n1;2;3\n", header=False)
+    assert rows_of(tmp_path / "table")[0] == ("Umsatz", None, None)
+    for told in ({"header": False}, {"delimiter": ","}):
+        read(b"tags\na;b;c\nd;e;f\n", **told)
+        assert rows_of(tmp_path / "table")[-2:] == [("a;b;c",), ("d;e;f",)]
 
 
 def test_what_stands_in_a_file_is_never_taken_for_a_message_of_duckdb(tmp_path: Path, read: Read) -> None:

@@ -21,6 +21,7 @@ _LOOKED_AT_LETTERS = 2**18
 ONE_LINE = "one line without a line end, so it has no rows"
 """What a text with a header is where something has taken its line ends away, or it is the name of the file."""
 TITLE = "The first line must be the names of the columns: remove a title that stands above it."
+_FIGURE = re.compile(r"[+-]?[.,]?[0-9]")  # what a number or date begins with
 # Which Excel writes and reads: the first line names the delimiter, and is no row.
 _SEP = re.compile(r"(\"?)sep=([!-,/:-@\[-^`{-~\t])\1(\r\n|\n|\r|\Z)", re.IGNORECASE)
 
@@ -38,10 +39,11 @@ class Start:
     is_one_line: bool
 
 
-def start_of(text: str, delimiter: str, quote: str, decimal: str = ".") -> Start:
+def start_of(text: str, delimiter: str, quote: str, decimal: str = ".", *, header: bool = True) -> Start:
     """Where its values begin. delimiter: the one given; else ``sep=`` says it, else it is the likely one.
 
-    text: without byte order mark; as much of it as is to be looked at. Raises MalformedDataError where nothing is.
+    text: without byte order mark; as much of it as is to be looked at. Raises MalformedDataError where nothing is, and
+    where a title stands in the place of the header.
     """
     sep = _SEP.match(text)
     if sep and sep[2] == quote:
@@ -49,13 +51,21 @@ def start_of(text: str, delimiter: str, quote: str, decimal: str = ".") -> Start
     rest = text[sep.end() :] if sep else text
     if not rest.strip():
         raise MalformedDataError("The file is empty: there is no line that names columns or holds values.")
-    delimiter = delimiter or (sep[2] if sep else likely_delimiter(rest, quote, decimal))
+    told = delimiter or (sep[2] if sep else "")
+    delimiter = told or likely_delimiter(rest, quote, decimal)
     first = values_of(rest, delimiter, quote)
     skipped = 1 if sep else 0
     if not first:
         raise MalformedDataError(f"Line {1 + skipped} is empty; it must name the columns, or hold values.")
     if sep:
         _check_end(rest, sep[3], quote)
+    if header and len(first) == 1 and not told:
+        _refuse_title_of_one_value(rest, quote)
+    if header and len(first) > 2 and sum(map(bool, first)) == 1 and _has_names_below(rest, delimiter, quote):
+        raise MalformedDataError(
+            f"Line {1 + skipped} has one value, where the next lines have {len(first)}. {TITLE} If it is no title, "
+            "name the other columns too."
+        )
     return Start(delimiter, first, skipped, "\n" not in rest and "\r" not in rest)
 
 
@@ -69,20 +79,59 @@ def _check_end(rest: str, end: str, quote: str) -> None:
         )
 
 
+def _refuse_title_of_one_value(text: str, quote: str) -> None:
+    for delimiter in _DELIMITERS[1:]:
+        if (
+            delimiter != quote
+            and len(values_of(text, delimiter, quote)) == 1
+            and _has_names_below(text, delimiter, quote)
+        ):
+            raise MalformedDataError(
+                f"Line 1 has one value, where the next lines have several, with {delimiter!r} between them. {TITLE} If "
+                "they are texts of one column, put them in quotes, or say that the delimiter is ','."
+            )
+
+
+def _has_names_below(text: str, delimiter: str, quote: str) -> bool:
+    """Whether other names follow the first line, and rows of as many values as these.
+
+    Texts of one column may hold the delimiter too: a blank behind it is prose, and two values are a table only where
+    figures stand below a name that is none.
+    """
+    below = [record for record in _first_records(text, delimiter, quote)[1:] if any(record)]
+    if len(below) < 2:
+        return False
+    names, *rows = below
+    width = len(names)
+    are_names = all(names) and len(set(names)) == width > 1 and not _FIGURE.match(names[0])
+    is_table = all(len(row) == width for row in rows) and not any(
+        value.startswith(" ") for row in below for value in row
+    )
+    if not are_names or not is_table:
+        return False
+    columns = zip(names, *rows, strict=True)
+    return width > 2 or any(not _FIGURE.match(name) and all(map(_FIGURE.match, values)) for name, *values in columns)
+
+
+def _first_records(text: str, delimiter: str, quote: str, *, skipinitialspace: bool = False) -> list[list[str]]:
+    """The first records, without one that is not there as a whole."""
+    beginning = text[:_LOOKED_AT_LETTERS]
+    reader = records(io.StringIO(beginning, newline=""), delimiter, quote, skipinitialspace=skipinitialspace)
+    found = list(itertools.islice(reader, 1 + _LOOKED_AT_RECORDS)) or [[]]
+    if len(text) > len(beginning) and 1 < len(found) <= _LOOKED_AT_RECORDS:
+        found.pop()
+    return found
+
+
 def likely_delimiter(text: str, quote: str, decimal: str = ".") -> str:
     """The one in the first line that parts the next lines into as many values; of several, the most frequent there.
 
     Of as frequent ones, the first of a fixed order, where a comma before a blank comes late and the decimal mark last.
     """
-    beginning = text[:_LOOKED_AT_LETTERS]
-    is_cut = len(text) > len(beginning)
-    commas_are_of_texts = any(value.startswith(" ") for value in values_of(beginning, ",", quote)[1:])
+    commas_are_of_texts = any(value.startswith(" ") for value in values_of(text[:_LOOKED_AT_LETTERS], ",", quote)[1:])
 
     def rank(delimiter: str) -> tuple[bool, int, bool, bool]:
-        reader = records(io.StringIO(beginning, newline=""), delimiter, quote, skipinitialspace=True)
-        first, *others = list(itertools.islice(reader, 1 + _LOOKED_AT_RECORDS)) or [[]]
-        if is_cut and len(others) < _LOOKED_AT_RECORDS:
-            others = others[:-1]
+        first, *others = _first_records(text, delimiter, quote, skipinitialspace=True)
         width = len(first)
         is_even = all(len(one) >= width and not any(one[width:]) for one in others if one)
         is_late = delimiter == "," and commas_are_of_texts

@@ -123,14 +123,14 @@ def shown(text: str) -> str:
 def start_of_file(path: Path, options: ReadingOptions, most_bytes: int) -> Start:
     """How a CSV or TSV file begins: see ``start_of``.
 
-    Raises TooLargeError for a first record of more than most_bytes, MalformedDataError for a file without values, and
-    for a header without a line end.
+    Raises TooLargeError for a first record of more than most_bytes, MalformedDataError for a file without values, for
+    a header without a line end, and for a title in its place.
     """
     told = "\t" if options.format == "tsv" else options.delimiter
     with path.open("rb") as file:
         data = file.read(most_bytes + 1)
     text = data.decode("utf-8", "ignore")
-    start = start_of(text, told, options.quote, options.decimal)
+    start = start_of(text, told, options.quote, options.decimal, header=options.header)
     is_cut = len(data) > most_bytes
     if options.header and start.is_one_line and not is_cut:
         raise MalformedDataError(f"The file is {ONE_LINE}: {shown(text)}. {_CURL}")
