@@ -35,6 +35,22 @@ def test_parquet_keeps_its_types_and_nested_values(tmp_path: Path, read: Read) -
     assert rows_of(tmp_path / "table")[0][1:3] == ([1, 2], {"a": dt.date(2024, 1, 1), "b": ["x"]})
 
 
+def test_what_has_no_value_anywhere_within_nested_values_is_text(tmp_path: Path, read: Read) -> None:
+    select = (
+        "SELECT []::\"NULL\"[] AS l, {'x': 1, 'y': NULL, 'NULL': 2, 'a \"NULL\"': [NULL], 'n\"': {'NULL': NULL}} AS s, "
+        "MAP {'k': NULL} AS m, [{'y': NULL}, NULL] AS o, [NULL::\"NULL\"]::\"NULL\"[1] AS a"
+    )
+    facts = read(parquet(tmp_path, select), "parquet")
+    assert list(types_of(facts).values()) == [
+        "VARCHAR[]", 'STRUCT(x INTEGER, y VARCHAR, "NULL" INTEGER, "a ""NULL""" VARCHAR[], "n""" STRUCT("NULL" VARCHAR))',
+        "MAP(VARCHAR, VARCHAR)", "STRUCT(y VARCHAR)[]", "VARCHAR[]",
+    ]  # fmt: skip
+    assert rows_of(tmp_path / "table") == [
+        ([], {"x": 1, "y": None, "NULL": 2, 'a "NULL"': [None], 'n"': {"NULL": None}}, {"k": None}, [{"y": None}, None],
+         [None])
+    ]  # fmt: skip
+
+
 def test_times_that_may_have_nanoseconds_and_a_zone_are_held_where_they_have_none(tmp_path: Path, read: Read) -> None:
     times = "(VALUES (NULL), ('2024-01-01 00:00:00.123456+02'), ('1969-12-31 23:59:59.999999Z')) v(t)"
     facts = read(parquet(tmp_path, f"SELECT CAST(t AS TIMESTAMPTZ_NS) AS t FROM {times}"), "parquet")

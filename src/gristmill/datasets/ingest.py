@@ -49,7 +49,8 @@ _FIRST_ROWS = 100  # a cast that fails is slow, so that few rows first rule out 
 _DUCKDB_SHARE = 0.6
 _MOST_FOR_ALL = 500  # columns
 _MOST_BYTES_FOR_THREADS = 128 * 2**20
-_NOT_STORED = re.compile(r'\b(VARIANT|GEOMETRY|GEOGRAPHY|HUGEINT|UHUGEINT|BIT|ANY)\b|"NULL"')
+_NOT_STORED = re.compile(r"\b(VARIANT|GEOMETRY|GEOGRAPHY|HUGEINT|UHUGEINT|BIT|ANY)\b")
+_NULL_TYPE = re.compile(r'("NULL")(?! )|"(?:[^"]|"")*+"')  # or a field's name, which a blank and its type follow
 
 
 def ingest(source: Path, target: Path, options: ReadingOptions, limits: ReadingLimits) -> Facts:
@@ -251,8 +252,8 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
     parts = []
     for given, called, (_, type_text, *_) in zip(raw, names, found, strict=True):
         value = name(given)
-        if type_text == '"NULL"':
-            value, type_text = f"CAST({value} AS VARCHAR)", "VARCHAR"  # noqa: PLW2901
+        if (held := _without_null_types(type_text)) != type_text:
+            value, type_text = f"CAST({value} AS {held})", held  # noqa: PLW2901
         if type_text == "TIMESTAMPTZ_NS" and _is_of_microseconds(value, relation, connection):
             value, type_text = f"CAST({value} AS TIMESTAMPTZ)", "TIMESTAMP WITH TIME ZONE"  # noqa: PLW2901
         if kind_of(type_text) is None or _NOT_STORED.search(type_text):
@@ -263,6 +264,11 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
         parts.append(f"{value} AS {name(called)}")
     select = f"SELECT {', '.join(parts)} FROM {relation}"
     return stored_parquet.write(select, target, connection, row_bytes=size // max(1, rows), rows=rows)
+
+
+def _without_null_types(type_text: str) -> str:
+    """The type with texts in the place of what has no value anywhere; pandas writes `e: [[], []]` so."""
+    return _NULL_TYPE.sub(lambda found: "VARCHAR" if found[1] else found[0], type_text)
 
 
 def _is_of_microseconds(value: str, relation: str, connection: duckdb.DuckDBPyConnection) -> bool:
