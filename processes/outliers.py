@@ -73,7 +73,7 @@ def outliers(
 
 def _numbers(table: Table, name: str) -> np.ndarray:
     if name not in table or not table.column(name).is_numeric:
-        raise wrong_input("column", f"must be one of {[one.name for one in table.columns if one.is_numeric]}")
+        raise wrong_input("column", f"must be one of numbers: {[one.name for one in table.columns if one.is_numeric]}")
     return table[name].astype(float)
 
 

@@ -64,6 +64,7 @@ def test_processes_know_neither_redis_nor_flask_nor_the_engine() -> None:
         "datasets.columns", "datasets.damage", "datasets.dataset", "datasets.descriptions",
         "datasets.first_lines", "datasets.floats", "datasets.inference", "datasets.json_numbers",
         "datasets.json_objects",
+        "datasets.local_forms",
         "datasets.mapping", "datasets.mistaken", "datasets.nameless", "datasets.nesting", "datasets.options",
         "datasets.queries", "datasets.texts",
     }  # fmt: skip

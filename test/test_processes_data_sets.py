@@ -321,7 +321,9 @@ def test_what_a_run_has_open_is_closed_when_its_workspaces_are_told_to_tidy() ->
     [
         ("timeseries", {"time": "day", "values": ["price"]}),
         ("scatter", {"x": "price", "y": "n"}),
+        ("histogram", {"column": "price", "bins": 5}),
         ("correlation", {"columns": ["n", "price"]}),
+        ("correlation", {}),
         ("regression", {"y": "price", "x": ["n"]}),
         ("regression", {"y": "n", "x": ["price"]}),
         ("groupby", {"by": ["day"], "metrics": "mean(price)"}),
@@ -343,3 +345,22 @@ def test_where_a_decimal_comma_made_text_of_numbers_the_option_that_reads_it_is_
 
     with pytest.raises(InvalidInputsError, match=r"it has '0,5': .* decimal=,"):
         run(DataSet(workspace.connection, "data", columns, 200), **inputs, progress=Progress())
+
+
+@pytest.mark.parametrize(
+    ("process_id", "inputs"),
+    [("scatter", {"x": "day", "y": "n"}), ("timeseries", {"time": "day", "values": ["n"]})],
+)
+def test_dates_in_another_form_are_told_as_those_with_the_one_that_is_read(
+    process_id: str, inputs: dict[str, Any]
+) -> None:
+    workspace = Workspace()
+    workspace.connection.execute("CREATE TABLE data AS SELECT 1 AS n, '01.05.2024' AS day")
+    columns = [
+        DataColumn("n", "BIGINT", "integer"),
+        DataColumn("day", "VARCHAR", "text", minimum="01.05.2024", maximum="01.05.2024"),
+    ]
+    run: Any = getattr(import_module(f"gristmill.processes.{process_id}"), process_id)
+
+    with pytest.raises(InvalidInputsError, match=r"written 2024-02-29 .* it has '01\.05\.2024': .* strptime"):
+        run(DataSet(workspace.connection, "data", columns, 1), **inputs, progress=Progress())

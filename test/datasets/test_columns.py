@@ -1,9 +1,7 @@
-from typing import Any
-
 import duckdb
 import pytest
 
-from gristmill.datasets.columns import Column, decimal_comma, kind_of
+from gristmill.datasets.columns import Column, kind_of
 
 KINDS = {
     "BOOLEAN": "boolean",
@@ -45,14 +43,3 @@ def test_a_type_that_no_data_set_has_is_of_no_kind(type_text: str) -> None:
     assert kind_of(type_text) is None
     with pytest.raises(ValueError, match="no data set has"):
         _ = Column("c", type_text, 0, None, None).kind
-
-
-@pytest.mark.parametrize(
-    ("ends", "named"),
-    [(("-0,5", "x"), "-0,5"), (("", "6,4"), "6,4"), (("1.234,5", "a, b"), ""), ((None, None), ""), ((1, 2), "")],
-)
-def test_an_end_with_a_decimal_comma_is_named(ends: tuple[Any, Any], named: str) -> None:
-    said = decimal_comma(Column("x", "VARCHAR", 0, *ends))
-    assert said == (
-        f"; it has {named!r}: if that is a number, upload the file with decimal=, in the query" if named else ""
-    )

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.datasets import cql
+from gristmill.datasets.columns import Column as StoredColumn
 from gristmill.datasets.filter_functions import FUNCTIONS
 from gristmill.datasets.filters import condition
 from gristmill.errors import InvalidFilterError
@@ -367,6 +368,10 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
         ("s > 0", ['number("s") > 0.']),
         ("s between 1 and 2", ['or as a number: number("s") >= 1.']),
         ("s = i", ['or as a number: number("s") = "i".']),
+        ("s = DATE('2024-02-01')", ["single quotes, or as a date: date(\"s\") = DATE('2024-02-01')."]),
+        ("TIMESTAMP('2024-02-01T10:00:00Z') >= s", ["timestamp(\"s\") <= TIMESTAMP('2024-02-01T10:00:00')."]),
+        ("s >= day", ['or as a date: date("s") >= "day".']),
+        ("s = t", ['or as a timestamp: timestamp("s") = "t".']),
         ("day > '2020-01-01'", ["column 'day' (date)", "DATE('2024-12-31')"]),
         ("list = 1", ["column 'list' (nested)", "IS NULL"]),
         ("selct = 1", ["no column 'selct'", "Near: 'select'", "single quotes"]),
@@ -508,6 +513,30 @@ def test_the_first_number_beyond_the_digits_of_a_decimal_is_beyond_every_value(t
 
 def test_a_term_with_values_of_its_own_is_looked_for_among_others() -> None:
     assert rows_of("i + 1 IN (3, 5)", {"i": 1}, {"i": 2}, {"i": 4}) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("end", "text", "part"),
+    [
+        ("1.234,5", "v > 2", "thousands separators are not read"),
+        ("2,5", "v > 2", "decimal=,"),
+        ("01.05.2024", "v = DATE('2024-05-01')", "dates are read as 2024-12-31"),
+        ("01.05.2024", "v >= '02.05.2024'", "Column 'v' is text, whose order is alphabetical; it has '01.05.2024'"),
+        ("01.05.2024", "'2.5.2024' > v", "alphabetical"),
+        ("01.05.2024", "v BETWEEN '01.05.2024' AND '31.05.2024'", "alphabetical"),
+    ],
+)
+def test_a_column_of_numbers_or_dates_in_the_form_of_a_country_is_told_as_one(end: str, text: str, part: str) -> None:
+    with pytest.raises(InvalidFilterError) as caught:
+        condition(text, [StoredColumn("v", "VARCHAR", 0, end, "x")])
+
+    assert part in caught.value.detail
+    assert '("v") ' not in caught.value.detail  # number() and date() would give other values, or none
+
+
+@pytest.mark.parametrize("text", ["v = '01.05.2024'", "v IN ('01.05.2024')", "v > '01.05.'", "v > '2024-01-01'"])
+def test_texts_that_are_dates_are_compared_as_texts_where_their_order_does_not_matter(text: str) -> None:
+    condition(text, [StoredColumn("v", "VARCHAR", 0, "01.05.2024", "x")])
 
 
 def test_a_pattern_may_not_end_in_a_backslash_that_makes_nothing_plain() -> None:

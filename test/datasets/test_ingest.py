@@ -410,6 +410,19 @@ def test_a_date_or_time_in_another_form_is_refused_with_the_one_that_is_read(
     assert types_of(read(f"n\n{written}\n".encode()))["n"].startswith(kind[:9])
 
 
+@pytest.mark.parametrize(
+    ("value", "options", "part"),
+    [("1,5", {}, "decimal=,"), ("1.234,5", {"decimal": ","}, "thousands separators are not read")],
+)
+def test_a_number_in_another_form_is_refused_with_what_to_do(
+    tmp_path: Path, read: Read, value: str, options: dict[str, Any], part: str
+) -> None:
+    data = f"a;b\n1;{value}\n".encode()
+    said = refused(tmp_path, read, MalformedDataError, data, delimiter=";", types={"b": "FLOAT"}, **options)
+    assert f"'{value}' is no FLOAT" in said
+    assert part in said
+
+
 def test_a_number_with_a_plus_is_one_where_the_type_is_given(tmp_path: Path, read: Read) -> None:
     read(b"a,b,c\n+5,+16777216,+9007199254740992\n", types={"a": "INTEGER", "b": "FLOAT", "c": "DOUBLE"})
     assert rows_of(tmp_path / "table") == [(5, 2.0**24, 2.0**53)]

@@ -42,7 +42,8 @@ def test_what_has_no_value_anywhere_within_nested_values_is_text(tmp_path: Path,
     )
     facts = read(parquet(tmp_path, select), "parquet")
     assert list(types_of(facts).values()) == [
-        "VARCHAR[]", 'STRUCT(x INTEGER, y VARCHAR, "NULL" INTEGER, "a ""NULL""" VARCHAR[], "n""" STRUCT("NULL" VARCHAR))',
+        "VARCHAR[]",
+        'STRUCT(x INTEGER, y VARCHAR, "NULL" INTEGER, "a ""NULL""" VARCHAR[], "n""" STRUCT("NULL" VARCHAR))',
         "MAP(VARCHAR, VARCHAR)", "STRUCT(y VARCHAR)[]", "VARCHAR[]",
     ]  # fmt: skip
     assert rows_of(tmp_path / "table") == [

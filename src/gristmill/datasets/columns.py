@@ -1,6 +1,5 @@
 """One column of a stored version: what every other part of the data sets needs to know about it."""
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -47,7 +46,6 @@ _KINDS: dict[str, Kind] = {
     "BLOB": "binary",
     "UUID": "uuid",
 }
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _NESTED_STARTS = ("STRUCT(", "MAP(", "UNION(")
 
 
@@ -91,13 +89,10 @@ class WithEnds(Protocol):
     """A column whose lowest and highest value may be known, as JSON values."""
 
     @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
     def minimum(self) -> Any: ...  # noqa: D102
     @property
     def maximum(self) -> Any: ...  # noqa: D102
-
-
-def decimal_comma(column: object) -> str:
-    """What to say, behind what is wrong, of a column of texts where an end is a number with a comma; else nothing."""
-    ends = (column.minimum, column.maximum) if isinstance(column, WithEnds) else ()
-    found = next((end for end in ends if isinstance(end, str) and _DECIMAL_COMMA.fullmatch(end)), None)
-    return f"; it has {found!r}: if that is a number, upload the file with decimal=, in the query" if found else ""

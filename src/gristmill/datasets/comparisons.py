@@ -8,8 +8,8 @@ from fractions import Fraction
 from uuid import UUID
 
 from gristmill.datasets import floats
-from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.cql import fault
+from gristmill.datasets.local_forms import is_local_date, local_date, local_form
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.terms import (
     EXACT,
@@ -43,11 +43,13 @@ def compared(op: str, left: Term, right: Term) -> Term:
             how += HOW.get(known.kind, "a number" if known.kind in NUMERIC else f"another {known.kind}")
         if known.kind == "boolean" and known.column is None and other.kind in NUMERIC:
             how = "Between two ends lies x BETWEEN 1 AND 5, or 1 < x AND x < 5"
-        if known.column is not None and known.kind == "text" and other.kind in NUMERIC:
-            how += _as_number(op if known is left else MIRRORED[op], known.column, other)
+        if known.column is not None and known.kind == "text":
+            how += _converted(op if known is left else MIRRORED[op], known.column, other)
         raise fault(f"{known.called()} cannot be compared with {other.called()}. {how}.")
     if left.kind == "boolean" and op not in {"=", "<>"}:
         raise fault(f"{left.called()} has no order: only = and <> are possible.")
+    if left.kind == "text" and op not in {"=", "<>"}:
+        _refuse_order_of_dates(left, right)
     if left.kind in NUMERIC:
         return _numbers(op, left, right)
     if left.kind in INSTANT:
@@ -62,12 +64,29 @@ def compared(op: str, left: Term, right: Term) -> Term:
     return joined(f"({{}} {op} {{}})", "boolean", [left, right])
 
 
-def _as_number(op: str, column: FilterColumn, number: Term) -> str:
-    """How a column of texts is compared with a number after all."""
-    written = "..." if number.literal is None else str(number.literal)
-    if number.column is not None:
-        written = quoted(number.column.name)
-    return f", or as a number: number({quoted(column.name)}) {op} {written}{decimal_comma(column)}"
+def _converted(op: str, column: FilterColumn, other: Term) -> str:
+    """How a column of texts is compared with a number, date or timestamp after all."""
+    if told := local_form(column):
+        return told
+    function, written = other.kind, "..." if other.literal is None else str(other.literal)
+    if other.kind in NUMERIC:
+        function = "number"
+    elif other.kind in INSTANT:
+        function = "date" if other.kind == "date" else "timestamp"
+        if other.literal is not None:
+            written = f"{function.upper()}('{written.replace(' ', 'T')}')"
+    else:
+        return ""
+    if other.column is not None:
+        written = quoted(other.column.name)
+    return f", or as a {function}: {function}({quoted(column.name)}) {op} {written}"
+
+
+def _refuse_order_of_dates(left: Term, right: Term) -> None:
+    """Of texts that begin with the day, whose order is that of letters: not what anybody means."""
+    for column, text in ((left.column, right.literal), (right.column, left.literal)):
+        if column is not None and isinstance(text, str) and is_local_date(text) and local_date(column):
+            raise fault(f"Column {column.name!r} is text, whose order is alphabetical{local_form(column)}.")
 
 
 def _within_nanoseconds(term: Term, other: Term) -> Term:

@@ -30,6 +30,7 @@ from gristmill.datasets.inference import (
     name,
 )
 from gristmill.datasets.json_files import JsonFile, nested
+from gristmill.datasets.local_forms import local_number
 from gristmill.datasets.nesting import check_nesting
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.shortage import lacks_memory
@@ -223,10 +224,12 @@ def _does_not_fit(
     ).fetchone()
     row, value = found or (0, "")
     write = f"Write it as {WRITTEN_AS[rule.type]}, or give" if rule.type in WRITTEN_AS else "Give"
-    more = ", or say which texts mean NULL" if isinstance(file, CsvFile) else ""
+    is_of_csv, called = isinstance(file, CsvFile), file.names[position]
+    more = ", or say which texts mean NULL" if is_of_csv else ""
+    form = local_number(value, called) if is_of_csv and rule.type not in WRITTEN_AS else ""
     return MalformedDataError(
-        f"{file.place(row)}, column {shown(file.names[position])}: {shown(value)} is no {rule.type}, the type "
-        f"that was given for the column. {write} another type{more}."
+        f"{file.place(row)}, column {shown(called)}: {shown(value)} is no {rule.type}, the type "
+        f"that was given for the column{form}. {write} another type{more}."
     )
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gristmill.datasets import cursors
-from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.filters import column_called, condition, unknown_column
+from gristmill.datasets.local_forms import local_form
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.statements import Key, Page, Statement, from_lowest, is_plain, order_of, where_of
 from gristmill.datasets.terms import NUMERIC, FilterColumn
@@ -232,7 +232,7 @@ class Table:
             column = self._column(name, "metrics", refused)
             function = METRICS[metric]
             if not function.takes_all and column.kind not in NUMERIC:
-                said = f"{metric} takes numbers, and column {column.name!r} is {column.kind}{decimal_comma(column)}."
+                said = f"{metric} takes numbers, and column {column.name!r} is {column.kind}{local_form(column)}."
                 raise _fault("metrics", said)
             values = (_share(share),) if share else ()
             label = (

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
-from gristmill.datasets.columns import decimal_comma
+from gristmill.datasets.local_forms import local_form
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.column import Array, Column
 from gristmill.processes.correlations import (
@@ -116,7 +116,8 @@ def _chosen(table: DataSet, names: list[str] | None) -> list[DataColumn]:
     if names is None:
         found = [column for column in table.columns if column.is_numeric]
         if not 2 <= len(found) <= MOST_COLUMNS:
-            raise wrong_input("columns", f"must name 2 to {MOST_COLUMNS}: the table has {len(found)} of numbers")
+            forms = "" if len(found) > 1 else next(filter(None, map(local_form, table.columns)), "")
+            raise wrong_input("columns", f"must name 2 to {MOST_COLUMNS}: the table has {len(found)} of numbers{forms}")
         return found
     for place, name in enumerate(names):
         if name not in table:
@@ -125,7 +126,7 @@ def _chosen(table: DataSet, names: list[str] | None) -> list[DataColumn]:
         column = table.column(name)
         if not column.is_numeric and column.kind != "boolean":
             raise wrong_input(
-                "columns", f"has {name!r}, which is {column.kind}; it takes numbers or booleans{decimal_comma(column)}"
+                "columns", f"has {name!r}, which is {column.kind}; it takes numbers or booleans{local_form(column)}"
             )
         if name in names[:place]:
             raise wrong_input("columns", f"has {name!r}, which is there twice")

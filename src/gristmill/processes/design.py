@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gristmill.datasets.columns import decimal_comma
+from gristmill.datasets.local_forms import local_form
 from gristmill.processes.authoring import wrong_input
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.least_squares import Floats, Scale
@@ -134,7 +134,7 @@ class Design:
             raise wrong_input(
                 "x",
                 f"has {column.name!r}, whose text has more than {MOST_LEVELS} different values; group them before"
-                f"{decimal_comma(column)}",
+                f"{local_form(column)}",
             )
         if len(found) == 1 and self.rows > 1:
             raise wrong_input("x", f"has {column.name!r}, which is {found[0]!r} in all rows: leave it out")

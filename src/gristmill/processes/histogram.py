@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, Field
 
+from gristmill.datasets.local_forms import local_form
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.column import Column, Kind
 from gristmill.processes.counting import (
@@ -36,7 +37,7 @@ class Counts(BaseModel):
         unit: Its unit, or "" where none is known.
         counts: Number of rows in each bin, or of each category.
         edges: Edges of the bins, one more than counts; numbers, or ISO 8601 times in UTC. Empty for categories.
-        categories: The values, most frequent first, at most 10,000. Empty for numbers and times.
+        categories: The values, most frequent first, at most 10,000. Empty for numbers, dates and timestamps.
         distinct: Number of different values, for categories.
         rows: Number of rows of the table.
         nulls: Rows that have no value.
@@ -86,14 +87,15 @@ def histogram(
 ) -> HistogramOutputs:
     """Histogram of a column
 
-    Counts the values of one column: numbers and times in bins of equal width, text and booleans by value. Gives the
-    counts with the edges of the bins, and a picture. A bin includes its lower edge, the last one its upper edge too.
+    Counts the values of one column: numbers, dates and timestamps in bins of equal width, text and booleans by value.
+    Gives the counts with the edges of the bins, and a picture. A bin includes its lower edge, the last one
+    its upper edge too.
 
     Args:
         table: The data set.
         column: Name of the column.
-        bins: Number of bins of equal width, for numbers and times; by default 20, or for whole numbers as many, up to
-            40, as suit them.
+        bins: Number of bins of equal width, for numbers, dates and timestamps; by default 20, or for whole numbers as
+            many, up to 40, as suit them.
         minimum: Lower edge of the first bin, for numbers; by default the smallest value.
         maximum: Upper edge of the last bin, for numbers; by default the largest value.
     """
@@ -132,9 +134,11 @@ def _check_fitting(column: DataColumn, **given: float | None) -> None:
                 f"is for numbers, and {column.name!r} is {column.kind}: its bins reach from its first time to its last "
                 "one; leave it out",
             )
-        what = "numbers and times" if name == "bins" else "numbers"
+        what = "numbers, dates and timestamps" if name == "bins" else "numbers"
         raise wrong_input(
-            name, f"is for {what}, and {column.name!r} is {column.kind}: each of its values is counted; leave it out"
+            name,
+            f"is for {what}, and {column.name!r} is {column.kind}: each of its values is counted; leave it out"
+            f"{local_form(column)}",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
-from gristmill.datasets.columns import decimal_comma
+from gristmill.datasets.local_forms import local_form
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.column import Column
 from gristmill.processes.dataset import DataSet
@@ -150,7 +150,7 @@ def _columns(table: DataSet, y: str, x: list[str]) -> list[DataColumn]:
         column = table.column(name)
         if not column.is_numeric and column.kind not in ({"boolean", "text"} if place else {"boolean"}):
             taken = "numbers, booleans or text" if place else "numbers or booleans"
-            raise wrong_input(where, f"has {name!r}, which is {column.kind}; it takes {taken}{decimal_comma(column)}")
+            raise wrong_input(where, f"has {name!r}, which is {column.kind}; it takes {taken}{local_form(column)}")
         if place and (name == y or name in x[: place - 1]):
             raise wrong_input("x", f"has {name!r}, which is {'y' if name == y else 'there twice'}")
     return [table.column(name) for name in [y, *x]]

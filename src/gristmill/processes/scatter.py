@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from gristmill.datasets.columns import decimal_comma
+from gristmill.datasets.inference import WRITTEN_AS
+from gristmill.datasets.local_forms import local_form
 from gristmill.datasets.mapping import double_of
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import as_text, color_groups
@@ -130,7 +131,7 @@ def scatter(
 
     Args:
         table: The data set.
-        x: Name of a column of numbers or times.
+        x: Name of a column of numbers, dates or timestamps.
         y: Name of a column of numbers.
         color: Name of a column whose most frequent values (seven, and the others together) are drawn in colours of
             their own, or in pictures of their own where a density is drawn.
@@ -173,8 +174,10 @@ def _numeric(table: DataSet, name: str, chosen: str, *, times: bool) -> DataColu
     column = _column(table, name, chosen)
     if not column.is_numeric and not (times and column.is_time):
         taken = "numbers, dates or timestamps" if times else "numbers"
+        if times and column.kind == "text":
+            taken += f" (written {WRITTEN_AS['DATE']} or {WRITTEN_AS['TIMESTAMP']})"
         raise wrong_input(
-            name, f"is {chosen!r}, a column of type {column.kind}; it must be one of {taken}{decimal_comma(column)}"
+            name, f"is {chosen!r}, a column of type {column.kind}; it must be one of {taken}{local_form(column)}"
         )
     return column
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 from pydantic import BaseModel, Field
 
-from gristmill.datasets.columns import decimal_comma
 from gristmill.datasets.inference import WRITTEN_AS
+from gristmill.datasets.local_forms import local_form
 from gristmill.datasets.mapping import microseconds
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
@@ -183,7 +183,8 @@ def _time(table: DataSet, name: str) -> DataColumn:
         how = f" (written {WRITTEN_AS['DATE']} or {WRITTEN_AS['TIMESTAMP']})" if column.kind == "text" else ""
         raise wrong_input(
             "time",
-            f"is {name!r}, a column of type {column.kind}; columns of dates or timestamps{how} are: {times or 'none'}",
+            f"is {name!r}, a column of type {column.kind}; columns of dates or timestamps{how} are: {times or 'none'}"
+            f"{local_form(column)}",
         )
     return column
 
@@ -195,7 +196,7 @@ def _number(table: DataSet, name: str) -> DataColumn:
         raise wrong_input(
             "values",
             f"has {name!r}, a column of type {column.kind}; columns of numbers are: {numbers or 'none'}"
-            f"{decimal_comma(column)}",
+            f"{local_form(column)}",
         )
     return column
 
