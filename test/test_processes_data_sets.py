@@ -126,6 +126,14 @@ def test_several_data_sets_need_names_that_sql_tells_apart(context: RunContext, 
         run(heads, context, tables=tables)
 
 
+def test_a_data_set_in_the_place_of_several_is_told_how_it_gets_its_name(context: RunContext) -> None:
+    with pytest.raises(InvalidInputsError) as caught:
+        run(heads, context, tables={"dataset": "birds"})
+
+    assert '{"birds": {"dataset": "birds"}}' in caught.value.detail
+    assert run(heads, context, tables={"dataset": "x,y\n1,2\n"})
+
+
 def test_references_are_checked_in_form_before_the_run() -> None:
     whole_process = Process(whole, "source")
 

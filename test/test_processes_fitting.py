@@ -1,12 +1,15 @@
 """What has room in a picture: labels of ticks that do not touch, names that end where their panel does."""
 
 from itertools import pairwise
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from support.runs import outputs_of
 
+from gristmill.processes import pictures
 from gristmill.processes.drawing import legend
 from gristmill.processes.fitting import all_fitting, fitting_heading, fitting_ticks
 
@@ -70,3 +73,16 @@ def test_a_title_ends_before_the_legend_and_takes_the_room_that_it_leaves(letter
     room = named.get_window_extent().x0 - title.get_window_extent().x1
     assert room > 0
     assert len(title.get_text()) == 90 or room < 60
+
+
+def test_a_note_under_a_panel_stays_in_the_picture() -> None:
+    note = "4,037 more values in 331,273 rows, 2,512 without a value"
+    draw: Any = pictures.draw_all
+    with mpl.rc_context({"font.size": 8}):
+        figure = draw.__wrapped__([pictures.Bars("tailnum", [575, 513], None, ["N725MQ", "N722MQ"], note=note)])
+        figure.draw_without_rendering()
+
+    extent = figure.axes[0].xaxis.label.get_window_extent()
+    assert figure.axes[0].get_xlabel() == "rows, 4,037 more values in 331,273 rows,\n2,512 without a value"
+    assert 0 < extent.x0 < extent.x1 < figure.bbox.x1
+    assert extent.y0 > 0

@@ -130,6 +130,12 @@ def test_a_histogram_that_cannot_be_made_is_a_fault_of_its_inputs(
     assert [one.pointer for one in caught.value.faults] == [pointer]
 
 
+def test_bins_are_refused_by_the_kinds_of_columns_that_have_them() -> None:
+    table = {"columns": [{"name": "a", "type": "string"}], "rows": [["10:00"]]}
+    with pytest.raises(InvalidInputsError, match="is for numbers, dates and timestamps, and 'a' is text"):
+        run("histogram", {"table": table, "column": "a", "bins": 2})
+
+
 def test_equal_inputs_give_equal_bytes() -> None:
     inputs = {"table": penguins(), "column": "species"}
 

@@ -73,6 +73,19 @@ def fitting_heading(figure: Figure, text: str) -> None:
     heading(figure, all_fitting([text], _TITLE_LETTERS, inches, TITLE_SIZE)[0])
 
 
+def in_lines(text: str, inches: float, size: float) -> str:
+    """Break a text behind its commas where it would be wider, in letters of a size in points."""
+    lines = [""]
+    for part in text.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        if lines[-1] and _width(longer, size) > inches * 72:
+            lines[-1] += ","
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
 def _width(text: str, size: float) -> float:
     """In points."""
     width, _, _ = TextToPath().get_text_width_height_descent(text, FontProperties(size=size), ismath=False)

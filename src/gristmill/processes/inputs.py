@@ -23,7 +23,7 @@ from gristmill.errors import Fault, InvalidInputsError, NoSuchDataSetError, NoSu
 from gristmill.fetch import Fetched, FetchError, check_url
 from gristmill.processes.column import TableError
 from gristmill.processes.input_faults import faults_of, invalid, sentence
-from gristmill.processes.references import is_data_set, reference_of
+from gristmill.processes.references import is_data_set, names_data_set, reference_of
 from gristmill.processes.repetitions import repetitions, says_unique
 from gristmill.processes.run_data import RunData
 from gristmill.processes.schema import Schema
@@ -112,6 +112,9 @@ class Input:
     def _read_data_sets(self, raw: object, at: str, fetch: Fetch | None, data: RunData | None) -> dict[str, Any]:
         if not isinstance(raw, dict) or not raw:
             raise invalid(at, 'must be an object with a data set for each name, such as {"a": {"dataset": "flights"}}')
+        if names_data_set(raw):
+            named = json.dumps({raw["dataset"]: raw})
+            raise invalid(at, f"is a data set, where an object with a name for each is expected: {named}")
         for name in raw:
             if not name or "\0" in name:
                 raise invalid(f"{at}/{pointer_part(name)}", "is no name in SQL; give one of one letter or more")

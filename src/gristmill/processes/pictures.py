@@ -22,6 +22,7 @@ from gristmill.processes.drawing import (
     short,
     time_ticks,
 )
+from gristmill.processes.fitting import in_lines
 from gristmill.words import counted
 
 SHOWN_CATEGORIES = 30
@@ -32,8 +33,8 @@ _TITLE_LETTERS = 80
 _PANEL_LETTERS = 16
 _PANEL_TICKS = 4
 _PANEL_TICK_LETTERS = 30  # that have room under a panel
-_PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.4, 0.3  # inches
-_PANEL_MARGIN = (1.25, 0.45)  # left, for the names of categories, and below
+_PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.5, 0.3  # inches
+_PANEL_MARGIN = (1.25, 0.57)  # left, for the names of categories, and below, for two lines
 # Beyond them, what Matplotlib reckons for margins, ticks and places may be no number any more, or all the same.
 _LARGEST_DRAWN, _SMALLEST_DRAWN, _NARROWEST_DRAWN = 1e300, 1e-250, 1e-12
 _OUTLINED_BINS = 60
@@ -87,7 +88,8 @@ def draw_all(panels: Sequence[Bars]) -> Figure:
         is_histogram = bars.edges is not None
         axes.set_ylabel("rows" if is_histogram else "", fontsize="small", color=GREY)
         said = ", ".join(filter(None, ["" if is_histogram else "rows", bars.note]))
-        axes.set_xlabel(said, fontsize="small", color=GREY)
+        label = axes.set_xlabel(said, fontsize="small", color=GREY)
+        label.set_text(in_lines(said, inner[0], label.get_fontproperties().get_size_in_points()))
     figure.text(0.5, 0.05 / height, note, fontsize=8, color=GREY, ha="center")
     return figure
 

@@ -44,16 +44,25 @@ def is_data_set(value: object) -> bool:
     return isinstance(value, dict) and "dataset" in value and not isinstance(value["dataset"], list)
 
 
+def names_data_set(value: object) -> bool:
+    """Whether a value is such a reference, and its name could be one."""
+    return is_data_set(value) and isinstance(value, dict) and _is_name(value["dataset"])
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None and len(value) <= LONGEST_NAME
+
+
 def reference_of(value: Mapping[str, object], at: str) -> Reference:
     """Read a reference that stands at a JSON pointer. Raises InvalidInputsError."""
     if extra := sorted(value.keys() - MEMBERS):
         raise _invalid(f"{at}/{extra[0]}", "is not part of a reference to a data set; it has dataset and version")
     name, version = value["dataset"], value.get("version", "")
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+    if not _is_name(name):
         raise _invalid(f"{at}/dataset", "must be the name of a data set, such as penguins")
     if "version" in value and not (isinstance(version, str) and _VERSION.fullmatch(version)):
         raise _invalid(f"{at}/version", "must be the id of a version: 64 digits and letters from a to f")
-    return Reference(name, str(version))
+    return Reference(str(name), str(version))
 
 
 def references_in(inputs: object) -> Iterator[Reference]:

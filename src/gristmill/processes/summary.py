@@ -82,7 +82,7 @@ class SummaryOutputs(TypedDict):
 
 
 @reuses_workspace
-@process(version="3", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="4", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def summary(
     table: DataSet,
     frequent: Annotated[int, Field(ge=0, le=100, description="How many of the most frequent values to list.")] = 5,
