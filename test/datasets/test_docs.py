@@ -10,6 +10,7 @@ from gristmill.datasets import rows
 from gristmill.datasets.cql import MOST_BYTES, MOST_LEVELS
 from gristmill.datasets.filter_functions import FUNCTIONS
 from gristmill.datasets.queries import METRICS, Statement
+from gristmill.datasets.row_formats import ROW_FORMATS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
 
@@ -40,6 +41,10 @@ def test_the_page_names_every_metric_of_groups_and_no_other() -> None:
     names = re.findall(r"`(\w+)(?:\([^`]*)?`", listed[1])
 
     assert sorted(names) == sorted(METRICS)
+
+
+def test_the_page_names_every_format_of_rows_and_no_other() -> None:
+    assert set(re.findall(r"`f=(\w+)`", PAGE)) == set(ROW_FORMATS)
 
 
 def test_the_page_says_how_long_and_deep_a_filter_may_be() -> None:

@@ -478,12 +478,35 @@ def test_what_the_documentation_says_holds(text: str) -> None:
     assert rows_of(text, MOMENT) == [0]
 
 
+ENDS: dict[str, list[Any]] = {
+    "i": [-(2**63), 2**63 - 1, 0],
+    "j": [-(2**31), 2**31 - 1],
+    "x": [math.nan, math.inf, -math.inf, -sys.float_info.max, 5e-324, -0.0],
+    "f": [math.nan, math.inf, -math.inf, 3.4028235e38, 1e-45],
+    "d": [Decimal("-9999999.99"), Decimal("9999999.99")],
+    "wide": [Decimal("-" + "9" * 36 + ".99"), Decimal("9" * 36 + ".99")],
+    "m": [Decimal("-" + "9" * 38), Decimal("9" * 38)],
+    "s": ["", "\0", " ", "%", "\\", "\U0010ffff", "e\u0301", "x" * 10_000, "9" * 400, "1e400", "nan", "-inf",
+          "infinity", "epoch", "294247-01-10 04:00:54.775807", "5881580-07-11", "9999-12-31T23:59:59+99:99"],
+    "b": [True, False],
+    "day": ["-infinity", "infinity", "5877642-06-25 (BC)", "5881580-07-10", "0000-01-01"],
+    "t": ["-infinity", "infinity", "290309-12-22 (BC) 00:00:00", "294247-01-10 04:00:54.775806"],
+    "z": ["-infinity", "infinity", "290309-12-22 (BC) 00:00:00+00", "294247-01-10 04:00:54.775806+00"],
+    "nano": ["1677-09-22 00:00:00", "2262-04-11 23:47:16.854775806"],
+    "clock": ["00:00:00", "24:00:00", "23:59:59.999999"],
+    "id": ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_function_runs_for_every_kind_that_each_argument_takes(name: str) -> None:
-    columns = {column.kind: column.name for column in reversed(COLUMNS)}
-    connection = table([{**MOMENT, "i": 1}])
-    for kinds in itertools.product(*FUNCTIONS[name].takes):
-        found = condition(f"{name}({', '.join(columns[kind] for kind in kinds)}) is null", COLUMNS)
+def test_every_function_runs_for_every_column_that_each_argument_takes_and_the_ends_of_its_values(name: str) -> None:
+    longest = max(map(len, ENDS.values()))
+    rows = [{column: ends[row % len(ends)] for column, ends in ENDS.items()} for row in range(longest)]
+    connection = table([MOMENT, *rows, {}])
+    taken = [[column.name for column in COLUMNS if column.name in ENDS and column.kind in kinds]
+             for kinds in FUNCTIONS[name].takes]  # fmt: skip
+    for columns in itertools.product(*taken):
+        found = condition(f"{name}({', '.join(columns)}) is null", COLUMNS)
         connection.execute(f"SELECT count(*) FROM data WHERE {found.sql}", found.values).fetchall()
     connection.close()
 

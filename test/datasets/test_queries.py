@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, get_args
+from typing import Any, cast, get_args
 from uuid import UUID
 
 import duckdb
@@ -280,8 +280,17 @@ def metrics_of(kind: str) -> list[str]:
     return ["count()"] + [
         f"{name}(x{', 0.9' * function.sql.count('?')})"
         for name, function in METRICS.items()
-        if name == "count" or (kind != "nested" and (function.takes_all or kind in NUMERIC))
+        if function.takes_nested or (kind != "nested" and (function.takes_all or kind in NUMERIC))
     ]
+
+
+def test_a_metric_s_sql_may_name_its_column_more_than_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    function = replace(METRICS["max"], sql="max({}) - min({})")
+    monkeypatch.setitem(cast("dict[str, Any]", METRICS), "spread", function)
+
+    (metric,) = Table("t", "v1", [Column("a {}", "BIGINT", "integer")]).metrics("spread(a {})")
+
+    assert metric.sql == 'max("a {}") - min("a {}")'
 
 
 def asked(connection: duckdb.DuckDBPyConnection, type_text: str, texts: list[str | None]) -> Statement:

@@ -43,8 +43,9 @@ def _type_of_sum(column: FilterColumn) -> str:
 class Function:
     """What a metric computes of a column.
 
-    sql: with {} for the column. type_of: DuckDB's type of it, for that of the column: to ask DuckDB for it costs as
-    much as planning the statement itself. takes_all: whether it takes columns of everything, not of numbers alone.
+    sql: with {} for the column, as often as it is needed. type_of: DuckDB's type of it, for that of the column: to ask
+    DuckDB for it costs as much as planning the statement itself. takes_all: whether it takes columns of everything that
+    has an order, not of numbers alone. takes_nested: whether it takes nested ones too.
     is_between: whether it may lie between two values; of decimals, DuckDB cuts it to their own digits.
     is_of_differences: whether it stays the same when all values grow by as much.
     plain_of: of which columns it is a plain number in JSON: any, those whose own numbers are, or of these the integers.
@@ -55,13 +56,14 @@ class Function:
     type_of: Callable[[FilterColumn], str]
     plain_of: Literal["any", "plain", "integer", "none"]
     takes_all: bool = False
+    takes_nested: bool = False
     is_between: bool = False
     is_of_differences: bool = False
     has_unit: bool = True
 
 
 METRICS: Mapping[str, Function] = {
-    "count": Function("count({})", lambda _: "BIGINT", "any", takes_all=True, has_unit=False),
+    "count": Function("count({})", lambda _: "BIGINT", "any", takes_all=True, takes_nested=True, has_unit=False),
     "count_distinct": Function("count(DISTINCT {})", lambda _: "BIGINT", "any", takes_all=True, has_unit=False),
     "sum": Function("sum({})", _type_of_sum, "none"),
     "mean": Function("avg({})", lambda _: "DOUBLE", "integer"),
@@ -228,9 +230,8 @@ class Table:
             if name is None:
                 found.append(Metric("count()", metric, None, "count(*)", "BIGINT"))
                 continue
-            refused = frozenset() if metric == "count" else _UNORDERED
-            column = self._column(name, "metrics", refused)
             function = METRICS[metric]
+            column = self._column(name, "metrics", frozenset() if function.takes_nested else _UNORDERED)
             if not function.takes_all and column.kind not in NUMERIC:
                 said = f"{metric} takes numbers, and column {column.name!r} is {column.kind}{local_form(column)}."
                 raise _fault("metrics", said)
@@ -239,7 +240,9 @@ class Table:
                 f"{written}({column.name}, {share})" if metric == written == "quantile" else f"{written}({column.name})"
             )
             value = _value_for(function, column)
-            found.append(Metric(label, metric, column, function.sql.format(value), function.type_of(column), values))
+            found.append(
+                Metric(label, metric, column, function.sql.replace("{}", value), function.type_of(column), values)
+            )
         if len(found) > MOST_METRICS:
             raise _fault("metrics", f"At most {MOST_METRICS} are allowed.")
         return found
