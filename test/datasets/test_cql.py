@@ -23,6 +23,12 @@ from gristmill.errors import InvalidFilterError
         ("t = 'a' or in ('b')", "whole comparison"), ("t = 'a' and is null", "whole comparison"),
         ("t in ['AA','DL']", "round brackets"), ("x between [3,4]", "BETWEEN 1 AND 5"), ("x &gt; 3", "HTML"),
         ("x > 3 and  \n < 4", "whole comparison"),
+        ("CAST(x AS VARCHAR) = '1'", "text(x)"), ("a = 1 and cast(\"x\" as int) = 1", "integer(x)"),
+        ('"x"::text = \'1\'', "text(x)"), ("x = 1 -- c", "no comments"), ("-- c\nx = 1", "no comments"),
+        ("t = 'a' --", "no comments"), ("x = 1 /* c */", "no comments"), ("x = 1 ORDER BY x", "condition alone"),
+        ("order by x", "condition alone"), ("x = 1 limit 5", "condition alone"), ("SELECT * FROM t", "condition alone"),
+        ("SELECT x = 1", "condition alone"), (" where x = 1", "condition alone"),
+        ("x = 1 GROUP BY t", "condition alone"),
     ],
 )  # fmt: skip
 def test_what_other_languages_write_is_told_as_it_is_written_here(text: str, said: str) -> None:
@@ -56,3 +62,8 @@ def test_a_name_that_stands_elsewhere_is_not_told() -> None:
 def test_where_nobody_can_tell_what_is_meant_the_place_alone_is_named(text: str, character: int) -> None:
     with pytest.raises(InvalidFilterError, match=rf"at character {character}, [^:]*\.$"):
         parse(text)
+
+
+@pytest.mark.parametrize("text", ["1 - -1 = i", "1 --1 = i", "where = 1", "select = 1", "select - 1 = 0 AND i = 1"])
+def test_what_only_looks_like_sql_is_parsed(text: str) -> None:
+    parse(text)

@@ -408,6 +408,11 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
         ("s IN 'a'", ["character 6", "IN ('a', 'b')"]),
         ('i IN "j"', ["the values of IN stand in round brackets"]),
         ("i = 1 AND i NOT IN 3", ["character 20", "the values of IN stand in round brackets"]),
+        ("coalesce(i, 0) = 0", ["no function 'coalesce' here. A missing value is found by IS NULL"]),
+        ("LEFT(s, 1) = 'a'", ["no function 'left' here. How a text begins is told by starts_with("]),
+        ("lenght(s) = 1", ["Near: 'length'."]),
+        ("i::text = '1'", ["no column 'i::text'", "text(x)"]),
+        ("i = 1 -- i", ["no comments"]),
         ("zzz(i) = 1", ["no function 'zzz' here. There are: 'abs', 'accenti', ", "'year'."]),
     ],
 )

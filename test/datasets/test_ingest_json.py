@@ -44,6 +44,8 @@ BROKEN_JSON = {
     ("json", b'{"n":"[{","m":{"x":[{}]},\n"data": [\n{"a":[{}]},{}],"more":[{"a":1}]}'): [
         "under 'data' or 'more': send"
     ],
+    ("json", b'{"a\\"":{"0":1,"1":2},"b":{"0":3,"1":4}}'): ['orient="records"'],
+    ("json", b'{"columns":["a"],"index":[0],"data":[[1]]}'): ['orient="records"'],
     ("json", b'{"data":[{"a":1},\n{"a":2}]}'): ["The rows stand under 'data': send that array."],
     ("json", b'{"type": "FeatureCollection", "features": []}'): ["GeoJSON", "properties"],
     ("json", b'[{"a":1},\n{"a":"\\ud83d\\ude00\\ud800"}]'): ["Line 2, column 19", "half of a letter", "ud800"],

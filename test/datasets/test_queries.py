@@ -193,6 +193,10 @@ def test_a_refusal_of_a_page_names_its_parameter(options: dict[str, str], parts:
         ("count", "write it as count(), mean(column), ..."),
         ("", "missing"),
         ("count(*)", "The rows are counted by count()."),
+        ("count(distinct s)", "Different values are counted by count_distinct(s)."),
+        ("AVG(x)", "avg is called mean here."),
+        ("std(x)", "std is called stddev here."),
+        ("nunique(s)", "nunique is called count_distinct here."),
         ("p150(x)", "none of"),
     ],
 )

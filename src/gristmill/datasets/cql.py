@@ -16,7 +16,7 @@ from typing import Any
 import cql2
 
 from gristmill.datasets.grammar import MOST_LISTS, Token, TooManyListsError, UnexpectedTokenError, check
-from gristmill.datasets.spellings import spelling
+from gristmill.datasets.spellings import comment_at, spelling
 from gristmill.errors import Fault, InvalidFilterError
 
 MOST_BYTES = 8_000
@@ -204,6 +204,8 @@ def _scan(text: str, names: Sequence[str]) -> tuple[str, list[Token], list[Writt
         if match is None:
             raise _meaningless(text, position, names)
         kind, token = str(match.lastgroup), match[0]
+        if said := comment_at(text, position):
+            raise fault(f"Syntax error at character {position + 1}, near {text[position : position + 20]!r}{said}.")
         piece = token
         index = str(len(written) + _FIRST_INDEX)
         is_call = kind in {"word", "quoted"} and text[match.end() :].lstrip()[:1] == "("

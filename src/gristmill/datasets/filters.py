@@ -26,6 +26,7 @@ from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
 from gristmill.datasets.filter_functions import FUNCTIONS, KEEP_WHOLE, TEXT
 from gristmill.datasets.mapping import quoted
+from gristmill.datasets.spellings import column_spelling, function_spelling
 from gristmill.datasets.terms import (
     HOW,
     NUMERIC,
@@ -56,8 +57,8 @@ def unknown_column(name: str, columns: Iterable[FilterColumn]) -> str:
     return f"There is no column {name[:60]!r}. {_known(name, [column.name for column in columns], 8)}"
 
 
-def _known(name: str, names: Sequence[str], most: int) -> str:
-    if found := near(name, names):
+def _known(name: str, names: Sequence[str], most: int, *, likeness: float = 0.6) -> str:
+    if found := near(name, names, likeness=likeness):
         return f"Near: {', '.join(map(repr, found))}."
     return f"There are: {', '.join(map(repr, names[:most]))}{', ...' if len(names) > most else ''}."
 
@@ -112,7 +113,8 @@ class _Walker:
     def _column(self, name: str) -> Term:
         column = column_called(name, self.columns)
         if column is None:
-            raise fault(f"{unknown_column(name, self.columns)} A text stands in single quotes: '...'.")
+            how = column_spelling(name) or " A text stands in single quotes: '...'."
+            raise fault(f"{unknown_column(name, self.columns)}{how}")
         return Term(quoted(name), column.kind, column=column, is_of_rows=True)
 
     def _moment(self, kind: str, written: str) -> Term:
@@ -196,7 +198,8 @@ class _Walker:
             return self._moment(name, self.parsed.text(args[0]))
         function = FUNCTIONS.get(name)
         if function is None:
-            raise fault(f"There is no function {name[:60]!r} here. {_known(name, sorted(FUNCTIONS), len(FUNCTIONS))}")
+            known = function_spelling(name) or _known(name, sorted(FUNCTIONS), len(FUNCTIONS), likeness=0.7)
+            raise fault(f"There is no function {name[:60]!r} here. {known}")
         if len(args) != len(function.takes):
             raise fault(f"{name} takes {len(function.takes)} argument(s), and was given {len(args)}.")
         terms = [in_utc(self._expected(*each, name)) for each in zip(args, function.takes, strict=True)]

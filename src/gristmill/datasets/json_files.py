@@ -24,6 +24,7 @@ _NO_OBJECT = "gristmill-no-object"
 _GEOJSON = re.compile(rb'"type"\s*:\s*"FeatureCollection"')
 # A string without an end is the rest: else each quote in it would be taken for the beginning of another one.
 _OUTER = re.compile(r'"(?P<key>(?:\\.|[^"\\])*+)"\s*:\s*\[\s*\{|"(?:\\.|[^"\\])*+"|".*|[^\s"]', re.DOTALL)
+_OF_COLUMNS = re.compile(r'\s*\{\s*"(?:\\.|[^"\\])*+"\s*:\s*[\[{]', re.DOTALL)
 _START_BYTES = 2**16
 _ESCAPE = re.compile(r"(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<half>ud[89a-f][0-9a-f]{2})|.)", re.DOTALL)
 _HALF = "half of a letter's two escapes, without the other"
@@ -194,6 +195,8 @@ def _advice(text: str) -> str:
         return " For an object a line, send it as NDJSON (application/x-ndjson)."
     if arrays:
         return f" The rows stand under {' or '.join(map(shown, arrays))}: send that array."
+    if _OF_COLUMNS.match(text):
+        return ' pandas writes one by to_json(orient="records"), not by its default, an object of columns.'
     return ""
 
 

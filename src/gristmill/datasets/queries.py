@@ -9,6 +9,7 @@ from gristmill.datasets import cursors
 from gristmill.datasets.filters import column_called, condition, unknown_column
 from gristmill.datasets.local_forms import local_form
 from gristmill.datasets.mapping import quoted
+from gristmill.datasets.spellings import metric_spelling
 from gristmill.datasets.statements import Key, Page, Statement, from_lowest, is_plain, order_of, where_of
 from gristmill.datasets.terms import NUMERIC, FilterColumn
 from gristmill.errors import Fault, InvalidRequestError
@@ -208,6 +209,9 @@ class Table:
         """What to write, behind a blank, where another language is written."""
         if parameter == "metrics" and name == "*":
             return " The rows are counted by count()."
+        distinct = re.fullmatch(r"distinct\s+(\S.*)", name, re.IGNORECASE) if parameter == "metrics" else None
+        if distinct:
+            return f" Different values are counted by count_distinct({distinct[1]})."
         ordered = re.fullmatch(r"(.*\S)\s+(asc|desc)", name, re.IGNORECASE) if parameter == "sortby" else None
         if ordered and column_called(ordered[1], self.columns):
             sign = "-" if ordered[2].lower() == "desc" else ""
@@ -225,7 +229,9 @@ class Table:
             if metric not in METRICS or (metric != "count" and name is None) or (metric == "quantile") != bool(share):
                 known = ", ".join(["count()", *(f"{each}(column)" for each in METRICS if each != "quantile")])
                 raise _fault(
-                    "metrics", f"{part[0].strip(' ,')!r} is none of {known}, quantile(column, 0.9), p90(column)."
+                    "metrics",
+                    f"{part[0].strip(' ,')!r} is none of {known}, quantile(column, 0.9), p90(column)."
+                    f"{metric_spelling(written)}",
                 )
             if name is None:
                 found.append(Metric("count()", metric, None, "count(*)", "BIGINT"))

@@ -1,12 +1,22 @@
-"""What other languages write in a filter, or leave out, and how it is written in CQL2 text."""
+"""What other languages write in a filter or for a metric, or leave out, and how it is written here."""
 
 import re
 from collections.abc import Iterable
 
+_CONDITION = "a filter is the condition alone, without WHERE; sortby, properties, limit are parameters beside it"
+_CAST = "types are changed by functions: text(x), number(x), integer(x), date(x)"
+_NO_COMMENT = "a filter has no comments"
 # What stands before the place where the parser stops, without the blanks between; what is found there; what is said.
 _SPELLINGS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = tuple(
     (re.compile(f"(?:{before})$", re.IGNORECASE), re.compile(found, re.IGNORECASE), said)
     for before, found, said in (
+        (r"^\s*select(?:\s+[^-+/%^=<>!\s][\s\S]*)?", r"[^-+*/%^=<>!]", _CONDITION),
+        (r"^\s*where", r"[^-+*/%^=<>!]", _CONDITION),
+        (r"^\s*(?:order|group)", r"by\b", _CONDITION),
+        ("", r"(?:(?:order|group)\s+by|limit|offset|having)\b", _CONDITION),
+        (r"\bcast\s*\([^()]*", r"as\b", _CAST),
+        ("", "::", _CAST),
+        ("/", r"\*", _NO_COMMENT),
         ("", "==", "equal is written ="),
         ("(?<![<>!=])=+", "=", "equal is written ="),
         ("(?<![<>!])=", ">", "at least is written >="),
@@ -34,6 +44,20 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = tuple(
         ("", r",\s*\d", "decimals have a point, and BETWEEN has AND"),
     )
 )
+_FUNCTIONS = {
+    **dict.fromkeys(("coalesce", "ifnull", "nvl"), "A missing value is found by IS NULL: x = 0 OR x IS NULL."),
+    **dict.fromkeys(
+        ("left", "substr", "substring"), "How a text begins is told by starts_with(x, 'a'), or LIKE 'a%'."
+    ),
+    "right": "How a text ends is told by ends_with(x, 'a'), or LIKE '%a'.",
+}
+_METRICS = {
+    **dict.fromkeys(("avg", "average"), "mean"),
+    **dict.fromkeys(("std", "stdev", "stddev_samp"), "stddev"),
+    **dict.fromkeys(("var", "var_samp"), "variance"),
+    "nunique": "count_distinct",
+}
+_COMMENT = re.compile(r"--(?:\s|$)")
 _PLAIN = re.compile(r"(?!\d)\w+")
 
 
@@ -49,6 +73,29 @@ def spelling(text: str, position: int, names: Iterable[str] = ()) -> str:
     before = text[:position].rstrip()
     found = (said for left, right, said in _SPELLINGS if right.match(text, position) and left.search(before))
     return next((f": {said}" for said in found), "")
+
+
+def function_spelling(name: str) -> str:
+    """A sentence on what to write in the place of another language's function; empty where nobody can tell."""
+    return _FUNCTIONS.get(name.lower(), "")
+
+
+def metric_spelling(name: str) -> str:
+    """What a metric of another language is called here, as a sentence behind a blank; else nothing."""
+    called = _METRICS.get(name.lower())
+    return f" {name} is called {called} here." if called else ""
+
+
+def column_spelling(name: str) -> str:
+    """The same of what is written behind a column's name, or around it."""
+    if "::" in name:
+        return f" In a filter, {_CAST}."
+    return ""
+
+
+def comment_at(text: str, position: int) -> str:
+    """What to say, after a colon, where a comment of SQL begins; `--` before a term is two minus signs."""
+    return f": {_NO_COMMENT}" if _COMMENT.match(text, position) else ""
 
 
 def _stands_around(name: str, text: str, position: int) -> bool:
