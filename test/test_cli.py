@@ -202,6 +202,18 @@ def test_a_file_name_that_is_too_long_is_told_in_one_line(run: Run, command: str
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", ["version", "settings", "--help"])
+def test_a_full_standard_output_is_told_in_one_line(command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gristmill", command], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "No space left" in done.stderr
+
+
 def test_an_empty_process_pauses_nothing(run: Run, jobs: Jobs) -> None:
     _submit(jobs)
     run("queue", "pause", "")

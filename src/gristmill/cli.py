@@ -5,6 +5,7 @@ Modules are imported inside the commands, so that ``gristmill --help`` and a wro
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from enum import StrEnum
@@ -63,9 +64,10 @@ def main() -> None:
             typer.echo(f"  {fault.pointer}: {fault.detail}", err=True)
         raise SystemExit(1) from None
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
-        typer.echo(f"gristmill: {error.filename}: {error.strerror}.", err=True)
+        # A full standard output has no name.
+        typer.echo(f"gristmill: {error.filename or 'what it writes finds no room'}: {error.strerror}.", err=True)
         raise SystemExit(1) from None
 
 

@@ -46,9 +46,7 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = tuple(
 )
 _FUNCTIONS = {
     **dict.fromkeys(("coalesce", "ifnull", "nvl"), "A missing value is found by IS NULL: x = 0 OR x IS NULL."),
-    **dict.fromkeys(
-        ("left", "substr", "substring"), "How a text begins is told by starts_with(x, 'a'), or LIKE 'a%'."
-    ),
+    **dict.fromkeys(("left", "substr", "substring"), "How a text begins is told by starts_with(x, 'a'), or LIKE 'a%'."),
     "right": "How a text ends is told by ends_with(x, 'a'), or LIKE '%a'.",
 }
 _METRICS = {
