@@ -565,6 +565,7 @@ def test_a_column_of_numbers_or_dates_in_the_form_of_a_country_is_told_as_one(en
 @pytest.mark.parametrize("text", ["v = '01.05.2024'", "v IN ('01.05.2024')", "v > '01.05.'", "v > '2024-01-01'"])
 def test_texts_that_are_dates_are_compared_as_texts_where_their_order_does_not_matter(text: str) -> None:
     condition(text, [StoredColumn("v", "VARCHAR", 0, "01.05.2024", "x")])
+    condition("v > '1.2.10'", [StoredColumn("v", "VARCHAR", 0, "1.2.9", "1.3.1")])
 
 
 def test_a_pattern_may_not_end_in_a_backslash_that_makes_nothing_plain() -> None:

@@ -7,6 +7,7 @@ from gristmill.datasets.mapping import quoted
 
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]+)?")
+_DIGITS_OF_YEAR = 4
 _DATE = re.compile(r"[0-9]{1,2}([./-])[0-9]{1,2}\1([0-9]{4}|[0-9]{2})(?: .*)?")
 
 
@@ -30,8 +31,9 @@ def local_date(column: object) -> str:
 
 
 def is_local_date(text: str) -> bool:
-    """Whether a text is a date that begins with its day or month."""
-    return _DATE.fullmatch(text) is not None
+    """Whether a text is a date that begins with its day or month, and no version such as 1.2.10."""
+    found = _DATE.fullmatch(text)
+    return found is not None and len(found[2]) == _DIGITS_OF_YEAR
 
 
 def _ends(column: object) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ def _of_dates(text: str, name: str) -> str:
     found = _DATE.fullmatch(text)
     if not found:
         return ""
-    form = found[1].join(["%d", "%m", "%Y" if len(found[2]) > 2 else "%y"])
+    form = found[1].join(["%d", "%m", "%Y" if len(found[2]) == _DIGITS_OF_YEAR else "%y"])
     return (
         f"; it has {text!r}: dates are read as 2024-12-31: write them so in the file, or ask as a job of the process "
         f"sql: strptime({quoted(name)}, '{form}')"
