@@ -36,4 +36,5 @@ def test_the_example_names_the_input_that_is_wrong(wrong: dict[str, str], pointe
     with pytest.raises(InvalidInputsError) as caught:
         outputs_of("outliers", **{"table": penguins(), "column": "year", "by": "species"} | wrong)
 
+    assert ("decimal=," in caught.value.detail) == (pointer == "column")
     assert caught.value.faults[0].pointer == f"/inputs/{pointer}"
