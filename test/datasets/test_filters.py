@@ -547,6 +547,7 @@ def test_a_term_with_values_of_its_own_is_looked_for_among_others() -> None:
     ("end", "text", "part"),
     [
         ("1.234,5", "v > 2", "thousands separators are not read"),
+        ("1.234", "v > 2", "if it is a decimal point, say which other texts mean NULL"),
         ("2,5", "v > 2", "decimal=,"),
         ("01.05.2024", "v = DATE('2024-05-01')", "dates are read as 2024-12-31"),
         ("01.05.2024", "v >= '02.05.2024'", "Column 'v' is text, whose order is alphabetical; it has '01.05.2024'"),

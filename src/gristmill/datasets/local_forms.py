@@ -45,9 +45,15 @@ def _ends(column: object) -> tuple[str, ...]:
 def _of_thousands(text: str, name: str) -> str:
     if not _THOUSANDS.fullmatch(text):
         return ""
+    told = (
+        "thousands separators are not read: take them out of the file, or ask as a job of the process sql: "
+        f"replace(replace({quoted(name)}, '.', ''), ',', '.')::DOUBLE"
+    )
+    if text.count(".") > 1 or "," in text:
+        return f"; it has {text!r}: {told}"
     return (
-        f"; it has {text!r}: thousands separators are not read: take them out of the file, or ask as a job of the "
-        f"process sql: replace(replace({quoted(name)}, '.', ''), ',', '.')::DOUBLE"
+        f"; it has {text!r}: if the dot parts thousands, {told}; if it is a decimal point, say which other texts mean "
+        "NULL when it is uploaded (null=)"
     )
 
 
