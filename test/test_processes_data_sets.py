@@ -76,7 +76,7 @@ def test_an_input_of_data_sets_says_so_in_the_description() -> None:
     assert described[0]["required"] == ["dataset"]
     tables = Process(heads, "source").describe()["inputs"]["tables"]["schema"]  # type: ignore[index]
     assert tables["additionalProperties"]["anyOf"][0]["title"] == "Data set"
-    assert tables["minProperties"] == 1
+    assert (tables["minProperties"], tables["maxProperties"]) == (1, 100)
 
 
 def test_a_stored_version_is_asked_where_it_lies(context: RunContext) -> None:

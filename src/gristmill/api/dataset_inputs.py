@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from gristmill import presence
 from gristmill.api import bodies
-from gristmill.datasets.dataset import Held
+from gristmill.datasets.descriptions import Description
 from gristmill.datasets.store import Store
 from gristmill.errors import Fault, InvalidInputsError, NoSuchDataSetError, NoSuchVersionError, UnavailableError
 from gristmill.processes import Process
-from gristmill.processes.inputs import is_reference
-from gristmill.processes.references import Reference, is_data_set, reference_of
+from gristmill.processes.references import Reference, is_data_set, is_reference, reference_of
 from gristmill.settings import Settings
 
 _PATH = re.compile(r"/datasets/([^/]+)(?:/versions/([^/]+))?/?")
@@ -41,29 +41,42 @@ def localised(process: Process, inputs: Mapping[str, object], base_url: str) -> 
 
 @dataclass(slots=True)
 class Holds:
-    """The versions that are kept for one job to be. inputs: as given, with the version of each data set."""
+    """The versions that are kept for one job to be. inputs: as given, with the version of each data set.
+
+    kept: what each reference means, with the version, and the hash of what is said about the data set's columns.
+    """
 
     store: Store
     job: str
     inputs: Mapping[str, object]
-    held: list[tuple[str, Held]] = field(default_factory=list)
+    kept: dict[Reference, tuple[Reference, bytes]] = field(default_factory=dict)
 
     def let_go(self) -> None:
         """The job did not come to be. What is not let go here because Redis is away goes by itself, later."""
         with suppress(UnavailableError):
-            for _, held in self.held:
+            for held, _ in self.kept.values():
                 self.store.let_go(held.version, self.job)
 
     @property
     def mark(self) -> bytes:
-        """Differs where what is said about columns does, which processes draw and read."""
-        if not self.held:
+        """Differs where what is said about the data sets does, so that pictures with other units are other work."""
+        if not self.kept:
             return b""
-        said = sorted(
-            (name, sorted((key, text.unit, text.description) for key, text in held.description.columns.items()))
-            for name, held in self.held
-        )
-        return hashlib.sha256(bodies.canonical(said, sorted_levels=0)).digest()
+        said = sorted((held.dataset, hashed) for held, hashed in self.kept.values())
+        return hashlib.sha256(b"".join(name.encode() + b" " + hashed for name, hashed in said)).digest()
+
+    def hold(self, reference: Reference, until: int) -> Reference:
+        """Keep what a reference means until then (us), and return it. Raises NoSuchDataSetError, NoSuchVersionError."""
+        if reference not in self.kept:
+            held = self.store.hold(reference.dataset, reference.version, self.job, until)
+            self.kept[reference] = Reference(reference.dataset, held.version), _hashed(held.description)
+        return self.kept[reference][0]
+
+
+def _hashed(description: Description) -> bytes:
+    """The hash of what a process sees of a description."""
+    said = sorted((name, text.unit, text.description) for name, text in description.columns.items())
+    return hashlib.sha256(bodies.canonical(said, sorted_levels=0)).digest()
 
 
 def hold(store: Store, settings: Settings, process: Process, inputs: Mapping[str, object], job: str) -> Holds:
@@ -79,20 +92,24 @@ def hold(store: Store, settings: Settings, process: Process, inputs: Mapping[str
     def change(at: str, value: object) -> object:
         if not is_data_set(value) or not isinstance(value, dict):
             return value
-        reference = reference_of(value, at)
+        presence.check()
         try:
-            held = store.hold(reference.dataset, reference.version, job, until)
+            return holds.hold(reference_of(value, at), until).as_json()
         except NoSuchDataSetError as error:
             faults.append(Fault(f"{at}/dataset", error.detail))
-            return value
         except NoSuchVersionError as error:
             faults.append(Fault(f"{at}/version", error.detail))
-            return value
-        holds.held.append((reference.dataset, held))
-        return Reference(reference.dataset, held.version).as_json()
+        return value
 
-    holds.inputs = process.with_data_sets(inputs, change)
-    if faults:
+    try:
+        holds.inputs = process.with_data_sets(inputs, change)
+        _refuse(faults)
+    except BaseException:
         holds.let_go()
-        raise InvalidInputsError(f"{faults[0].pointer} {faults[0].detail}", faults=faults)
+        raise
     return holds
+
+
+def _refuse(faults: list[Fault]) -> None:
+    if faults:
+        raise InvalidInputsError(f"{faults[0].pointer} {faults[0].detail}", faults=faults)

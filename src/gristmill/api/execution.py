@@ -27,8 +27,8 @@ from gristmill.errors import (
 from gristmill.fetch import CALL_BACK_ALLOW, FETCH_ALLOW, check_url
 from gristmill.hub import Watch
 from gristmill.job import Idempotency, Job, NewJob, Submitted, new_id
-from gristmill.processes.inputs import is_reference
-from gristmill.processes.references import MEMBERS, is_data_set
+from gristmill.processes import Process
+from gristmill.processes.references import MEMBERS, is_data_set, is_reference
 from gristmill.settings import Networks, Settings
 
 LONGEST_IDEMPOTENCY_KEY = 255
@@ -107,7 +107,7 @@ def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteReq
         offering.process.check(asked.inputs, asked.raw_outputs())
     except InvalidInputsError as error:
         raise InvalidInputsError(error.detail, faults=[*error.faults, *faults]) from error
-    if references := _refused_references(asked, settings):
+    if references := _refused_references(offering.process, asked, settings):
         raise InvalidInputsError(_first(references), faults=[*references, *faults])
     if faults:
         raise InvalidRequestError(_first(faults), faults=faults)
@@ -118,12 +118,11 @@ def _first(faults: list[Fault]) -> str:
     return f"{faults[0].pointer}: {faults[0].detail}"
 
 
-def _refused_references(asked: ExecuteRequest, settings: Settings) -> list[Fault]:
-    """The inputs that would never be fetched; their names are resolved only when they are."""
-    references = [(name, given["href"]) for name, given in asked.inputs.items() if is_reference(given)]
+def _refused_references(process: Process, asked: ExecuteRequest, settings: Settings) -> list[Fault]:
+    """The references that would never be fetched; their names are resolved only when they are."""
     return [
-        Fault(f"{bodies.pointer(['inputs', name])}/href", reason)
-        for name, href in references
+        Fault(f"{at}/href", reason)
+        for at, href in process.references(asked.inputs)
         if (reason := _why_refused(href, settings.fetch_allow, FETCH_ALLOW))
     ]
 
@@ -149,7 +148,7 @@ def _new_job(offering: Offering, asked: ExecuteRequest, holds: Holds, owner: str
     process = offering.process
     equal_work = ""
     # What lies at a reference may change, so work on it is never surely equal.
-    if process.limits.deterministic and not any(map(is_reference, asked.inputs.values())):
+    if process.limits.deterministic and not any(process.references(asked.inputs)):
         left_out = ",".join(sorted(process.left_out(asked.outputs or ())))
         said = f"{_EQUAL_WORK_FORM}\n{offering.version}\n{owner}\n{left_out}\n"
         work = said.encode() + bodies.canonical(holds.inputs, sorted_levels=1) + holds.mark

@@ -10,11 +10,11 @@ import base64
 import binascii
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from functools import cached_property
-from typing import Any, Protocol, TypeGuard, cast
+from typing import Any, Protocol, cast
 
 import pydantic_core
 from pydantic import TypeAdapter, ValidationError
@@ -23,7 +23,7 @@ from gristmill.errors import Fault, InvalidInputsError, NoSuchDataSetError, NoSu
 from gristmill.fetch import Fetched, FetchError, check_url
 from gristmill.processes.column import TableError
 from gristmill.processes.input_faults import faults_of, invalid, sentence
-from gristmill.processes.references import is_data_set, names_data_set, reference_of
+from gristmill.processes.references import FORMAT, LINK, is_data_set, is_reference, names_data_set, reference_of
 from gristmill.processes.repetitions import repetitions, says_unique
 from gristmill.processes.run_data import RunData
 from gristmill.processes.schema import Schema
@@ -31,9 +31,9 @@ from gristmill.processes.table import Table
 
 TABLE_FORMS = {"table", "data set", "data sets"}
 """The forms of inputs that a data set can be given for."""
+MOST_TABLES = 100
+"""In one input: the API asks Redis for each data set while the request waits."""
 _QUALIFIED = {"value", "mediaType", "encoding", "schema"}
-_LINK = {"href", "type", "rel", "title", "hreflang", "length", "templated"}
-_FORMAT = {"mediaType", "encoding", "schema"}
 _ANYTHING = "application/octet-stream"
 _TABLES = TypeAdapter(Table)
 # What is larger is checked only where the process runs, in a child that can be killed: finding a million faults
@@ -93,9 +93,11 @@ class Input:
         Without ``fetch`` it is a check ahead of the run: a reference is checked in form only, and what is large not at
         all. data: makes the run's data sets. Raises InvalidInputsError with every fault.
         """
+        at = "/inputs/" + pointer_part(self.name)
+        if self.form == "data sets" and isinstance(raw, dict) and len(raw) > MOST_TABLES:
+            raise invalid(at, f"has {len(raw):,} tables; at most {MOST_TABLES} are allowed")
         if fetch is None and is_large(raw):
             return None
-        at = "/inputs/" + pointer_part(self.name)
         if self.form == "data sets":
             return self._read_data_sets(raw, at, fetch, data)
         if self.takes_data_sets:
@@ -104,10 +106,21 @@ class Input:
 
     def with_data_sets(self, raw: object, change: ChangeDataSet) -> object:
         """Return a given value with what may be a reference to a data set changed."""
+        if not self.takes_data_sets:
+            return raw
+        changed = {name: change(at, value) for name, at, value in self._parts(raw)}
+        return changed if self.form == "data sets" and isinstance(raw, dict) else changed[""]
+
+    def references(self, raw: object) -> Iterator[tuple[str, str]]:
+        """The JSON pointers of the links in a given value that are fetched, each with its URL."""
+        return ((at, value["href"]) for _, at, value in self._parts(raw) if is_reference(value))
+
+    def _parts(self, raw: object) -> Iterator[tuple[str, str, object]]:
+        """What in a given value may be a reference: its name within it, or "" for all of it; its JSON pointer; it."""
         at = "/inputs/" + pointer_part(self.name)
         if self.form == "data sets" and isinstance(raw, dict):
-            return {name: change(f"{at}/{pointer_part(name)}", value) for name, value in raw.items()}
-        return change(at, raw) if self.takes_data_sets else raw
+            return ((name, f"{at}/{pointer_part(name)}", value) for name, value in raw.items())
+        return iter([("", at, raw)])
 
     def _read_data_sets(self, raw: object, at: str, fetch: Fetch | None, data: RunData | None) -> dict[str, Any]:
         if not isinstance(raw, dict) or not raw:
@@ -160,9 +173,9 @@ class Input:
         return self.form in TABLE_FORMS
 
     def _read_reference(self, link: dict[str, Any], at: str, fetch: Fetch | None) -> Any:
-        if extra := sorted(link.keys() - _LINK):
+        if extra := sorted(link.keys() - LINK):
             raise invalid(
-                f"{at}/{pointer_part(extra[0])}", f"is not part of a link; a link has {', '.join(sorted(_LINK))}"
+                f"{at}/{pointer_part(extra[0])}", f"is not part of a link; a link has {', '.join(sorted(LINK))}"
             )
         href, media_type = link["href"], link.get("type", "")
         if not isinstance(href, str):
@@ -292,6 +305,12 @@ class Inputs:
             for name, raw in given.items()
         }
 
+    def references(self, given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """The JSON pointers of the links in given inputs that are fetched, each with its URL."""
+        for name, raw in given.items():
+            if name in self._by_name:
+                yield from self._by_name[name].references(raw)
+
 
 def is_large(value: object) -> bool:
     """Return whether a given value holds more than ``CHECKED_VALUES`` values, or as much in long strings."""
@@ -312,16 +331,6 @@ def is_large(value: object) -> bool:
     return False
 
 
-def is_reference(value: object) -> TypeGuard[dict[str, Any]]:
-    """Return whether a given value is a link with an http or https URL, which is fetched."""
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("href"), str)
-        and value["href"].lower().startswith(("http://", "https://"))
-        and value.keys() <= _LINK | {"format"}
-    )
-
-
 def _charset(media_type: str) -> str:
     message = Message()
     message["Content-Type"] = media_type
@@ -331,7 +340,7 @@ def _charset(media_type: str) -> str:
 def _without_format(given: dict[str, Any]) -> dict[str, Any]:
     """Return a link or qualified value that has its format in a member of its own as the final standard writes it."""
     form = given.get("format")
-    if not isinstance(form, dict) or not form.keys() <= _FORMAT or not given.keys() & {"href", "value"}:
+    if not isinstance(form, dict) or not form.keys() <= FORMAT or not given.keys() & {"href", "value"}:
         return given
     rest = {name: value for name, value in given.items() if name != "format"}
     if "href" in given:

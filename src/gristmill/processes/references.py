@@ -1,14 +1,19 @@
-"""References to data sets in the inputs of an execute request: ``{"dataset": "flights", "version": "..."}``."""
+"""References in the inputs of an execute request: links, which are fetched, and data sets of this API.
+
+A data set is ``{"dataset": "flights", "version": "..."}``, a link ``{"href": "https://..."}``.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
 from gristmill.errors import Fault, InvalidInputsError
 from gristmill.processes.schema import Schema
 
+LINK = {"href", "type", "rel", "title", "hreflang", "length", "templated"}
+FORMAT = {"mediaType", "encoding", "schema"}
 MEMBERS = {"dataset", "version"}
 _NAME = re.compile(NAME_PATTERN)
 _VERSION_PATTERN = "[0-9a-f]{64}"
@@ -37,6 +42,16 @@ class Reference:
     def as_json(self) -> dict[str, str]:
         """As it stands in an execute request."""
         return {"dataset": self.dataset} | ({"version": self.version} if self.version else {})
+
+
+def is_reference(value: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a given value is a link with an http or https URL, which is fetched."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("href"), str)
+        and value["href"].lower().startswith(("http://", "https://"))
+        and value.keys() <= LINK | {"format"}
+    )
 
 
 def is_data_set(value: object) -> bool:

@@ -182,6 +182,10 @@ class Process:
         """Return given inputs with each value that may be a reference to a data set changed."""
         return self._inputs.with_data_sets(inputs, change)
 
+    def references(self, inputs: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """The JSON pointers of the links in given inputs that are fetched, each with its URL."""
+        return self._inputs.references(inputs)
+
 
 class Registry(Mapping[str, Process]):
     """All processes, by id, in the order of their ids."""

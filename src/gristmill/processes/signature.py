@@ -15,7 +15,7 @@ from gristmill.processes.authoring import Progress
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.docstring import Docstring
 from gristmill.processes.hints import hint_notes, make_adapter, readable
-from gristmill.processes.inputs import TABLE_FORMS, Input, Inputs
+from gristmill.processes.inputs import MOST_TABLES, TABLE_FORMS, Input, Inputs
 from gristmill.processes.references import SCHEMA
 from gristmill.processes.schema import Schema, openapi_schema
 from gristmill.processes.table import Table, read_table
@@ -112,6 +112,7 @@ def _with_references(schema: Schema, form: str) -> Schema:
         return schema | {
             "additionalProperties": _with_references(schema["additionalProperties"], "table"),
             "minProperties": 1,
+            "maxProperties": MOST_TABLES,
         }
     return schema | {"anyOf": [SCHEMA, *schema["anyOf"]]} if form in TABLE_FORMS else schema
 
