@@ -43,11 +43,16 @@ class Data(RuleBasedStateMachine):
 
     def total(self) -> int:
         kept = {content for contents in self.contents.values() for content in contents}
-        return sum(map(len, kept)) + sum(size for _, size in self.reserved)
+        return sum(map(len, kept)) + sum(map(self.said, self.contents)) + sum(size for _, size in self.reserved)
 
     def used_by(self, owner: str) -> int:
-        kept = [it for name, contents in self.contents.items() if self.owner[name] == owner for it in contents]
-        return sum(map(len, kept)) + sum(size for who, size in self.reserved if who == owner)
+        names = [name for name in self.contents if self.owner[name] == owner]
+        kept = sum(len(it) for name in names for it in self.contents[name])
+        return kept + sum(map(self.said, names)) + sum(size for who, size in self.reserved if who == owner)
+
+    def said(self, name: str) -> int:
+        title = self.titles.get(name, "")
+        return len(f"title{title}") if title else 0
 
     def fits(self, owner: str, size: int) -> bool:
         return self.total() + size <= SHARE and self.used_by(owner) + size <= OWNERS_SHARE
@@ -103,10 +108,15 @@ class Data(RuleBasedStateMachine):
         self.shelf.end_uploads()
         self.reserved.clear()
 
-    @rule(name=NAMES, title=st.sampled_from(["", "A title"]))
+    @rule(name=NAMES, title=st.sampled_from(["", "A title", "One of two hundred letters".ljust(200, ".")]))
     def describe(self, name: str, title: str) -> None:
         if name not in self.contents:
             with pytest.raises(NoSuchDataSetError):
+                self.shelf.store.describe(name, {"title": title})
+            return
+        more = (len(f"title{title}") if title else 0) - self.said(name)
+        if more > 0 and not self.fits(self.owner[name], more):
+            with pytest.raises(StorageFullError):
                 self.shelf.store.describe(name, {"title": title})
             return
         told = self.shelf.store.describe(name, {"title": title or None})

@@ -106,7 +106,12 @@ class Shelf:
                 users.setdefault(edition["i"], set()).add(name)
         assert set(versions) == set(users)
 
-        total = sum(it["s"] for it in uploads.values())
+        texts = {}
+        for name, it in records.items():
+            said = client.hgetall(f"{prefix}t:{name}")
+            texts[name] = sum(map(len, said)) + sum(map(len, said.values()))
+            assert it.get("t", 0) == texts[name]
+        total = sum(it["s"] for it in uploads.values()) + sum(texts.values())
         chunks = {name for name in names if name.startswith("c:") and client.ttl(prefix + name) < 0}
         blobs = {name[2:] for name in names if name.startswith("b:")}
         assert blobs == {it["b"] for it in versions.values()}
@@ -121,8 +126,8 @@ class Shelf:
         assert not chunks, "chunks that no blob has and that never expire"
 
         used = {f"o {owner}": 0 for owner in {it["o"] for it in (*records.values(), *uploads.values())}}
-        for it in records.values():
-            used[f"o {it['o']}"] += sum(edition["s"] for edition in it["V"])
+        for name, it in records.items():
+            used[f"o {it['o']}"] += sum(edition["s"] for edition in it["V"]) + texts[name]
         for it in uploads.values():
             used[f"o {it['o']}"] += it["s"]
         assert self.used() == {key: count for key, count in {**used, "total": total}.items() if count}

@@ -22,9 +22,9 @@ key              type    what                                            written
 :ds:u:<upload>   string  packed {o owner who is charged, s bytes         reserve                  commit, discard, sweep
                          reserved, e end}
 :ds:uploads      zset    upload -> when it ends                          reserve                  with it
-:ds:bytes        hash    "total" -> bytes of blobs and reservations;     reserve, commit, ends    at 0
-                         "o <owner>" -> the same of one owner, a blob
-                         counted for each of the data sets
+:ds:bytes        hash    "total" -> bytes of blobs, texts and            reserve, commit,         at 0
+                         reservations; "o <owner>" -> the same of one    describe, ends
+                         owner, a blob counted for each of the data sets
 :ds:h:<version>  set     jobs that use the version                       hold                     release, sweep
 :ds:holds        zset    "<version> <job>" -> until when                 hold                     with it
 :ds:epoch        string  how often a version has left a data set         prune, delete            never
@@ -33,6 +33,7 @@ key              type    what                                            written
 :libs            zset    "datasets_<hash>" -> when it was last named     sweep                    (see jobs.lua)
 
 Fields of a record: o owner  c created  u revision: the time of the last change, greater at every change
+t bytes of texts that are counted; none where an earlier release has written them
 V versions, newest first: arrays of {i version, c since when, r rows, s stored bytes, d bytes that were read}
 ]]
 
@@ -253,17 +254,17 @@ entry('require', {'no-writes'}, function(a)
 end)
 
 -- upload, name, owner, version, packed {n, s, h of the blob, f facts, o reading options, r rows, d bytes read},
--- conditions, most versions, most chunks; answers how ("new", "again", "same"), the record, and its texts
+-- conditions, most versions, most chunks; answers how ("new", "again", "same"), and the record
 change('commit', {}, function(a)
   local upload, name, owner, version, new = a[1], a[2], a[3], a[4], cmsgpack.unpack(a[5])
-  local rec, texts = load('d', name), redis.call('HGETALL', P .. ':ds:t:' .. name)
+  local rec = load('d', name)
   local refused = refusal(rec, a[6])
   if refused then return refused end
   if not load('u', upload) then return redis.error_reply('EXPIRED ' .. upload) end
   local place = place_of(rec, version)
   if place == 1 then
     discard(upload, tonumber(a[8]))
-    return {'same', cmsgpack.pack(rec), texts}
+    return {'same', cmsgpack.pack(rec)}
   end
   local stored = load('v', version)
   if stored then
@@ -285,31 +286,65 @@ change('commit', {}, function(a)
   touch(rec)
   table.insert(rec.V, 1, {i = version, c = rec.u, r = new.r, s = new.s, d = new.d})
   prune(name, rec, tonumber(a[7]))
-  return {place and 'again' or 'new', save('d', name, rec), texts}
+  return {place and 'again' or 'new', save('d', name, rec)}
 end)
 
 -- Data sets
 
--- change, name, packed {s texts to set, d texts to drop, c 1 to drop what is said about columns first}, conditions
+local function bytes_of(texts)
+  local bytes = 0
+  for field, text in pairs(texts) do bytes = bytes + #field + #text end
+  return bytes
+end
+
+local function charge_texts(rec, bytes)
+  local more = bytes - (rec.t or 0)
+  charge('total', more)
+  charge('o ' .. rec.o, more)
+  rec.t = bytes
+end
+
+-- Texts of so many bytes in place of those of so many before. What becomes less is never refused.
+local function texts_refusal(rec, bytes, before, most_texts, most, most_of_owner)
+  if bytes <= before then return nil end
+  if bytes > most_texts then return redis.error_reply('TEXTS ' .. text_of(bytes)) end
+  local more = bytes - (rec.t or 0)
+  if used('total') + more > most then return redis.error_reply('FULL ' .. text_of(used('total'))) end
+  if used('o ' .. rec.o) + more > most_of_owner then return redis.error_reply('OWNERFULL ' .. text_of(used('o ' .. rec.o))) end
+  return nil
+end
+
+-- change, name, packed {s texts to set, d texts to drop, c 1 to drop what is said about columns first}, conditions,
+-- most bytes of the texts, most bytes of all, most bytes of the owner
 change('describe', {}, function(a)
   local name, wanted = a[2], cmsgpack.unpack(a[3])
   local rec = load('d', name)
   if not rec then return redis.error_reply('ABSENT ' .. name) end
   local refused = refusal(rec, a[4])
   if refused then return refused end
-  local key = P .. ':ds:t:' .. name
+  local key, texts = P .. ':ds:t:' .. name, {}
+  local fields = redis.call('HGETALL', key)
+  for i = 1, #fields, 2 do texts[fields[i]] = fields[i + 1] end
+  local before, dropped = bytes_of(texts), {}
   if wanted.c then
-    for _, field in ipairs(redis.call('HKEYS', key)) do
-      if field:sub(2, 2) == ' ' then redis.call('HDEL', key, field) end
+    for field in pairs(texts) do
+      if field:sub(2, 2) == ' ' then dropped[#dropped + 1] = field end
     end
   end
-  for _, field in ipairs(wanted.d) do redis.call('HDEL', key, field) end
+  for _, field in ipairs(wanted.d) do dropped[#dropped + 1] = field end
+  for _, field in ipairs(dropped) do texts[field] = nil end
+  for field, text in pairs(wanted.s) do texts[field] = text end
+  refused = texts_refusal(rec, bytes_of(texts), before, tonumber(a[5]), tonumber(a[6]), tonumber(a[7]))
+  if refused then return refused end
+  for _, field in ipairs(dropped) do redis.call('HDEL', key, field) end
   for field, text in pairs(wanted.s) do redis.call('HSET', key, field, text) end
+  charge_texts(rec, bytes_of(texts))
   touch(rec)
   return {save('d', name, rec)}
 end)
 
 local function drop(name, rec)
+  charge_texts(rec, 0)
   for _, it in ipairs(rec.V) do forget_version(name, rec, it) end
   redis.call('DEL', P .. ':ds:d:' .. name, P .. ':ds:t:' .. name)
   redis.call('ZREM', P .. ':ds:all', name)

@@ -66,7 +66,10 @@ entry('restore_data_set', {}, function(a)
   end
   redis.call('ZADD', P .. ':ds:all', 0, name)
   redis.call('ZADD', P .. ':ds:o:' .. rec.o, 0, name)
-  for field, text in pairs(cmsgpack.unpack(a[3])) do redis.call('HSET', P .. ':ds:t:' .. name, field, text) end
+  local texts = cmsgpack.unpack(a[3])
+  for field, text in pairs(texts) do redis.call('HSET', P .. ':ds:t:' .. name, field, text) end
+  rec.t = nil
+  charge_texts(rec, bytes_of(texts))
   save('d', name, rec)
   return 'restored'
 end)

@@ -10,6 +10,8 @@ from gristmill.near_names import Hints
 # Longest texts, in characters.
 TEXTS = {"title": 200, "description": 10_000, "licence": 500, "source": 2_000}
 COLUMN_TEXTS = {"description": 2_000, "unit": 100}
+MOST_BYTES = 2**20
+"""Of all that is said about a data set, in UTF-8, with the names of its columns."""
 _MARKS = {"description": "d ", "unit": "u "}
 
 

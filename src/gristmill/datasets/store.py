@@ -27,7 +27,7 @@ from gristmill.datasets.dataset import (
     check_name,
     no_such_data_set,
 )
-from gristmill.datasets.descriptions import TEXTS, Description, changes_of, description_of
+from gristmill.datasets.descriptions import MOST_BYTES, TEXTS, Description, changes_of, description_of
 from gristmill.errors import (
     GristmillError,
     NoSuchDataSetError,
@@ -119,19 +119,24 @@ class Store:
                 "reserve", upload, name, owner, size, most, most_of_owner, self._settings.dataset_upload_seconds
             )
         except ResponseError as error:
-            word, _, used = str(error).partition(" ")
-            if word == "FULL":
-                raise StorageFullError(
-                    f"{size} bytes do not fit: all data sets together have {used} of at most {most} bytes (setting "
-                    f"{limited_by}); delete some."
-                ) from error
-            if word == "OWNERFULL":
-                raise StorageFullError(
-                    f"{size} bytes do not fit: the data sets of their owner have {used} of at most {most_of_owner} "
-                    "bytes (setting GRISTMILL_DATASET_STORED_BYTES_PER_OWNER); delete some."
-                ) from error
-            raise
+            raise self._no_room(error, f"{size} bytes do not fit", most, limited_by) from error
         return Upload(upload, size, until)
+
+    def _no_room(self, error: ResponseError, what: str, most: int, limited_by: str) -> Exception:
+        """The error where Redis has said that all data sets, or those of the owner, have their share already."""
+        word, _, used = str(error).partition(" ")
+        if word == "FULL":
+            return StorageFullError(
+                f"{what}: all data sets together have {used} of at most {most} bytes (setting {limited_by}); delete "
+                "some."
+            )
+        if word == "OWNERFULL":
+            return StorageFullError(
+                f"{what}: the data sets of their owner have {used} of at most "
+                f"{self._settings.dataset_stored_bytes_per_owner} bytes (setting "
+                "GRISTMILL_DATASET_STORED_BYTES_PER_OWNER); delete some."
+            )
+        return error
 
     def _share(self) -> tuple[int, str]:
         """Most bytes of all data sets together, and the setting that says so."""
@@ -157,11 +162,13 @@ class Store:
         new = packable(blob) | {
             "f": version.facts, "o": version.reading, "r": version.rows, "d": version.read_bytes,
         }  # fmt: skip
-        how, packed, texts = self._change(
+        how, packed = self._change(
             "commit", upload.id, check_name(name), owner, version.id, pack(new), _packed(conditions),
             self._settings.dataset_versions, chunk_count(upload.bytes),
         )  # fmt: skip
-        return Stored(how.decode(), decode(name, packed, zip(texts[::2], texts[1::2], strict=True)), version.facts)
+        # What is said is no part of the answer, which is kept for a while: it may be a megabyte.
+        texts = self._library.command("HGETALL", f"{self._prefix}:ds:t:{name}")
+        return Stored(how.decode(), decode(name, packed, texts.items()), version.facts)
 
     def _change(self, function: str, change: str, name: str, *args: Any) -> Any:
         try:
@@ -190,6 +197,11 @@ class Store:
             return PreconditionFailedError(
                 f"Data set {name!r} is there already, at revision {rest}, which If-None-Match rules out. Choose "
                 "another name, or send its ETag as If-Match to change it."
+            )
+        if word == "TEXTS":
+            return TooLargeError(
+                f"What is said about data set {name!r} would take {int(rest):,} bytes with the columns' names, of at "
+                f"most {MOST_BYTES:,}; shorten some, or take back what is said of columns that are gone."
             )
         return expired(error)
 
@@ -239,13 +251,19 @@ class Store:
         """Change what is said about a data set by a merge patch (RFC 7396); makes no new version.
 
         columns: those that something can be said about. Raises NoSuchDataSetError, InvalidRequestError,
-        PreconditionFailedError, StorageFullError.
+        PreconditionFailedError, TooLargeError, StorageFullError.
         """
         changes = changes_of(patch, columns)
         wanted: dict[str, Any] = {"s": changes.set, "d": changes.drop}
         if changes.drop_columns:
             wanted["c"] = 1
-        self._change("describe", _new_change(), name, pack(wanted), _packed(conditions))
+        (most, limited_by), most_of_owner = self._share(), self._settings.dataset_stored_bytes_per_owner
+        try:
+            self._change(
+                "describe", _new_change(), name, pack(wanted), _packed(conditions), MOST_BYTES, most, most_of_owner
+            )
+        except ResponseError as error:
+            raise self._no_room(error, "The description does not fit", most, limited_by) from error
         return self.get(name)
 
     def delete(self, name: str, conditions: Conditions = UNCONDITIONAL) -> None:
