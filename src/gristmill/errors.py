@@ -3,7 +3,7 @@
 Lower layers' errors are mapped to these once, at the border where they come in, with the cause chained.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
@@ -12,6 +12,7 @@ OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 OURS = "urn:gristmill:problem:"
 
 _LISTED_FAULTS = 100
+_LETTERS_OF_A_NAME = 300  # in a pointer: each of a hundred faults may be below the same name
 
 # What a client is told of a fault of ours, with the id by which the log is searched.
 UNEXPECTED = "Something went wrong here; it is not your fault. Please report the error id {}."
@@ -22,37 +23,42 @@ class Fault:
     """One thing that is wrong with a request.
 
     pointer: JSON pointer (RFC 6901) into the body, such as ``/inputs/bins``; or a parameter's or header's name.
+    count: how many it stands for.
     """
 
     pointer: str
     detail: str
+    count: int = 1
 
 
 def first_faults(faults: Iterable[Fault], at: str) -> list[Fault]:
     """The first hundred, and one at the pointer ``at`` that says how many more there are."""
     rest = iter(faults)
-    found = list(islice(rest, _LISTED_FAULTS))
-    if more := sum(1 for _ in rest):
-        found.append(Fault(at, f"has {more:,} more faults"))
+    found = list(islice(rest, _LISTED_FAULTS + 1))
+    if more := sum(fault.count for fault in rest):
+        more += found.pop().count
+        found.append(Fault(at, f"has {more:,} more faults", more))
     return found
 
 
 def pointer_part(name: str) -> str:
-    """A name as a part of a JSON pointer (RFC 6901)."""
+    """A name as a part of a JSON pointer (RFC 6901), the start of a very long one."""
+    if len(name) > _LETTERS_OF_A_NAME:
+        name = name[:_LETTERS_OF_A_NAME] + "…"
     return name.replace("~", "~0").replace("/", "~1")
 
 
 class GristmillError(Exception):
-    """What went wrong, why, and what to do now, in one message."""
+    """What went wrong, why, and what to do now, in one message. faults: the first hundred, and how many more."""
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = OURS + "internal"
     title: ClassVar[str] = "Internal error"
 
-    def __init__(self, detail: str, *, faults: Sequence[Fault] = (), retry_after_seconds: int | None = None) -> None:
+    def __init__(self, detail: str, *, faults: Iterable[Fault] = (), retry_after_seconds: int | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.faults = tuple(faults)
+        self.faults = tuple(first_faults(faults, ""))
         self.retry_after_seconds = retry_after_seconds
 
 

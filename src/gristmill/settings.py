@@ -224,7 +224,9 @@ class Settings(BaseSettings):
         256 * 2**20, gt=0, description="Largest version of a data set as it is stored, compressed, in bytes."
     )
     dataset_stored_bytes_per_owner: int = Field(
-        2**30, gt=0, description="Most bytes that one owner's data sets may take, in all their versions, with what is said about them."
+        2**30,
+        gt=0,
+        description="Most bytes that one owner's data sets may take, in all their versions, with what is said about them.",
     )
     dataset_versions: int = Field(
         10, gt=0, description="How many versions of a data set are kept, besides those that jobs use."

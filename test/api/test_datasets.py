@@ -475,6 +475,15 @@ def test_an_unknown_parameter_is_refused_with_those_there_are(api, method, path,
     assert api.get("/datasets/birds").status_code == 200
 
 
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_very_many_unknown_parameters_are_counted(api, method):
+    query = "&".join(f"p{number}=" for number in range(8000))
+    path = "/datasets/birds/rows" if method == "get" else "/datasets/birds"
+    refused = api.client.open(f"{path}?{query}", method=method.upper(), content_type="text/csv")
+    assert (refused.status_code, refused.json["errors"][-1]["detail"]) == (400, "has 7,900 more faults")
+    assert len(refused.data) < 50_000
+
+
 @pytest.mark.parametrize("query", ["rows?filter=", "rows?f=csv&filter=", "aggregate?filter=", "rows?filter=+"])
 def test_an_empty_filter_is_refused_and_not_taken_for_none(api, query):
     version = put(api).json["version"]

@@ -222,6 +222,15 @@ def test_faults_of_inputs_outputs_and_call_backs_are_told_together(api):
     }
 
 
+def test_very_many_unknown_outputs_are_counted(api):
+    body = {"inputs": {}, "outputs": {f"k{number}": {"format": "png"} for number in range(100_000)}}
+    response = api.client.post("/processes/echo/execution", json=body)
+    assert response.status_code == 400
+    assert len(response.data) < 50_000
+    assert [fault["pointer"] for fault in response.json["errors"]][:2] == ["/inputs/string", "/outputs/k0"]
+    assert response.json["errors"][-1]["detail"] == "has 99,901 more faults"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST:99", "[::1]", "2130706433", "169.254.169.254"])
 def test_a_reference_that_would_not_be_fetched_is_refused_at_once(make_api, host):
     inputs = {"string": "x", "binary": {"href": f"http://{host}/a", "type": "image/tiff"}}

@@ -9,7 +9,7 @@ import structlog
 from support import RedisServer
 
 from gristmill.api.problems import failure
-from gristmill.errors import BusyError, Fault, GristmillError, RateLimitedError, UnavailableError
+from gristmill.errors import BusyError, Fault, GristmillError, RateLimitedError, UnavailableError, pointer_part
 from gristmill.job import End, Job, Status
 
 
@@ -79,6 +79,25 @@ def test_every_fault_is_listed_with_its_pointer(api):
         {"pointer": "/a/0", "detail": "is wrong"},
         {"pointer": "limit", "detail": "is too much"},
     ]
+
+
+def test_of_very_many_faults_the_first_hundred_are_listed_and_the_others_counted(api):
+    error = BusyError("x", faults=(Fault(f"/a/{number}", "is wrong") for number in range(5000)))
+    response = raises(api, BusyError("y", faults=[*error.faults, Fault("/b", "is wrong too")]))
+    listed = response.json["errors"]
+    assert [fault["pointer"] for fault in listed] == [*(f"/a/{number}" for number in range(100)), ""]
+    assert listed[-1]["detail"] == "has 4,901 more faults"
+
+
+@pytest.mark.parametrize("number", [1, 100, 101])
+def test_faults_that_can_be_listed_are_and_again_when_the_error_is_raised_again(number):
+    faults = tuple(Fault(f"/a/{number}", "is wrong") for number in range(number))
+    assert BusyError("y", faults=BusyError("x", faults=faults).faults).faults == faults
+
+
+def test_a_pointer_has_the_start_of_a_very_long_name():
+    assert pointer_part("a/b~") == "a~1b~0"
+    assert pointer_part("x" * 5_000_000) == "x" * 300 + "…"
 
 
 def test_a_client_that_takes_json_only_gets_problems_as_json(api):

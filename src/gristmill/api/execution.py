@@ -91,6 +91,10 @@ def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteReq
             Fault(bodies.pointer([name]), f"is not known; did you mean {meant!r}?") for name, meant in near.items()
         ]
         raise InvalidRequestError(f"The execute request is malformed. {_first(faults)}", faults=faults)
+    outputs = body.get("outputs")
+    if isinstance(outputs, dict):  # of one that the process does not have, the name alone is told, at the check
+        known = offering.process.media_types
+        body = body | {"outputs": {name: wish for name, wish in outputs.items() if name in known}}
     try:
         asked = ExecuteRequest.model_validate(body)
     except ValidationError as error:
@@ -104,7 +108,7 @@ def _checked(body: object, offering: Offering, settings: Settings) -> ExecuteReq
     asked = asked.model_copy(update={"inputs": inputs})
     faults = _refused_call_backs(asked, settings)
     try:
-        offering.process.check(asked.inputs, asked.raw_outputs())
+        offering.process.check(asked.inputs, outputs)
     except InvalidInputsError as error:
         raise InvalidInputsError(error.detail, faults=[*error.faults, *faults]) from error
     if references := _refused_references(offering.process, asked, settings):

@@ -15,7 +15,7 @@ _COUNTED_FAULTS = 10_000
 def faults_of(error: ValidationError, value: object, at: str) -> Iterator[Fault]:
     """Turn Pydantic's errors into faults, one for each place; the parts of a union are joined."""
     if error.error_count() > _COUNTED_FAULTS:
-        yield Fault(at, f"has {error.error_count():,} faults, too many to list")
+        yield Fault(at, f"has {error.error_count():,} faults, too many to list", error.error_count())
         return
     by_pointer: dict[str, list[str]] = {}
     for one in error.errors(include_url=False):
@@ -57,7 +57,8 @@ def _pointer(location: tuple[int | str, ...], value: Any, *, missing: bool) -> s
 def sentence(faults: list[Fault]) -> str:
     """The first fault, and how many more there are."""
     first = f"{faults[0].pointer} {faults[0].detail}"
-    return first if len(faults) == 1 else f"{first}; and {len(faults) - 1} more"
+    more = sum(fault.count for fault in faults) - 1
+    return f"{first}; and {more} more" if more else first
 
 
 def invalid(pointer: str, detail: str) -> InvalidInputsError:

@@ -5,14 +5,14 @@ output, ``result``. The media type follows from the type, or from ``MediaType(..
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gristmill.errors import ConfigurationError, Fault, pointer_part
+from gristmill.errors import ConfigurationError, Fault, first_faults, pointer_part
 from gristmill.processes.authoring import MediaType, Output
 from gristmill.processes.docstring import Docstring, parse_docstring
 from gristmill.processes.hints import hint_notes, readable
@@ -68,17 +68,19 @@ class Outputs:
 
     def check(self, requested: Mapping[str, object]) -> list[Fault]:
         """Return what is wrong with the ``outputs`` of an execute request."""
-        faults = []
+        return first_faults(self._faults(requested), "/outputs")
+
+    def _faults(self, requested: Mapping[str, object]) -> Iterator[Fault]:
         by_name = {one.name: one for one in self.all}
+        unknown = f"is not an output of this process; its outputs are: {', '.join(by_name)}"
         for name, wish in requested.items():
             at = "/outputs/" + pointer_part(name)
             if name not in by_name:
-                faults.append(Fault(at, f"is not an output of this process; its outputs are: {', '.join(by_name)}"))
+                yield Fault(at, unknown)
             elif not isinstance(wish, dict):
-                faults.append(Fault(at, 'must be an object, such as {"transmissionMode": "value"}'))
+                yield Fault(at, 'must be an object, such as {"transmissionMode": "value"}')
             else:
-                faults += _wish_faults(wish, by_name[name], at)
-        return faults
+                yield from _wish_faults(wish, by_name[name], at)
 
     def left_out(self, wanted: Collection[str]) -> frozenset[str]:
         """The outputs that are not made where these are wanted; without any, all are."""
