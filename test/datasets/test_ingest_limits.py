@@ -10,6 +10,7 @@ from support.tables import LIMITS, Read, long_texts, refused, settings_at_writin
 from gristmill.datasets import ingest as module
 from gristmill.datasets import sample, stored_parquet
 from gristmill.datasets.shortage import lacks_memory
+from gristmill.datasets.texts import check_records
 from gristmill.errors import MalformedDataError, ReadingFailedError, TooLargeError
 
 
@@ -49,6 +50,16 @@ def test_a_stray_quote_does_not_hide_a_row_that_is_too_long(read: Read) -> None:
     data = b'a,b\n3,h"m\n4,"' + b"x\n" * 2_200_000 + b'"\n5,z\n'
     with pytest.raises((TooLargeError, MalformedDataError)):
         read(data)
+
+
+@pytest.mark.parametrize("row", [b'"', b'"x\n', b'""x', b"x"], ids=["quotes", "open", "pairs", "letters"])
+def test_a_row_that_does_not_end_is_read_no_further_than_its_limit(tmp_path: Path, row: bytes) -> None:
+    file = tmp_path / "file"
+    no_text = b"\xff"  # what is read there fails as no UTF-8
+    file.write_bytes(b"a,b\n1,2\n" + row + row[-1:] * 4_000_000 + no_text)
+    with pytest.raises(TooLargeError, match=r"Line 3 begins a row of more than 1,000,000 bytes") as refusal:
+        check_records(file, ",", '"', 1_000_000)
+    assert len(refusal.value.detail) < 500
 
 
 def test_quotes_inside_unquoted_texts_are_letters_however_long_the_file_is(tmp_path: Path, read: Read) -> None:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import duckdb
 
@@ -16,6 +17,7 @@ from gristmill.errors import MalformedDataError, TooLargeError
 
 _CHUNK_BYTES = 2**20
 _RECORD_CHUNK_BYTES = 2**18
+_RAW_BYTES_A_BYTE = 3  # of a record: each letter of its values may be a quote, which is written twice
 _SHOWN_LETTERS = 200
 _BEFORE_LETTERS = 40
 _CURL = "With curl, use -T FILE or --data-binary @FILE: -d takes line ends away, and without @ the file's name is sent."
@@ -169,22 +171,23 @@ def check_records(path: Path, delimiter: str, quote: str, most_bytes: int) -> No
     mark, inside = quote.encode(), False
     with path.open("rb") as file:
         while chunk := file.read(_RECORD_CHUNK_BYTES):
-            pieces = chunk.split(mark) if mark else [chunk]
             ends = _ends(chunk, [chunk], 0)
             if ends:
                 if offset + ends[0] - line_end > most_bytes:
                     break
                 line_end = offset + ends[1]
-            ends = _ends(chunk, pieces, inside)
+                ends = _ends(chunk, chunk.split(mark) if mark else [chunk], inside)
             if ends:
                 if offset + ends[0] - record_end > most_bytes:
                     break
                 record_end = offset + ends[1]
-            inside ^= len(pieces) % 2 == 0
+            if mark:
+                inside ^= chunk.count(mark) % 2 == 1
             offset += len(chunk)
+            if offset - record_end > most_bytes:
+                break
         else:
-            if offset - record_end <= most_bytes:
-                return
+            return
     _check_each_record(path, delimiter, quote, most_bytes)
 
 
@@ -209,18 +212,30 @@ def _ends(chunk: bytes, pieces: list[bytes], first: int) -> tuple[int, int] | No
 
 def _check_each_record(path: Path, delimiter: str, quote: str, most_bytes: int) -> None:
     """The exact answer, for files in which a quote stands where it has no meaning; slow."""
-    line = 1
+    line, begin, letters = 1, "", 0
+
+    def refuse() -> NoReturn:
+        raise TooLargeError(
+            f"Line {line} begins a row of more than {most_bytes:,} bytes; the setting GRISTMILL_DATASET_CELL_BYTES "
+            f"limits each value. It begins with {shown(begin)}. Perhaps a quote is not closed."
+        )
+
+    def lines() -> Iterator[str]:
+        """Of a record no more than its values can take with their quotes and delimiters: it may have no end."""
+        nonlocal begin, letters
+        while text := file.readline(_RAW_BYTES_A_BYTE * most_bytes + 1):
+            begin = begin or text[: _SHOWN_LETTERS + 1]
+            letters += len(text)
+            if letters > _RAW_BYTES_A_BYTE * most_bytes:
+                refuse()
+            yield text
+
     with path.open(encoding="utf-8", newline="") as file:
-        reader = records(file, delimiter, quote)
+        reader = records(lines(), delimiter, quote)
         for record in reader:
-            letters = sum(map(len, record))
             if letters > most_bytes // 4 and sum(len(value.encode()) for value in record) > most_bytes:
-                raise TooLargeError(
-                    f"Line {line} begins a row of more than {most_bytes:,} bytes; the setting "
-                    f"GRISTMILL_DATASET_CELL_BYTES limits each value. It begins with {shown(record[0])}. Perhaps a "
-                    "quote is not closed."
-                )
-            line = reader.line_num + 1
+                refuse()
+            line, begin, letters = reader.line_num + 1, "", 0
 
 
 def unique_names(found: Sequence[str], most_bytes: int) -> list[str]:
