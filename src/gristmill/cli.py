@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -115,6 +116,7 @@ def api(
     Over the Redis of REDIS_URL, or of a running `gristmill up`.
     """
     from gristmill import logs, probe
+    from gristmill.datasets.intake import remove_dead
     from gristmill.flask_api import is_streamed, serving_app
     from gristmill.server import serve
 
@@ -123,7 +125,10 @@ def api(
         raise SystemExit(probe.tell("API", probe.check_api(settings.host, settings.port)))
     settings = with_redis(settings)
     logs.configure(settings, component="api")
-    raise SystemExit(serve(settings, lambda draining: serving_app(settings, draining), is_streamed))
+    code = serve(settings, lambda draining: serving_app(settings, draining), is_streamed)
+    with suppress(OSError, GristmillError):
+        remove_dead(settings)  # of the serving processes, which have ended
+    raise SystemExit(code)
 
 
 @app.command()

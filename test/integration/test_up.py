@@ -202,11 +202,14 @@ def test_the_curl_lines_of_the_docs_work_when_pasted(start: Start, page: str) ->
 def test_a_signal_stops_everything_within_seconds(start: Start, how: signal.Signals) -> None:
     up = start("--port", "0")
     _echo(up.url, "hello")
+    uploads = up.folder / "data/uploads"
+    wait_until(lambda: uploads.exists() and any(uploads.iterdir()), 20, "the API is ready for uploads")
 
     up.process.send_signal(how)
 
     assert up.wait(20) == 0, up.output
     assert up.left() == {}
+    assert list(uploads.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ class Intake:
 
     def remove_dead(self) -> int:
         """Delete what uploads of dead processes have left; returns how many processes there were."""
-        return sum(map(_removed_if_dead, self._root.glob("*/")))
+        return remove_dead(self._settings)
 
     def close(self) -> None:
         """End the processes that read, and delete what there is on disk."""
@@ -155,6 +155,11 @@ def _usable(folder: Path) -> Iterator[None]:
 def facts_of(packed: bytes) -> Facts:
     """The facts of a version as ``Intake.put`` has stored them."""
     return Facts.from_json(json.loads(packed))
+
+
+def remove_dead(settings: Settings) -> int:
+    """Delete what uploads of dead processes have left; returns how many processes there were."""
+    return sum(map(_removed_if_dead, (settings.data_folder.absolute() / FOLDER).glob("*/")))
 
 
 def _removed_if_dead(folder: Path) -> bool:
