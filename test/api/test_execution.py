@@ -420,11 +420,18 @@ def test_other_processes_are_run_every_time(api, work):
     assert api.execute().headers["Gristmill-Submission"] == "new"
 
 
-def test_work_on_a_reference_is_never_equal(api):
-    inputs = {"number": {"href": "https://example.org/number.json"}}
-    api.execute("doubled", inputs=inputs, headers=ASYNC)
-    again = api.execute("doubled", inputs=inputs, headers=ASYNC)
-    assert again.headers["Gristmill-Submission"] == "new"
+@pytest.mark.parametrize(
+    ("process", "inputs", "how"),
+    [
+        ("doubled", {"number": {"href": "https://example.org/number.json"}}, "new"),
+        ("how_many", {"tables": {"a": "x\n1\n", "b": {"href": "https://example.org/b.csv"}}}, "new"),
+        ("how_many", {"tables": {"a": "x\n1\n"}}, "joined"),
+    ],
+)
+def test_work_on_a_reference_is_never_equal(api, process, inputs, how):
+    api.execute(process, inputs=inputs, headers=ASYNC)
+    again = api.execute(process, inputs=inputs, headers=ASYNC)
+    assert again.headers["Gristmill-Submission"] == how
 
 
 # What the job gets

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from gristmill import process
+from gristmill import DataSet, process
 
 
 @process(seconds=3600)
@@ -21,6 +21,12 @@ def quick() -> int:
 def doubled(number: int) -> int:
     """Twice a number, always the same."""
     return 2 * number
+
+
+@process(deterministic=True)
+def how_many(tables: dict[str, DataSet]) -> int:
+    """How many tables, always the same."""
+    return len(tables)
 
 
 @process
