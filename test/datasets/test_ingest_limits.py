@@ -72,6 +72,15 @@ def test_an_object_longer_than_the_buffer_is_refused(tmp_path: Path, read: Read)
     assert "GRISTMILL_DATASET_CELL_BYTES" in refused(tmp_path, read, TooLargeError, data, "ndjson")
 
 
+def test_an_object_with_more_keys_than_columns_is_refused_for_them_and_not_for_memory(
+    tmp_path: Path, read: Read
+) -> None:
+    data = b"[{" + b'"a":1,' * 600_000 + b'"a":1}]'
+    said = refused(tmp_path, read, TooLargeError, data, "json", limits={"cell_bytes": 2**20})
+    assert "An object has more than 50 keys" in said
+    assert "GRISTMILL_DATASET_COLUMNS" in said
+
+
 def test_a_table_exactly_at_its_limits_is_taken(read: Read) -> None:
     limits = {"rows": 2, "columns": 1, "cell_bytes": 50, "column_name_bytes": 4}
     assert read("éé\n1\n".encode() + b"x" * 50, limits=limits).rows == 2

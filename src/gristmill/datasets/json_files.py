@@ -21,6 +21,7 @@ from gristmill.datasets.texts import check_width, first_line_of, shown, unique_n
 from gristmill.errors import MalformedDataError, TooLargeError
 
 _NO_OBJECT = "gristmill-no-object"
+_MANY_KEYS = "gristmill-many-keys"
 _GEOJSON = re.compile(rb'"type"\s*:\s*"FeatureCollection"')
 # A string without an end is the rest: else each quote in it would be taken for the beginning of another one.
 _OUTER = re.compile(r'"(?P<key>(?:\\.|[^"\\])*+)"\s*:\s*\[\s*\{|"(?:\\.|[^"\\])*+"|".*|[^\s"]', re.DOTALL)
@@ -62,6 +63,9 @@ class JsonFile:
         file._check_start()
         keys = f"CASE WHEN json_type(json) = 'OBJECT' THEN json_keys(json) ELSE error('{_NO_OBJECT}') END"
         objects = f"SELECT {keys} AS keys, row_number() OVER () AS row FROM {file._read('json', records=False)}"
+        # Of millions, be it of one key, the query below would take gigabytes.
+        few = f"CASE WHEN len(keys) > {limits.columns} THEN error('{_MANY_KEYS}') ELSE keys END"
+        objects = f"SELECT {few} AS keys, row FROM ({objects})"
         try:
             found = connection.execute(
                 "SELECT key FROM (SELECT row, unnest(keys) AS key, generate_subscripts(keys, 1) AS place "
@@ -70,6 +74,12 @@ class JsonFile:
         except duckdb.Error as error:
             if lacks_memory(error):
                 raise
+            if _MANY_KEYS in str(error):
+                raise TooLargeError(
+                    f"An object has more than {limits.columns:,} keys, the most columns that a data set has (setting "
+                    "GRISTMILL_DATASET_COLUMNS). Make rows of what are columns, or leave some out; it may also be one "
+                    "key that stands there again and again."
+                ) from error
             raise file.explain(error, connection) from error
         keys_found = [str(key) for (key,) in found]
         if not keys_found:
