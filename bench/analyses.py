@@ -157,4 +157,4 @@ def _bare_table(connection: duckdb.DuckDBPyConnection, file: Path, name: str) ->
     columns = workspace.attach(name, file, TABLE)
     connection.execute(f"CREATE VIEW flights AS FROM {workspace.source(name)}")
     (rows,) = connection.execute(f"SELECT count(*) FROM {workspace.source(name)}").fetchone() or (0,)
-    return DataSet(connection, name, columns, rows, source=workspace.source(name))
+    return DataSet(workspace.queries, name, columns, rows, source=workspace.source(name))

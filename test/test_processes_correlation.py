@@ -121,7 +121,7 @@ def test_numbers_beyond_53_bits_that_lie_on_a_line_are_correlated_as_such(type_t
     )
     columns = [DataColumn("x", type_text, kind_of(type_text) or "nested"), DataColumn("y", "INTEGER", "integer")]
 
-    found = matrix(DataSet(workspace.connection, "t", columns, 9), method=method)
+    found = matrix(DataSet(workspace.queries, "t", columns, 9), method=method)
 
     assert found.r[0][1] == pytest.approx(1, abs=1e-12)
 
@@ -147,7 +147,7 @@ def stored(sql: str) -> DataSet:
     workspace = Workspace()
     workspace.connection.execute(f'CREATE TABLE "table" AS {sql}')
     (count,) = workspace.connection.execute('SELECT count(*) FROM "table"').fetchall()[0]
-    return DataSet(workspace.connection, "table", workspace._described("table"), count)
+    return DataSet(workspace.queries, "table", workspace._described("table"), count)
 
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])

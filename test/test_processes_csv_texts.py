@@ -70,7 +70,7 @@ def uploaded(tmp_path: Path) -> Any:
         facts = ingest(tmp_path / "source", tmp_path / "table", ReadingOptions("csv", nulls=tuple(NULLS)), LIMITS)
         workspace = Workspace()
         workspace.connection.execute(f"CREATE TABLE data AS FROM read_parquet('{tmp_path / 'table'}')")
-        return DataSet(workspace.connection, "data", workspace._described("data"), facts.rows)
+        return DataSet(workspace.queries, "data", workspace._described("data"), facts.rows)
 
     return uploaded
 

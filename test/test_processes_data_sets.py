@@ -188,7 +188,7 @@ def test_all_types_come_as_arrays_with_their_nulls() -> None:
             (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL))
             types(bo, ti, ub, fl, de, te, da, ts, tz, tm, iv, bl, uu, li, st)""")
         columns = [DataColumn(*row) for row in _described(made)]
-        table = DataSet(made._connection, "types", columns, 2).table()
+        table = DataSet(made._queries, "types", columns, 2).table()
 
         found = {column.name: (column.kind, column.cells()) for column in table.columns}
 
@@ -352,7 +352,7 @@ def test_where_a_decimal_comma_made_text_of_numbers_the_option_that_reads_it_is_
     run: Any = getattr(import_module(f"gristmill.processes.{process_id}"), process_id)
 
     with pytest.raises(InvalidInputsError, match=r"it has '0,5': .* decimal=,"):
-        run(DataSet(workspace.connection, "data", columns, 200), **inputs, progress=Progress())
+        run(DataSet(workspace.queries, "data", columns, 200), **inputs, progress=Progress())
 
 
 @pytest.mark.parametrize(
@@ -371,4 +371,4 @@ def test_dates_in_another_form_are_told_as_those_with_the_one_that_is_read(
     run: Any = getattr(import_module(f"gristmill.processes.{process_id}"), process_id)
 
     with pytest.raises(InvalidInputsError, match=r"written 2024-02-29 .* it has '01\.05\.2024': .* strptime"):
-        run(DataSet(workspace.connection, "data", columns, 1), **inputs, progress=Progress())
+        run(DataSet(workspace.queries, "data", columns, 1), **inputs, progress=Progress())

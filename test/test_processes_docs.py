@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from gristmill import Table
+from gristmill import DataSet, Table
 from gristmill.datasets.queries import METRICS
 from gristmill.errors import ConfigurationError, InvalidInputsError
 from gristmill.fetch import Fetcher
 from gristmill.processes import Process, RunContext, load_registry
 from gristmill.processes.authoring import process as decorator
 from gristmill.processes.encoders import CSV, JSON, PARQUET, TEXT
+from gristmill.processes.query_result import QueryResult
 from gristmill.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -114,6 +115,17 @@ def test_every_way_to_name_a_data_set_on_the_page_is_one(offered: dict[str, Proc
     assert forms
     for line in forms[1].splitlines():
         offered["mean_by"].check({"column": "x", "by": "g"} | json.loads(line))
+
+
+def test_every_way_to_take_rows_that_the_page_names_gives_them() -> None:
+    row = re.search(r"^\| `table\.query\(sql, values\)` \| (.*) \|$", PAGE, re.MULTILINE)
+    assert row
+    ways = re.findall(r"`\.(\w+)(?:\((\w*)\))?`", row[1])
+    assert {name for name, _ in ways} == {name for name in vars(QueryResult) if not name.startswith("_")}
+    table = DataSet.of({"x": [1]})
+    for name, argument in ways:
+        way = getattr(table.query(f"SELECT x FROM {table.sql} WHERE x = ?", [1]), name)
+        assert len(way(*map(int, filter(None, [argument]))) if callable(way) else way) == 1
 
 
 def test_every_form_of_a_table_on_the_page_is_one() -> None:

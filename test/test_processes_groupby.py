@@ -129,7 +129,7 @@ def stored(sql: str) -> DataSet:
     workspace.connection.execute(f'CREATE TABLE "table" AS {sql}')
     columns = workspace._described("table")
     (count,) = workspace.connection.execute('SELECT count(*) FROM "table"').fetchall()[0]
-    return DataSet(workspace.connection, "table", columns, count)
+    return DataSet(workspace.queries, "table", columns, count)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_keys_are_written_as_in_the_rows_as_csv(type_text: str, tmp_path: Path) 
     data = stored(f"SELECT {value}::{type_text} AS v")
     column = data.column("v")
     statement = Statement(f"SELECT v FROM {data.sql}", (), ("v",), (column.type,))
-    write(data._connection, statement, tmp_path / "rows.csv", "csv", seconds=60)
+    write(data._queries.connection, statement, tmp_path / "rows.csv", "csv", seconds=60)
 
     table = run(data, ["v"])["table"]
 
@@ -202,7 +202,7 @@ def test_a_median_between_two_decimals_keeps_its_digits() -> None:
 
 def test_a_metric_has_the_unit_of_its_column_where_it_is_of_that_unit() -> None:
     data = DataSet.of({"g": ["a"], "x": [1.0]}, name="table")
-    with_unit = DataSet(data._connection, "table", [data.column("g"), replace(data.column("x"), unit="km")], 1)
+    with_unit = DataSet(data._queries, "table", [data.column("g"), replace(data.column("x"), unit="km")], 1)
 
     outputs = run(with_unit, ["g"], "mean(x), count(x), variance(x)")
 

@@ -137,7 +137,7 @@ def stored(sql: str) -> DataSet:
     workspace = Workspace()
     workspace.connection.execute(f'CREATE TABLE "table" AS {sql}')
     (count,) = workspace.connection.execute('SELECT count(*) FROM "table"').fetchall()[0]
-    return DataSet(workspace.connection, "table", workspace._described("table"), count)
+    return DataSet(workspace.queries, "table", workspace._described("table"), count)
 
 
 @pytest.mark.parametrize("type_", ["DECIMAL(18,3)", "TINYINT", "UBIGINT", "FLOAT", "DOUBLE"])
@@ -174,7 +174,7 @@ def test_y_is_not_rounded_where_doubles_would_round_it(type_text: str) -> None:
         "FROM (VALUES (1, 1), (3, 2), (5, 3), (9, 4)) AS v(y, x)"
     )
     columns = [DataColumn("y", type_text, kind_of(type_text) or "nested"), DataColumn("x", "INTEGER", "integer")]
-    outputs = run(DataSet(workspace.connection, "t", columns, 4), "y", ["x"])
+    outputs = run(DataSet(workspace.queries, "t", columns, 4), "y", ["x"])
 
     assert estimates(outputs["regression"])["x"] == pytest.approx(2.6)
     assert estimates(outputs["regression"])["(intercept)"] == 2**53 - 2

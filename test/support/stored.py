@@ -17,4 +17,4 @@ def stored(folder: Path, statement: str) -> tuple[DataSet, Workspace]:
         ((rows,),) = made.execute("SELECT count(*) FROM data").fetchall()
     workspace = Workspace()
     columns = workspace.attach("table", file, "data")
-    return DataSet(workspace.connection, "table", columns, rows, source=workspace.source("table")), workspace
+    return DataSet(workspace.queries, "table", columns, rows, source=workspace.source("table")), workspace

@@ -11,6 +11,7 @@ from pydantic_core import core_schema
 from gristmill.datasets.mapping import csv_of, double_of, microseconds, quoted
 from gristmill.processes.column import Array, Column
 from gristmill.processes.column import Kind as TableKind
+from gristmill.processes.query_result import Queries, QueryResult
 from gristmill.processes.table import Table, read_table, table_schema
 from gristmill.processes.workspace import DataColumn, Workspace
 
@@ -36,11 +37,11 @@ class DataSet:
     from, or "" for a table that came with the request. source: the table itself as SQL, where ``name`` is a view of it.
     """
 
-    __slots__ = ("_columns", "_connection", "dataset", "name", "rows", "source", "version")
+    __slots__ = ("_columns", "_queries", "dataset", "name", "rows", "source", "version")
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        queries: Queries,
         name: str,
         columns: Sequence[DataColumn],
         rows: int,
@@ -49,7 +50,7 @@ class DataSet:
         version: str = "",
         source: str = "",
     ) -> None:
-        self._connection = connection
+        self._queries = queries
         self._columns = {column.name: column for column in columns}
         self.name = name
         self.rows = rows
@@ -81,17 +82,17 @@ class DataSet:
         """The table's name as SQL, for ``FROM``."""
         return quoted(self.name)
 
-    def query(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> duckdb.DuckDBPyConnection:
+    def query(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> QueryResult:
         """Run a statement of DuckDB's SQL, with a value for each ``?`` or ``$name``.
 
-        Take its result before the next one: ``.fetchall()``, ``.fetchnumpy()``, ``.df()``, ``.pl()``, ``.arrow()``.
-        All data sets of the run are tables, each named as its input is. Raises duckdb.Error.
+        Take its rows before the next query of the run: ``.fetchall()``, ``.fetchnumpy()``, ``.df()``. All data sets of
+        the run are tables, each named as its input is. Raises duckdb.Error.
         """
-        return self._connection.execute(sql, values)
+        return self._queries.run(sql, values)
 
     def statements(self, sql: str) -> list[duckdb.Statement]:
         """Parse SQL, run none of it, and return its statements. Raises duckdb.Error."""
-        return self._connection.extract_statements(sql)
+        return self._queries.connection.extract_statements(sql)
 
     def table(self) -> Table:
         """Return it as a table of NumPy arrays, each loaded when it is first asked for; rows in their order."""
@@ -101,7 +102,9 @@ class DataSet:
         column = self.column(name)
         kind, sql = as_table_has_it(column)
         # Not from the view: a statement binds all columns of a view, of which there may be thousands.
-        (values,) = self.query(f"SELECT {sql} FROM {self.source}").fetchnumpy().values()
+        statement = f"SELECT {sql} FROM {self.source}"
+        with self._queries.connection.cursor() as apart:  # the rows of a query may not be taken yet
+            (values,) = apart.execute(statement).fetchnumpy().values()
         valid = ~np.ma.getmaskarray(values)
         return Column.of_arrays(name, kind, np.ma.getdata(values), valid)
 
@@ -111,7 +114,7 @@ class DataSet:
         made = table if isinstance(table, Table) else Table.from_columns(table)
         workspace = Workspace()
         columns = workspace.add(name, made)
-        return cls(workspace.connection, name, columns, made.rows)
+        return cls(workspace.queries, name, columns, made.rows)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

@@ -99,7 +99,7 @@ class RunData:
         workspace.versions[name, reference.version] = opened
         columns = [_said(column, opened.texts.get(column.name)) for column in opened.columns]
         return DataSet(
-            workspace.connection,
+            workspace.queries,
             name,
             columns,
             opened.rows,
@@ -115,7 +115,7 @@ class RunData:
         for one, other in pairwise(names):
             if one.casefold() == other.casefold():
                 raise TableError(f"has the columns {one!r} and {other!r}, which SQL does not tell apart")
-        return DataSet(workspace.connection, name, workspace.add(name, table), table.rows)
+        return DataSet(workspace.queries, name, workspace.add(name, table), table.rows)
 
     def lock(self) -> None:
         """All are made: from here on, statements reach nothing else."""

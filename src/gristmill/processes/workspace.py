@@ -15,6 +15,7 @@ from gristmill.datasets.mapping import quoted
 from gristmill.datasets.nameless import nameless
 from gristmill.limits import MIB
 from gristmill.processes.column import Array
+from gristmill.processes.query_result import Queries
 from gristmill.processes.table import Table
 from gristmill.words import without_formulas
 
@@ -106,6 +107,7 @@ class Workspace:
         self, memory_bytes: int = 0, threads: int = 1, connection: duckdb.DuckDBPyConnection | None = None
     ) -> None:
         self.connection = connection or _connected()
+        self.queries = Queries(self.connection)
         self.versions: dict[tuple[str, str], OpenVersion] = {}
         self._sources: dict[str, str] = {}
         self._places: dict[str, tuple[Path, str]] = {}
@@ -222,5 +224,5 @@ def _connected() -> duckdb.DuckDBPyConnection:
         "python_enable_replacements": False,  # else a table's name could be that of a variable of ours
     }
     connection = duckdb.connect(":memory:", config=config)
-    connection.execute("SET TimeZone = 'UTC'")  # else days and hours of moments are those of the server
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # else days and hours of moments are those of the server
     return connection
