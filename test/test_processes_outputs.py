@@ -28,6 +28,12 @@ class Model(BaseModel):
     label: Annotated[str, Field(description="A label.", title="Label!")] = "x"
 
 
+class Free(BaseModel):
+    """A model whose field may have anything."""
+
+    found: Any
+
+
 class Dictionary(TypedDict):
     """A dictionary.
 
@@ -87,6 +93,14 @@ def produced(outputs: Outputs, value: object, wanted: Collection[str] = ()) -> d
         (list[float], np.array([1.0, math.nan]), '[1.0,"NaN"]'),
         (dict[str, Any], {"a": np.array([[1, 2]]), "b": [np.float64(1.5)]}, '{"a":[[1,2]],"b":[1.5]}'),
         (np.ndarray, np.array([[1, 2], [3, 4]]), "[[1,2],[3,4]]"),
+        (np.ndarray, np.array([math.nan, 1]), '["NaN",1.0]'),
+        (dict, {"a": math.nan, "b": {"c": math.inf}}, '{"a":"NaN","b":{"c":"Infinity"}}'),
+        (list, [math.nan, [-math.inf]], '["NaN",["-Infinity"]]'),
+        (list[dict], [{"a": math.nan, "b": np.float32("inf")}], '[{"a":"NaN","b":"Infinity"}]'),
+        (dict[str, Any], {"a": np.array([math.nan]), "b": np.float64("nan")}, '{"a":["NaN"],"b":"NaN"}'),
+        (dict[str, object], {"a": [math.inf]}, '{"a":["Infinity"]}'),
+        (Annotated[Free, Output("fit")], Free(found=[math.nan]), '{"found":["NaN"]}'),
+        (list[Free], [Free(found={"a": math.inf})], '[{"found":{"a":"Infinity"}}]'),
         (bytes | None, None, None),
     ],
 )
@@ -165,7 +179,8 @@ def test_an_optional_output_that_is_not_there_is_left_out() -> None:
     [
         (float, "x", r"output 'result' does not match its declared type: .*valid number.*'x' \(str\)"),
         (list[int], [1, "x"], r"output 'result'\[1\] does not match"),
-        (dict[str, Any], {"a": object()}, "cannot be written as JSON"),
+        (dict[str, Any], {"a": object()}, r"output 'result'\['a'\] cannot be written as JSON"),
+        (dict, {"a": [1, {"b": np.array([1]), "c": object()}]}, r"output 'result'\['a'\]\[1\]\['c'\] cannot be"),
         (bytes, "text", r"is 'text' \(str\), where the process declares bytes"),
         (Annotated[str, MediaType("text/plain")], b"x", "declares text"),
         (Figure, b"x", "declares Figure"),

@@ -1,6 +1,6 @@
 """How a value becomes the bytes of an output, by its declared type: schema, media type and writing function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pydantic_core
@@ -50,20 +50,26 @@ def writer_of(name: str, hint: Any, kind: Any, wanted: str) -> tuple[Schema, str
     return schema, encoders.JSON, _Json(name, adapter)
 
 
+# Else NaN and the infinities would be null wherever no type is declared: where the declared one has Any, dict or list.
+_UNTYPED = pydantic_core.core_schema.CoreConfig(ser_json_inf_nan="strings", ser_json_bytes="base64")
+
+
 class _Json:
     """Checks a value against its declared type and writes it as JSON."""
 
     def __init__(self, name: str, adapter: TypeAdapter[Any]) -> None:
         self._name = name
         self._adapter = adapter
+        self._serializer = pydantic_core.SchemaSerializer(adapter.core_schema, _UNTYPED)
 
     def __call__(self, value: Any) -> bytes:
         try:
             return self._write(value)
         except (ValidationError, pydantic_core.PydanticSerializationError, TypeError):
             pass
+        plain = encoders.plain(value)
         try:
-            return self._write(encoders.plain(value))
+            return self._write(plain)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = "".join(f"[{part!r}]" for part in first["loc"])
@@ -72,13 +78,14 @@ class _Json:
                 f"output {self._name!r}{where} does not match its declared type: {first['msg']}, not {given}"
             ) from error
         except pydantic_core.PydanticSerializationError as error:
-            raise TypeError(f"output {self._name!r} cannot be written as JSON: {error}") from error
+            at = _unwritable(plain) or ""
+            raise TypeError(f"output {self._name!r}{at} cannot be written as JSON: {error}") from error
 
     def _write(self, value: Any) -> bytes:
         return encoders.to_json(self._dumped(value))
 
     def _dumped(self, value: Any) -> Any:
-        return self._adapter.dump_python(self._adapter.validate_python(value), mode="json")
+        return self._serializer.to_python(self._adapter.validate_python(value), mode="json")
 
 
 class _PlainText(_Json):
@@ -106,6 +113,20 @@ class _Text:
         if not isinstance(value, str):
             raise TypeError(f"output {self._name!r} is {shown(value)}, where the process declares text")
         return value.encode()
+
+
+def _unwritable(value: Any) -> str | None:
+    """Where in a value that which JSON cannot have stands, such as `['a'][0]`; None where there is no such thing."""
+    if isinstance(value, Mapping | list | tuple):
+        for key, one in value.items() if isinstance(value, Mapping) else enumerate(value):
+            if (at := _unwritable(one)) is not None:
+                return f"[{key!r}]{at}"
+        return None
+    try:
+        pydantic_core.to_jsonable_python(value)
+    except pydantic_core.PydanticSerializationError:
+        return ""
+    return None
 
 
 def shown(value: object) -> str:
