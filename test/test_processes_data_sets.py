@@ -176,6 +176,8 @@ def test_statements_of_a_run_reach_nothing_but_its_tables(context: RunContext, t
 
     with pytest.raises(duckdb.PermissionException):
         run(reaches, context, table={"x": [1]})
+    with pytest.raises(duckdb.PermissionException):
+        reaches(DataSet.of({"x": [1]}))
 
 
 def test_all_types_come_as_arrays_with_their_nulls() -> None:

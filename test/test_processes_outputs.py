@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, Field
 
 from gristmill.errors import ConfigurationError, Fault
-from gristmill.processes import MediaType, OnDemand, Output, ProducedOutput, Table
+from gristmill.processes import DataSet, MediaType, OnDemand, Output, ProducedOutput, Table
 from gristmill.processes.outputs import Outputs, declare_outputs
 
 
@@ -208,6 +208,8 @@ class Empty(BaseModel):
         (Annotated[int, MediaType("text/csv")], "needs bytes, str, a table or a figure"),
         (type("Thing", (), {}), "use a number, str"),
         (Empty, "has no fields"),
+        (DataSet, "output 'result': a DataSet cannot be written; declare `-> Table`, and `return table.table"),
+        (dict[str, DataSet], "output 'result': a DataSet cannot be written"),
     ],
 )
 def test_a_return_type_that_cannot_be_written_says_what_would_be_right(hint: Any, message: str) -> None:

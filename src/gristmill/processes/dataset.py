@@ -9,6 +9,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from gristmill.datasets.mapping import csv_of, double_of, microseconds, quoted
+from gristmill.errors import ConfigurationError
 from gristmill.processes.column import Array, Column
 from gristmill.processes.column import Kind as TableKind
 from gristmill.processes.query_result import Queries, QueryResult
@@ -114,6 +115,7 @@ class DataSet:
         made = table if isinstance(table, Table) else Table.from_columns(table)
         workspace = Workspace()
         columns = workspace.add(name, made)
+        workspace.lock()
         return cls(workspace.queries, name, columns, made.rows)
 
     @classmethod
@@ -126,8 +128,10 @@ class DataSet:
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Describe the JSON forms."""
-        del schema, handler
+        """Describe the JSON forms. Raises ConfigurationError for an output, which it cannot be."""
+        del schema
+        if handler.mode == "serialization":
+            raise ConfigurationError("a DataSet cannot be written; declare `-> Table`, and `return table.table()`")
         return table_schema()
 
 
