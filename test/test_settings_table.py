@@ -74,3 +74,16 @@ def test_addresses_of_the_wrong_form_are_refused_with_an_example(monkeypatch, va
     with pytest.raises(ConfigurationError, match=variable) as caught:
         settings_table.load()
     assert told in caught.value.detail
+
+
+def _is_time(name: str) -> bool:
+    return name.endswith("_seconds") and Settings.model_fields[name].annotation is float
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e11"])
+@pytest.mark.parametrize("name", [one.field for one in settings_table.rows() if _is_time(one.field)])
+def test_a_time_that_no_clock_has_is_refused(name: str, seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(settings_table.variable(name), seconds)
+
+    with pytest.raises(ConfigurationError, match=f"SECONDS='{seconds}' is not usable: input should be "):
+        settings_table.load()

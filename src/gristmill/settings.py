@@ -35,6 +35,7 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Seconds = Annotated[float, Field(le=365 * 86400)]  # clocks and locks overflow beyond some 300 years
 
 
 class Settings(BaseSettings):
@@ -84,9 +85,9 @@ class Settings(BaseSettings):
         False,
         description="Whether the API answers under IP addresses and localhost alone, as it always does where it listens for this computer alone and anybody may run jobs; for one that a container publishes on the loopback address.",
     )
-    wait_seconds: float = Field(30, gt=0, description="Longest time a request may wait for a job, in seconds.")
-    drain_seconds: float = Field(0, ge=0, description="How long the API goes on answering after SIGTERM, in seconds.")
-    workers_grace_seconds: float = Field(
+    wait_seconds: Seconds = Field(30, gt=0, description="Longest time a request may wait for a job, in seconds.")
+    drain_seconds: Seconds = Field(0, ge=0, description="How long the API goes on answering after SIGTERM, in seconds.")
+    workers_grace_seconds: Seconds = Field(
         60, ge=0, description="How long a stopping worker lets running jobs finish, in seconds."
     )
     children: int = Field(0, ge=0, description="Children of one worker; 0: as many as there are CPUs to use.")
@@ -101,10 +102,10 @@ class Settings(BaseSettings):
     retention_seconds: int = Field(
         7 * 86400, gt=0, description="How long finished jobs and results are kept, in seconds."
     )
-    lease_seconds: float = Field(
+    lease_seconds: Seconds = Field(
         6.0, gt=0, description="How long a worker keeps its jobs without a heartbeat, in seconds."
     )
-    beat_seconds: float = Field(1.5, gt=0, description="Time between two heartbeats of a worker, in seconds.")
+    beat_seconds: Seconds = Field(1.5, gt=0, description="Time between two heartbeats of a worker, in seconds.")
     queued_jobs_per_owner: int = Field(10_000, gt=0, description="Most unfinished jobs of one owner.")
     stored_bytes_per_owner: int = Field(
         2**30, gt=0, description="Most bytes of inputs and results that one owner may have stored."
@@ -157,7 +158,7 @@ class Settings(BaseSettings):
     connections: int = Field(
         4096, gt=0, description="Most open connections of one API process; further ones wait until one closes."
     )
-    idle_seconds: float = Field(
+    idle_seconds: Seconds = Field(
         75,
         gt=0,
         description="How long a connection may be silent between two requests, and how long the headers of one may take, in seconds.",
@@ -174,7 +175,7 @@ class Settings(BaseSettings):
         description="Networks that inputs by reference may come from although they are private, separated by commas, such as 10.1.0.0/16; for API and workers alike.",
     )
     fetch_bytes: int = Field(64 * 2**20, gt=0, description="Largest input by reference, in bytes after decompression.")
-    fetch_seconds: float = Field(
+    fetch_seconds: Seconds = Field(
         60, gt=0, description="Longest time that fetching one input by reference may take, in seconds."
     )
     dataset_sent_bytes: int = Field(2**30, gt=0, description="Largest upload of a data set as it is sent, in bytes.")
@@ -198,7 +199,7 @@ class Settings(BaseSettings):
     dataset_readings: int = Field(
         0, ge=0, description="Most uploads that one API process reads at a time; 0: as many as there are CPUs to use."
     )
-    dataset_reading_seconds: float = Field(
+    dataset_reading_seconds: Seconds = Field(
         300,
         gt=0,
         description="Longest time that reading one uploaded file, reading one version into the cache, or writing all "
@@ -208,7 +209,7 @@ class Settings(BaseSettings):
         2048, ge=256, description="Most memory that reading one uploaded file may use, in MiB."
     )
     dataset_reading_threads: int = Field(2, gt=0, description="Threads that read one uploaded file.")
-    dataset_query_seconds: float = Field(
+    dataset_query_seconds: Seconds = Field(
         5, gt=0, description="Longest time that a request may compute on a data set, in seconds."
     )
     dataset_query_memory_mb: int = Field(

@@ -1,9 +1,11 @@
 """Time limits with one thread for all: each is called back at its time, and never after its end."""
 
+import math
 import threading
 import time
 import weakref
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +42,20 @@ def test_a_shorter_limit_that_comes_later_is_not_kept_waiting() -> None:
 
     with watchdog.limit(600, lambda: None), watchdog.limit(0.05, called.set):
         assert called.wait(10)
+
+
+@pytest.mark.parametrize("seconds", [1e11, math.inf])
+def test_a_limit_beyond_all_clocks_leaves_the_others(seconds: float) -> None:
+    watchdog, called = Watchdog(), threading.Event()
+
+    with watchdog.limit(seconds, lambda: None):
+        thread = watchdog._thread
+        assert thread
+        thread.join(0.2)
+        assert thread.is_alive()
+        with watchdog.limit(0.05, called.set):
+            assert called.wait(10)
+        assert watchdog._thread is thread
 
 
 def test_what_has_ended_is_kept_alive_no_longer() -> None:

@@ -65,7 +65,7 @@ class Watchdog:
                 deadline, _, watch = self._watches[0]
                 left = deadline - time.monotonic()
                 if left > 0:
-                    self._changed.wait(left)
+                    self._changed.wait(min(left, threading.TIMEOUT_MAX))
                     continue
                 heapq.heapreplace(self._watches, (time.monotonic() + _AGAIN_SECONDS, next(self._numbers), watch))
             with watch.lock:
