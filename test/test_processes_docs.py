@@ -81,6 +81,8 @@ def test_the_example_that_asks_a_data_set_answers(offered: dict[str, Process]) -
     )
 
     assert json.loads(output.data)["rows"] == [["a", 1.5], ["b", 6.0]]
+    (same,) = offered["mean_by"].run({"table": {"mean": [1, 2, 2]}, "column": "mean", "by": "mean"}, CONTEXT)
+    assert json.loads(same.data)["rows"] == [[1, 1.0], [2, 2.0]]
 
 
 WRONG = {"x": [2, 1, 3], "y": [1, 2, 3], "g": ["a", "a", "b"], "t": ["2024-01-01", "2024-01-02", "2024-01-03"]}
