@@ -106,3 +106,10 @@ def test_no_value_of_arrow_is_rounded() -> None:
     assert found.pop("clock") == ("string", ["12:00:00.123456789", "12:00:00.000500", None])
     assert found.pop("zoned") == EXPECTED["moment"]
     assert found == EXPECTED
+
+
+def test_a_frame_of_what_is_no_data_is_refused_by_the_name_of_its_column() -> None:
+    pandas = pytest.importorskip("pandas")
+
+    with pytest.raises(TypeError, match="column 'b' has a value of the type object, which has no text"):
+        Table(columns_of_pandas(pandas.DataFrame({"a": [1], "b": [object()]})))

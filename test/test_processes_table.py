@@ -426,3 +426,9 @@ def test_any_json_is_a_table_or_a_table_error(value: Any) -> None:
 def test_a_word_or_a_url_in_place_of_a_table_is_told_how_it_is_named(word, named_by):
     with pytest.raises(TableError, match=f'is named by {{"{named_by}": '):
         Table.from_json(word)
+
+
+@pytest.mark.parametrize("value", [object(), lambda: None, [object()]], ids=["object", "function", "within a list"])
+def test_a_column_of_what_is_no_data_is_refused_by_its_name(value: object) -> None:
+    with pytest.raises(TypeError, match=r"^column 'b' has a value of the type (object|function), which has no text"):
+        Table.from_columns({"a": [1], "b": [value]})

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Self
 
@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from gristmill.datasets.floats import shown
 from gristmill.processes.doubles import as_doubles, number_text, widened
-from gristmill.processes.nested import base64_text, is_nested, json_text
+from gristmill.processes.durations import duration_of
+from gristmill.processes.nested import base64_text, is_nested, json_text, plain_text
 from gristmill.words import not_finite, without_formulas
 
 Kind = Literal["boolean", "integer", "number", "datetime", "string"]
@@ -199,9 +200,12 @@ def _datetime(value: Any) -> np.datetime64:
 
 
 def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
-    """Make a column of an array or list of Python values, none of which is rounded; null where an array is masked."""
+    """Make a column of an array or list of Python values, none of which is rounded; null where an array is masked.
+
+    Raises TableError, and TypeError for values that are no data.
+    """
     if not isinstance(values, np.ndarray):
-        return Column.of(name, [_plain(one) for one in values])
+        return Column.of(name, _plains(name, values))
     if values.ndim != 1:
         raise TableError(f"column {name!r} has {values.ndim} dimensions, where it must have one")
     if isinstance(values, np.ma.MaskedArray) and values.dtype != object:
@@ -220,8 +224,10 @@ def _of_array(name: str, values: Array) -> Column:
             return Column(name, "number", widened(values), everywhere)
         case "M":
             return _of_times(name, values)
+        case "m":
+            return Column.of(name, [duration_of(one) for one in values], "string")
         case _:
-            return Column.of(name, [_plain(one) for one in values.tolist()])
+            return Column.of(name, _plains(name, values.tolist()))
 
 
 def _of_masked(name: str, values: np.ma.MaskedArray[Any, Any]) -> Column:
@@ -239,7 +245,14 @@ def _of_times(name: str, values: Array) -> Column:
     return Column.filled(name, "string", [f"{one}Z" for one in np.datetime_as_string(values[valid])], valid)
 
 
-def _plain(value: Any) -> Any:
+def _plains(name: str, values: Sequence[Any]) -> list[Any]:
+    try:
+        return [_plain(one) for one in values]
+    except TypeError as error:
+        raise TypeError(f"column {name!r} has {error}") from error
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911  one return a type
     """Turn NumPy scalars, dates, binary and nested values into what JSON has; decimals stay."""
     if isinstance(value, np.generic):
         value = _of_scalar(value)
@@ -249,12 +262,14 @@ def _plain(value: Any) -> Any:
         return json_text(value)
     if isinstance(value, bytes | bytearray):
         return base64_text(value)
+    if isinstance(value, timedelta):
+        return duration_of(value)
     if hasattr(value, "isoformat"):
         return None if value != value else value.isoformat()  # noqa: PLR0124  NaT is not equal to itself
     try:
         return float(value)
     except (TypeError, ValueError):
-        return str(value)
+        return plain_text(value)
 
 
 def _of_scalar(value: np.generic) -> Any:
@@ -264,4 +279,6 @@ def _of_scalar(value: np.generic) -> Any:
         return Decimal(str(value))  # with the digits that are written of it
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else str(value)
+    if isinstance(value, np.timedelta64):
+        return duration_of(value)
     return value.item()

@@ -39,7 +39,7 @@ def columns_of_polars(frame: Any) -> Iterator[Column]:
         dtype = str(series.dtype)
         if dtype in {"Float16", "Float32"}:
             yield _of_floats(series.name, series.to_numpy(), series.is_not_null().to_numpy())
-        elif dtype.startswith("Datetime(time_unit='ns'"):
+        elif dtype.startswith(("Datetime(time_unit='ns'", "Duration(time_unit='ns'")):
             yield column_of_values(series.name, series.to_numpy())
         elif dtype == "Time":
             yield _of_clocks(series.name, series.to_physical().to_list())
@@ -60,7 +60,7 @@ def _of_arrow(name: str, array: Any) -> Column:
     dtype = str(array.type)
     if dtype in {"halffloat", "float"}:
         return _of_floats(name, array.to_numpy(), array.is_valid().to_numpy())
-    if dtype.startswith("timestamp[ns"):
+    if dtype.startswith(("timestamp[ns", "duration[ns")):
         return column_of_values(name, array.to_numpy())
     if dtype.startswith(("time32[", "time64[")):
         ticks = array.cast(f"int{array.type.bit_width}").to_pylist()

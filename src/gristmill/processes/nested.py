@@ -1,7 +1,7 @@
 """Nested values of Python and NumPy, and of Arrow and polars by ``nested_readers``, as text: the JSON that rows have.
 
 The mapping is that of ``datasets/mapping.py``: decimals and whole numbers beyond 2^53 are strings, so are NaN and the
-infinities, times are ISO 8601 (with a zone: UTC with Z), binary is base64, maps are arrays of entries.
+infinities, times and durations are ISO 8601 (with a zone: UTC with Z), binary is base64, maps are arrays of entries.
 """
 
 import json
@@ -9,7 +9,7 @@ import math
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,9 +17,11 @@ import numpy as np
 
 from gristmill.datasets.floats import shown
 from gristmill.datasets.json_numbers import EXACT_IN_JSON
+from gristmill.processes.durations import duration_of
 from gristmill.words import not_finite
 
 _LAST_ZEROS = re.compile(r"(\.\d*?)0+(?!\d)")
+_ADDRESS = re.compile(r"<.* at 0x[0-9a-fA-F]+>", re.DOTALL)
 
 
 def is_nested(value: object) -> bool:
@@ -32,6 +34,14 @@ def json_text(value: object) -> str:
     return json.dumps(_json(value), ensure_ascii=False, separators=(",", ":"))
 
 
+def plain_text(value: object) -> str:
+    """A value of a type that is no other's, as Python writes it. Raises TypeError where that is only its address."""
+    text = str(value)
+    if _ADDRESS.fullmatch(text):
+        raise TypeError(f"a value of the type {type(value).__name__}, which has no text; give numbers, texts or times")
+    return text
+
+
 def base64_text(value: bytes | bytearray) -> str:
     """Binary data as text."""
     return b64encode(value).decode()
@@ -41,13 +51,6 @@ def clock_text(nanoseconds: int) -> str:
     """A time of day with all of its nanoseconds; the day ends with 24:00."""
     seconds, rest = divmod(nanoseconds, 10**9)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:09}"
-
-
-def duration_text(months: int, days: int, nanoseconds: int) -> str:
-    """An interval as an ISO 8601 duration; its nanoseconds only where it has some."""
-    seconds, rest = divmod(abs(nanoseconds), 10**9)
-    fraction = f"{rest:09}".removesuffix("000")
-    return f"P{months}M{days}DT{'-' * (nanoseconds < 0)}{seconds}.{fraction}S"
 
 
 def without_zeros(time: str) -> str:
@@ -76,12 +79,16 @@ def _json(value: Any) -> Any:  # noqa: PLR0911  one return a type
         return base64_text(value)
     if isinstance(value, Decimal):
         return f"{value:f}"
-    return _moment(value) if hasattr(value, "isoformat") else str(value)
+    if isinstance(value, timedelta):
+        return duration_of(value)
+    return _moment(value) if hasattr(value, "isoformat") else plain_text(value)
 
 
 def _scalar(value: np.generic) -> Any:
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else without_zeros(str(value))
+    if isinstance(value, np.timedelta64):
+        return duration_of(value)
     return str(value) if isinstance(value, np.longdouble) else value.item()
 
 

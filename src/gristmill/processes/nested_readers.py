@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from gristmill.datasets.floats import shown
-from gristmill.processes.nested import clock_text, duration_text, without_zeros
+from gristmill.processes.durations import duration_text, interval_text
+from gristmill.processes.nested import clock_text, without_zeros
 
 Reader = Callable[[Any], Any]
 """Makes of a value that is not null one for ``json_text``, with maps as entries."""
@@ -27,7 +28,10 @@ def arrow_reader(dtype: Any) -> Reader:  # noqa: PLR0911  one return a type
     if name.startswith("timestamp[ns"):
         return lambda scalar: _moment(scalar.value, is_zoned=dtype.tz is not None)
     if name == "month_day_nano_interval":
-        return lambda scalar: duration_text(*scalar.as_py())
+        return lambda scalar: interval_text(*scalar.as_py())
+    if name.startswith("duration["):
+        unit = NANOSECONDS[dtype.unit]
+        return lambda scalar: duration_text(scalar.value * unit)
     if shape == "map":
         read = arrow_reader(dtype.key_type), arrow_reader(dtype.item_type)
         return lambda scalar: [_entry(*map(_read_scalar, read, (one[0], one[1]))) for one in scalar.values]
@@ -52,6 +56,8 @@ def polars_reader(dtype: Any) -> Reader:  # noqa: PLR0911  one return a type
         return lambda ticks: without_zeros(clock_text(ticks))
     if name.startswith("Datetime(time_unit='ns'"):
         return lambda ticks: _moment(ticks, is_zoned=dtype.time_zone is not None)
+    if name.startswith("Duration(time_unit='ns'"):
+        return duration_text
     if shape == "Map":
         key, value = polars_reader(dtype.key), polars_reader(dtype.value)
         return lambda entries: [_entry(key(one), _read(value, other)) for one, other in entries.items()]
@@ -71,7 +77,7 @@ def with_ticks(dtype: Any, whole: Any) -> Any:
     """
     name = str(dtype)
     shape = name.partition("(")[0]
-    if name == "Time" or name.startswith("Datetime(time_unit='ns'"):
+    if name == "Time" or name.startswith(("Datetime(time_unit='ns'", "Duration(time_unit='ns'")):
         return whole
     if shape == "Map":
         return type(dtype)(with_ticks(dtype.key, whole), with_ticks(dtype.value, whole))
