@@ -119,8 +119,9 @@ def test_an_option_that_there_is_not_is_answered_with_those_that_there_are() -> 
         TypeError, match="no option 'sec'; did you mean seconds\\? its options are title, version, keywords, seconds"
     ):
         process(sec=1)  # type: ignore[call-overload]
-    with pytest.raises(TypeError, match="no option 'timeout'; did you mean seconds\\?"):
-        process(timeout=1)  # type: ignore[call-overload]
+    for word in ("timeout", "time"):
+        with pytest.raises(TypeError, match=f"no option '{word}'; did you mean seconds\\?"):
+            process(**{word: 1})
 
 
 @pytest.mark.parametrize("value", ["1", True, None, float("nan")])

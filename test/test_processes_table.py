@@ -259,6 +259,12 @@ def test_an_unknown_column_is_named_with_those_that_there_are() -> None:
         Table.from_columns({"a": [1], "b": [2]})["c"]
 
 
+@pytest.mark.parametrize("key", [np.array([True]), ["a", "b"]], ids=["mask", "list"])
+def test_a_mask_in_place_of_a_name_is_told_where_it_belongs(key: Any) -> None:
+    with pytest.raises(TypeError, match=r"name of one column, and this is (ndarray|list); table\.where\(mask\) gives"):
+        Table.from_columns({"a": [1], "b": [2]})[key]
+
+
 def test_arrays_become_columns() -> None:
     table = Table.from_columns(
         {

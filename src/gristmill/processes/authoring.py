@@ -99,7 +99,13 @@ class Output:
 
 
 # What other systems call an option.
-_ELSEWHERE = {"timeout": "seconds", "time_limit": "seconds", "max_retries": "retries", "cacheable": "deterministic"}
+_ELSEWHERE = {
+    "timeout": "seconds",
+    "time": "seconds",
+    "time_limit": "seconds",
+    "max_retries": "retries",
+    "cacheable": "deterministic",
+}
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ where the rest of the column is numbers. Strings are times where all of the colu
 import codecs
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -82,6 +82,11 @@ class Table(Mapping[str, Array]):
         return table
 
     def __getitem__(self, name: str) -> Array:
+        if not isinstance(name, Hashable):  # as pandas takes them: masks and lists
+            raise TypeError(
+                f"a table takes the name of one column, and this is {type(name).__name__}; "
+                "table.where(mask) gives the rows for which a mask is true"
+            )
         return self.column(name).array
 
     def __contains__(self, name: object) -> bool:
