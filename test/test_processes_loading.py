@@ -58,6 +58,24 @@ def test_a_folder_that_is_not_there_adds_nothing_and_says_so(tmp_path: Path, cap
     assert str(tmp_path / "none") in caplog.text
 
 
+def test_an_entry_of_a_docstring_that_is_no_parameter_is_logged_with_its_line(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    described = (
+        "Twice.\n\n    Args:\n        nubmer: The number.\n        factor: None.\n\n    Attributes:\n        x: Other."
+    )
+    path = put(folder, "one.py", GOOD.format(name="one").replace("Twice.", f"{described}\n    "))
+
+    with caplog.at_level(logging.WARNING):
+        assert "one" in load_registry(folder)
+
+    said = "process 'one': the docstring describes"
+    assert caplog.messages == [
+        f"{path}:9: {said} 'nubmer', which is no parameter; did you mean 'number'?",
+        f"{path}:10: {said} 'factor', which is no parameter",
+    ]
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "processes"
     path.touch()

@@ -4,7 +4,8 @@ import inspect
 import re
 from dataclasses import dataclass, field
 
-_SECTIONS = {"args", "arguments", "parameters", "params", "attributes", "fields", "outputs"}
+_PARAMETERS = {"args", "arguments", "parameters", "params"}
+_SECTIONS = _PARAMETERS | {"attributes", "fields", "outputs"}
 _OTHERS = {"returns", "return", "raises", "yields", "example", "examples", "note", "notes", "see also", "references"}
 _GOOGLE_ITEM = re.compile(r"\**(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
 _NUMPY_ITEM = re.compile(r"\**(\w+)\s*(?::.*)?")
@@ -12,11 +13,15 @@ _NUMPY_ITEM = re.compile(r"\**(\w+)\s*(?::.*)?")
 
 @dataclass(slots=True)
 class Docstring:
-    """The parts of a docstring; ``items`` maps the name of a parameter or attribute to its description."""
+    """The parts of a docstring; ``items`` maps the name of a parameter or attribute to its description.
+
+    parameters: those of the names that stand for parameters.
+    """
 
     title: str = ""
     description: str = ""
     items: dict[str, str] = field(default_factory=dict)
+    parameters: list[str] = field(default_factory=list)
 
 
 def parse_docstring(text: str | None) -> Docstring:
@@ -32,7 +37,9 @@ def parse_docstring(text: str | None) -> Docstring:
         if heading in _SECTIONS | _OTHERS and (underlined or starts_google):
             body, index = _section(lines, index + (2 if underlined else 1), indented=not underlined)
             if heading in _SECTIONS:
-                parsed.items |= _items(body, _NUMPY_ITEM if underlined else _GOOGLE_ITEM)
+                items = _items(body, _NUMPY_ITEM if underlined else _GOOGLE_ITEM)
+                parsed.items |= items
+                parsed.parameters += items if heading in _PARAMETERS else ()
         else:
             prose.append(lines[index])
             index += 1

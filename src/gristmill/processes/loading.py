@@ -5,11 +5,13 @@ the import path, so ``import _helpers`` does. Names that start with ``_`` or ``.
 """
 
 import ast
+import difflib
 import hashlib
 import importlib
 import importlib.machinery
 import inspect
 import logging
+import re
 import sys
 import tempfile
 import traceback
@@ -21,6 +23,7 @@ from typing import Any
 from gristmill.errors import ConfigurationError
 from gristmill.processes import correlation, echo, groupby, histogram, regression, scatter, sql, summary, timeseries
 from gristmill.processes.authoring import DECLARATION, where
+from gristmill.processes.docstring import parse_docstring
 from gristmill.processes.registry import Process, Registry
 from gristmill.processes.signature import ParameterError
 
@@ -181,7 +184,7 @@ def _process(function: Callable[..., Any], source_hash: str) -> Process:
         raise ConfigurationError(f"{where(function)}: a process is an ordinary function: no async, no yield")
     _refuse_hidden(function)
     try:
-        return Process(function, source_hash)
+        made = Process(function, source_hash)
     except ParameterError as error:
         line = _parameter_line(function, error.parameter)
         raise ConfigurationError(
@@ -189,6 +192,23 @@ def _process(function: Callable[..., Any], source_hash: str) -> Process:
         ) from error
     except ConfigurationError as error:
         raise ConfigurationError(f"{where(function)}: process {function.__name__!r}: {error.detail}") from error
+    _warn_of_misspelt(function)
+    return made
+
+
+def _warn_of_misspelt(function: Callable[..., Any]) -> None:
+    """Log what the docstring describes as a parameter and is none: users would not see it."""
+    file, name = inspect.getsourcefile(inspect.unwrap(function)), function.__name__
+    parameters = list(inspect.signature(function).parameters)
+    for entry in parse_docstring(function.__doc__).parameters:
+        if entry not in parameters:
+            lines, first = inspect.getsourcelines(function)
+            written = re.compile(rf"\s*\**{entry}\b")
+            line = next((number for number, text in enumerate(lines, first) if written.match(text)), first)
+            hint = "".join(f"; did you mean {one!r}?" for one in difflib.get_close_matches(entry, parameters, 1))
+            _log.warning(
+                "%s:%d: process %r: the docstring describes %r, which is no parameter%s", file, line, name, entry, hint
+            )
 
 
 def _refuse_hidden(function: Callable[..., Any]) -> None:
