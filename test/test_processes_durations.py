@@ -72,3 +72,12 @@ def test_durations_of_arrow_are_written_alike() -> None:
     assert cells(columns_of_arrow(arrow.table({"t": DURATIONS}))) == WRITTEN
     assert cells(columns_of_arrow(arrow.table({"t": NANOSECONDS}))) == WITH_NANOSECONDS
     assert cells(columns_of_arrow(arrow.table({"t": intervals}))) == ["P1M2DT3.500000S", None]
+
+
+def test_nanoseconds_of_durations_stay_within_nested_values() -> None:
+    arrow, polars = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    durations = [[1001, None]]
+    lists = arrow.table({"t": arrow.array(durations, arrow.list_(arrow.duration("ns")))})
+    frame = polars.DataFrame({"t": durations}, schema={"t": polars.List(polars.Duration("ns"))})
+
+    assert cells(columns_of_arrow(lists)) == cells(columns_of_polars(frame)) == ['["P0M0DT0.000001001S",null]']
