@@ -569,10 +569,13 @@ def test_texts_that_are_dates_are_compared_as_texts_where_their_order_does_not_m
     condition("v > '1.2.10'", [StoredColumn("v", "VARCHAR", 0, "1.2.9", "1.3.1")])
 
 
-def test_a_pattern_may_not_end_in_a_backslash_that_makes_nothing_plain() -> None:
-    with pytest.raises(InvalidFilterError, match="ends in a backslash"):
-        condition("s LIKE 'a\\'", COLUMNS)
-    assert rows_of("s LIKE 'a\\\\'", {"s": "a\\"}, {"s": "a"}) == [0]
+def test_functions_of_texts_are_nested_and_repeated_within_bounds() -> None:
+    ten = "accenti(casei(" * 5 + "s" + "))" * 5
+    assert rows_of(f"{ten} = 'e'", {"s": "É"}) == [0]
+    assert "more than 10 deep" in refusal(f"trim({ten}) = 'e'")
+    fifty = " OR ".join([f"(s LIKE '%{n}%')" for n in range(10, 60)])
+    assert rows_of(f"({fifty}) AND (casei('A') = 'a')", {"s": "a59"}) == [0]
+    assert "more than 50 functions of texts" in refusal(f"({fifty}) OR contains(s, 'a')")
 
 
 LAST = {"nano": "2023-12-31 23:59:59.999999999"}

@@ -7,6 +7,7 @@ from gristmill.datasets.terms import INSTANT, NUMERIC
 TEXT = frozenset(["text"])
 _WHOLE = frozenset(["integer"])
 KEEP_WHOLE = frozenset(["abs", "ceil", "floor", "round"])
+KEEP_WILDCARDS = frozenset(["accenti", "casei", "lower", "upper"])  # letter by letter, and no letter becomes one
 _CLOCK = frozenset(["time", "timestamp", "timestamptz"])
 _CASTABLE = NUMERIC | INSTANT | {"text", "boolean", "time", "uuid"}
 
@@ -19,6 +20,11 @@ class Function:
     takes: tuple[frozenset[str], ...]
     gives: str
     casts: tuple[str | None, ...] = ()
+
+    @property
+    def makes_text_of_text(self) -> bool:
+        """Whether it goes through a text, and gives another to go through."""
+        return self.gives == "text" and self.takes == (TEXT,)
 
 
 def _of_texts(sql: str, count: int = 1, gives: str = "text") -> Function:

@@ -19,12 +19,14 @@ What a filter means:
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
-from gristmill.datasets.filter_functions import FUNCTIONS, KEEP_WHOLE, TEXT
+from gristmill.datasets.filter_functions import FUNCTIONS, KEEP_WHOLE, KEEP_WILDCARDS, TEXT
+from gristmill.datasets.likes import like
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.spellings import column_spelling, function_spelling
 from gristmill.datasets.terms import (
@@ -42,6 +44,10 @@ from gristmill.datasets.terms import (
     written_number,
 )
 from gristmill.near_names import near
+
+# DuckDB stops within a filter only after some thousand rows, whose texts may be long.
+MOST_NESTED = 10  # functions that make texts of texts, within each other
+MOST_READINGS = 50  # functions of texts, and LIKE
 
 _MOMENTS = frozenset(["date", "timestamp"])
 _COUNTS = {"not": 1, "isnull": 1, "between": 3, "in": 2, "like": 2, **dict.fromkeys(MIRRORED, 2)}
@@ -75,6 +81,8 @@ class _Walker:
         self.parsed = parsed
         self.columns = columns
         self.level = 0
+        self.texts = 0
+        self.readings = 0
 
     def boolean(self, node: Any) -> Term:
         term = self.term(node)
@@ -101,7 +109,7 @@ class _Walker:
                 return written_number(self.parsed.number(node))
             case str():
                 written = self.parsed.text(node)
-                return Term("?", "text", (written,), written)
+                return Term("?", "text", (written,), written, made_of=written)
             case {"property": str(index)}:
                 return self._column(self.parsed.name(index))
             case {"op": str(op), "args": list(args)}:
@@ -154,9 +162,8 @@ class _Walker:
         if name == "like":
             text, pattern = self._expected(args[0], TEXT, "LIKE"), self._expected(args[1], TEXT, "LIKE")
             self._refuse_names([text, pattern])
-            if isinstance(pattern.literal, str) and (len(pattern.literal) - len(pattern.literal.rstrip("\\"))) % 2:
-                raise fault("A LIKE pattern ends in a backslash that makes nothing plain; write two of them.")
-            return joined(r"({} LIKE {} ESCAPE '\')", "boolean", [text, pattern])
+            self._count_reading([text])
+            return like(text, pattern)
         if name in _ARITHMETIC:
             terms = [self._expected(arg, NUMERIC, name) for arg in args]
             if len(terms) != 2:
@@ -193,6 +200,15 @@ class _Walker:
                 f"none: {quoted(found)}."
             )
 
+    def _count_reading(self, terms: Sequence[Term]) -> None:
+        """Texts of rows are gone through."""
+        self.readings += any(term.is_of_rows for term in terms)
+        if self.readings > MOST_READINGS:
+            raise fault(
+                f"It has more than {MOST_READINGS} functions of texts and LIKE: ask in parts, or in a job of the "
+                "process sql."
+            )
+
     def _call(self, name: str, args: list[Any]) -> Term:
         if name in _MOMENTS and len(args) == 1 and isinstance(args[0], str):
             return self._moment(name, self.parsed.text(args[0]))
@@ -202,7 +218,13 @@ class _Walker:
             raise fault(f"There is no function {name[:60]!r} here. {known}")
         if len(args) != len(function.takes):
             raise fault(f"{name} takes {len(function.takes)} argument(s), and was given {len(args)}.")
+        self.texts += function.makes_text_of_text
+        if self.texts > MOST_NESTED:
+            raise fault(f"Functions of texts stand within each other more than {MOST_NESTED} deep.")
         terms = [in_utc(self._expected(*each, name)) for each in zip(args, function.takes, strict=True)]
+        self.texts -= function.makes_text_of_text
+        if TEXT in function.takes:
+            self._count_reading(terms)
         if name != "text":
             terms = [in_microseconds(term) for term in terms]
         if name in KEEP_WHOLE and is_whole(terms[0]):
@@ -211,7 +233,8 @@ class _Walker:
             terms = [joined("round({})", "number", terms)]
         casts = function.casts or (None,) * len(terms)
         terms = [cast(term, kind) if kind else term for term, kind in zip(terms, casts, strict=True)]
-        return joined(function.sql, function.gives, terms)
+        made_of = terms[0].made_of if name in KEEP_WILDCARDS else None
+        return replace(joined(function.sql, function.gives, terms), made_of=made_of)
 
 
 def _among(value: Term, equalities: Sequence[Term]) -> Term:

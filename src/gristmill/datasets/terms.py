@@ -48,6 +48,7 @@ class Term:
     """A typed piece of SQL.
 
     literal: what was written, where the piece is nothing else. is_of_rows: whether a column stands in it.
+    made_of: the text that was written, where the piece is nothing else or functions of it that keep wildcards.
     """
 
     sql: str
@@ -56,6 +57,7 @@ class Term:
     literal: Decimal | str | date | None = None
     column: FilterColumn | None = None
     is_of_rows: bool = False
+    made_of: str | None = None
 
     def called(self) -> str:
         """The piece in the words of an error."""
