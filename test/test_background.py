@@ -4,7 +4,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import duckdb
 import pytest
 from support import RedisServer, wait_until
 from support.by_hand import WorkerByHand
@@ -12,6 +14,8 @@ from support.secured import for_clients
 
 from gristmill.api.services import Services, build_services
 from gristmill.background import Background
+from gristmill.datasets import rows
+from gristmill.datasets.statements import Statement
 from gristmill.job import NewJob, Offer, Status, new_id
 from gristmill.limits import children_of
 from gristmill.settings import Settings
@@ -123,3 +127,22 @@ def test_the_log_says_once_for_each_reason_why_redis_cannot_be_used(start_secure
     mount.put(for_clients(redis_files))
     wait_until(lambda: serving.readiness.reached, 20)
     assert said("does not let in the user 'gristmill'") <= 5  # tasks
+
+
+def test_a_query_that_does_not_end_when_it_is_stopped_ends_the_process(redis_url, start, monkeypatch):
+    monkeypatch.setattr("gristmill.background.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(rows, "STUCK_SECONDS", 0.3)
+    told = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    text, pattern = "a" * 2_000_000, f"%{'a' * 100}b%"
+    blind = Statement(r"SELECT ? LIKE ? ESCAPE '\'", (text, pattern), ("b",), ("BOOLEAN",))  # no look at interrupts
+    try:
+        start(redis_url)
+        with duckdb.connect() as connection, ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(rows.fetched, connection, blind, seconds=0.1)
+            wait_until(told.is_set)
+            assert not ended.done()
+            ended.exception()
+        assert not rows.is_stuck()
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,5 +1,7 @@
 """What an API process does beside its requests: it sweeps, sends call-backs, and looks at Redis for ``/readyz``."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from gristmill.callbacks import CallBacks
+from gristmill.datasets import rows
 from gristmill.errors import UnavailableError
 from gristmill.store import kind_of, reason_of
 
@@ -21,6 +24,13 @@ PREPARE_SECONDS = 60.0
 TIDY_SECONDS = 3600.0
 
 _log = structlog.get_logger(__name__)
+
+
+def _end_where_stuck() -> None:
+    """End this process as if told to, so that another takes its place: what does not end holds a turn, and a CPU."""
+    if rows.is_stuck():
+        _log.error("A query of a data set does not end, long after it was stopped; this process ends")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Background:
@@ -40,6 +50,7 @@ class Background:
             self._every(settings.beat_seconds, serving.datasets.store.sweep),
             self._every(LET_GO_SECONDS, serving.datasets.tidy),
             self._every(MAKE_LINES_SECONDS, serving.datasets.tables.make_lines),
+            self._every(LOOK_SECONDS, _end_where_stuck),
         ]
 
     def start(self) -> Self:

@@ -25,6 +25,8 @@ from gristmill.datasets.watchdog import WATCHDOG
 from gristmill.errors import BusyError, QueryLimitError, QueryValueError, StorageFullError
 from gristmill.limits import usable_cpus
 
+STUCK_SECONDS = 60.0
+
 # Made into Python objects at a time, which take many times as much memory as their text.
 _MOST_ROWS = 128  # however short those before were: the next may be texts of a megabyte each
 _MOST_VALUES = 50_000
@@ -186,6 +188,11 @@ def _inner(statement: Statement) -> tuple[list[str], str]:
     return names, f"({statement.sql}) AS page({', '.join(names)})"
 
 
+def is_stuck() -> bool:
+    """Whether a statement runs on long after it was stopped: DuckDB looks at that between thousands of rows alone."""
+    return _TURNS.is_overdue(STUCK_SECONDS)
+
+
 @contextmanager
 def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str = _QUERY_TOO_SLOW) -> Iterator[None]:
     """Interrupts what runs on the connection after some seconds, or when nobody waits for it any more.
@@ -196,9 +203,10 @@ def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str
 
     def look() -> None:
         if client.is_gone or time.monotonic() >= deadline:
+            run.stop()
             connection.interrupt()
 
-    with _TURNS.run():
+    with _TURNS.run() as run:
         try:
             with WATCHDOG.limit(min(seconds, presence.LOOK_SECONDS), look):
                 yield

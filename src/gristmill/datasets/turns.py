@@ -4,11 +4,26 @@ All at once, they would share the CPUs, and each be stopped as too slow.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gristmill.errors import BusyError
 from gristmill.presence import acquired
+
+
+class Run:
+    """A statement that runs. stopped: when it was told to end, by ``time.monotonic``; None before."""
+
+    __slots__ = ("stopped",)
+
+    def __init__(self) -> None:
+        self.stopped: float | None = None
+
+    def stop(self) -> None:
+        """It is told to end, now or once more."""
+        if self.stopped is None:
+            self.stopped = time.monotonic()
 
 
 class Turns:
@@ -20,12 +35,18 @@ class Turns:
         self._places = threading.BoundedSemaphore(at_once)
         self._lock = threading.Lock()
         self._taken = 0
-        self._running = 0
+        self._runs: set[Run] = set()
 
     @property
     def running(self) -> int:
         """How many statements run, those without a turn too."""
-        return self._running
+        return len(self._runs)
+
+    def is_overdue(self, seconds: float) -> bool:
+        """Whether a statement was told to end so long ago, and runs on."""
+        latest = time.monotonic() - seconds
+        with self._lock:
+            return any(run.stopped is not None and run.stopped < latest for run in self._runs)
 
     @contextmanager
     def take(self, seconds: float) -> Iterator[None]:
@@ -46,15 +67,16 @@ class Turns:
                 self._taken -= 1
 
     @contextmanager
-    def run(self) -> Iterator[None]:
+    def run(self) -> Iterator[Run]:
         """A statement runs meanwhile, with a turn or without one."""
+        run = Run()
         with self._lock:
-            self._running += 1
+            self._runs.add(run)
         try:
-            yield
+            yield run
         finally:
             with self._lock:
-                self._running -= 1
+                self._runs.discard(run)
 
     def _busy(self, seconds: float) -> BusyError:
         return BusyError(
