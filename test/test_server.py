@@ -130,6 +130,10 @@ def answered_after_a_stop(served: Served, path: str) -> httpx.Response:
         return answer.result(10)
 
 
+def is_busy(answer: httpx.Response) -> httpx.Response | None:
+    return answer if answer.status_code == 503 else None
+
+
 def read_all(client: socket.socket) -> bytes:
     """What the server sends until it closes the connection."""
     data = b""
@@ -530,6 +534,19 @@ def test_a_body_that_is_given_up_holds_its_connection_no_longer() -> None:
     loop.close()
 
     assert held() is None
+
+
+def test_streamed_bodies_that_never_come_leave_threads_to_others(start: Callable[..., Served]) -> None:
+    served = start(waiting_requests=15, constants={"server.OTHER_THREADS": 1})
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(served.connect())
+            client.sendall(b"PUT /streamed/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nfour")
+        assert served.get("/").status_code == 200
+        refused = wait_until(lambda: is_busy(httpx.put(served.url + "/streamed/a", content=b"more", timeout=30)))
+        assert refused.headers["Retry-After"] == "5"
+        assert "2 uploads are under way" in refused.json()["detail"]
+    assert wait_until(lambda: httpx.put(served.url + "/streamed/a", content=b"more", timeout=30).status_code == 200)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -37,6 +37,8 @@ _PIECES_BYTES = 2 * 1024 * 1024  # one of each
 # What is read and thrown away of a refused body, so that a client that is still sending gets to see the answer.
 _LINGER_BYTES = 32 * 1024 * 1024
 _LINGER_SECONDS = 2.0
+# Streamed requests, however slow, have one in so many of the threads.
+_THREADS_PER_STREAMED = 8
 # Bodies above 1 MB wait on the disk, and those of requests that wait for a job stay there meanwhile.
 BODIES_AT_ONCE = 64
 
@@ -79,6 +81,8 @@ class Bridge:
         self._threads = Threads(most_threads, self._loop.call_later)
         self._health_threads = Threads(1, self._loop.call_later)
         self._most_waiting = 4 * most_threads
+        self._most_streamed = max(1, most_threads // _THREADS_PER_STREAMED)
+        self._streamed = 0
         self._streams: set[SleepingStream] = set()
         self._draining = False
         self._requests = 0
@@ -129,7 +133,8 @@ class Bridge:
                 gone.watch_later()
             else:
                 incoming.at_end = gone.watch_later  # the view reads on
-            data, more = await self._run(exchange.begin, self._threads_for(exchange))
+            with self._place(exchange):
+                data, more = await self._run(exchange.begin, self._threads_for(exchange))
         except GristmillError as error:
             data, more = exchange.refuse(error), False
         except Exception:  # noqa: BLE001  answered with 500
@@ -156,6 +161,22 @@ class Bridge:
             raise BrokenResponseError from None
         if not whole:
             await _discard_body(receive)
+
+    @contextlib.contextmanager
+    def _place(self, exchange: Exchange) -> Iterator[None]:
+        """The place of a request whose view reads the body. BusyError when too many are at it."""
+        if not isinstance(exchange.request_body, StreamedBody):
+            yield
+            return
+        if self._streamed >= self._most_streamed:
+            raise BusyError(
+                f"{self._streamed} uploads are under way here, the most at a time; try again.", retry_after_seconds=5
+            )
+        self._streamed += 1
+        try:
+            yield
+        finally:
+            self._streamed -= 1
 
     def _threads_for(self, exchange: Exchange) -> Threads:
         """The threads for a view. BusyError when too many requests wait for one."""
