@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, get_args
 
 import duckdb
@@ -15,7 +16,7 @@ from datasets.test_rows import COLUMNS, ROW, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gristmill.datasets import lines, pages
+from gristmill.datasets import lines, pages, rows
 from gristmill.datasets.columns import Column
 from gristmill.datasets.cursors import Cursor, check_of, encode
 from gristmill.datasets.facts import columns_of
@@ -310,6 +311,20 @@ def test_a_page_of_long_nested_values_is_read_in_parts_where_memory_lacks(
     found = page_of(long_lists, 256 * MIB, form, **query)
     assert found == page_of(long_lists, 4096 * MIB, form, **query)
     assert found.cursor is not None
+
+
+def test_the_parts_of_a_page_have_together_the_time_of_one(long_lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, ends = rows.read, []
+
+    def noting(*args: Any, seconds: float, **more: Any) -> Rows:
+        ends.append(monotonic() + seconds)
+        return read(*args, seconds=seconds, **more)
+
+    monkeypatch.setattr(rows, "read", noting)
+    page_of(long_lists, 256 * MIB, Form(), limit=40)
+    _whole, *parts = ends
+    assert len(parts) > 4
+    assert max(parts) - min(parts) < 0.05  # each takes longer
 
 
 def test_one_row_of_long_nested_values_takes_no_memory_for_the_others(long_lists: Path) -> None:

@@ -53,15 +53,17 @@ def _may_be_parted(page: Page, error: GristmillError) -> bool:
 
 
 def _in_parts(connection: duckdb.DuckDBPyConnection, page: Page, seconds: float, form: Form) -> Rows:
-    """The same rows, some at a time, as many as there is memory for."""
+    """The same rows, some at a time, as many as there is memory for; the time is that of all together."""
     deadline, most = time.monotonic() + seconds, max(1, page.limit // _FEWER)
     parts: list[bytes] = []
     count, left, rest = 0, form.most_bytes, page
-    while True:
+    while (time_left := deadline - time.monotonic()) > 0:
         part = replace(rest, limit=min(most, page.limit - count))
         try:
-            found = rows.read(connection, part.statement(), seconds=seconds, form=replace(form, most_bytes=left))
+            found = rows.read(connection, part.statement(), seconds=time_left, form=replace(form, most_bytes=left))
         except (QueryLimitError, BusyError) as error:
+            if isinstance(error.__cause__, duckdb.InterruptException):
+                raise rows.too_slow(seconds) from error
             if not _may_be_parted(part, error):
                 raise
             most = max(1, most // _FEWER)
@@ -73,9 +75,8 @@ def _in_parts(connection: duckdb.DuckDBPyConnection, page: Page, seconds: float,
         if found.cursor is None or count == page.limit or found.count < part.limit or left <= 0:
             text = b"".join(parts) if form.is_ndjson else b"[" + b",".join(parts) + b"]"
             return Rows(text, count, found.more, found.cursor)
-        if time.monotonic() >= deadline:
-            raise rows.too_slow(seconds)
         rest = replace(page, after=cursors.decode(found.cursor, page.check, len(page.keys)))
+    raise rows.too_slow(seconds)
 
 
 def _by_lines(connection: duckdb.DuckDBPyConnection, page: Page, lines: Lines, seconds: float, writer: Writer) -> Rows:
