@@ -26,7 +26,7 @@ from typing import Any
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
 from gristmill.datasets.filter_functions import FUNCTIONS, KEEP_WHOLE, KEEP_WILDCARDS, TEXT
-from gristmill.datasets.likes import like
+from gristmill.datasets.likes import like, tried
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.spellings import column_spelling, function_spelling
 from gristmill.datasets.terms import (
@@ -48,6 +48,7 @@ from gristmill.near_names import near
 # DuckDB stops within a filter only after some thousand rows, whose texts may be long.
 MOST_NESTED = 10  # functions that make texts of texts, within each other
 MOST_READINGS = 50  # functions of texts, and LIKE
+MOST_TRIED = 40  # characters behind the first % of patterns with _
 
 _MOMENTS = frozenset(["date", "timestamp"])
 _COUNTS = {"not": 1, "isnull": 1, "between": 3, "in": 2, "like": 2, **dict.fromkeys(MIRRORED, 2)}
@@ -83,6 +84,7 @@ class _Walker:
         self.level = 0
         self.texts = 0
         self.readings = 0
+        self.tried = 0
 
     def boolean(self, node: Any) -> Term:
         term = self.term(node)
@@ -162,8 +164,10 @@ class _Walker:
         if name == "like":
             text, pattern = self._expected(args[0], TEXT, "LIKE"), self._expected(args[1], TEXT, "LIKE")
             self._refuse_names([text, pattern])
+            found = like(text, pattern)
             self._count_reading([text])
-            return like(text, pattern)
+            self._count_tried(tried(pattern))
+            return found
         if name in _ARITHMETIC:
             terms = [self._expected(arg, NUMERIC, name) for arg in args]
             if len(terms) != 2:
@@ -207,6 +211,15 @@ class _Walker:
             raise fault(
                 f"It has more than {MOST_READINGS} functions of texts and LIKE: ask in parts, or in a job of the "
                 "process sql."
+            )
+
+    def _count_tried(self, characters: int) -> None:
+        """So many of a pattern are looked at for every one of a text."""
+        self.tried += characters
+        if self.tried > MOST_TRIED:
+            raise fault(
+                f"LIKE patterns with _ may have {MOST_TRIED} characters behind their first % in a filter, and here are "
+                rf"{self.tried}. Where _ shall be that character alone, write \_; without _ there may be any number."
             )
 
     def _call(self, name: str, args: list[Any]) -> Term:

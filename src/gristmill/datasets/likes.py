@@ -11,8 +11,6 @@ from dataclasses import replace
 from gristmill.datasets.cql import fault
 from gristmill.datasets.terms import Term, joined
 
-MOST_BEHIND = 30  # characters behind a %, each of which may be looked at for every one of the text
-
 _CHARACTER = re.compile(r"\\?.", re.DOTALL)
 _PRIVATE = range(0xE000, 0xF900)  # no function changes these letters, and no filter has room for all of them
 
@@ -29,14 +27,16 @@ def like(text: Term, pattern: Term) -> Term:
         raise fault("A LIKE pattern ends in a backslash that makes nothing plain; write two of them.")
     characters = _CHARACTER.findall(written)
     if "_" in characters:
-        behind = len(characters) - characters.index("%") - 1 if "%" in characters else 0
-        if behind > MOST_BEHIND:
-            raise fault(
-                f"A LIKE pattern with _ may have {MOST_BEHIND} characters behind its first %, and this one has "
-                rf"{behind}. Where _ shall be that character alone, write \_; without _ it may have any number."
-            )
         return joined(r"({} LIKE {} ESCAPE '\')", "boolean", [text, pattern])
     return _like_pieces(text, pattern, _pieces(characters))
+
+
+def tried(pattern: Term) -> int:
+    """How many characters of a pattern may be looked at for every one of a text: with `_`, those behind the first %."""
+    characters = _CHARACTER.findall(pattern.made_of or "")
+    if "_" not in characters or "%" not in characters:
+        return 0
+    return len(characters) - characters.index("%") - 1
 
 
 def _pieces(characters: Sequence[str]) -> list[str]:
