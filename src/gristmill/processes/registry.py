@@ -16,7 +16,7 @@ from gristmill.job import Offer
 from gristmill.limits import MIB
 from gristmill.processes.authoring import DECLARATION, Declaration, Limits, Progress, where
 from gristmill.processes.docstring import parse_docstring
-from gristmill.processes.inputs import ChangeDataSet
+from gristmill.processes.input import ChangeDataSet
 from gristmill.processes.outputs import TRANSMISSIONS, ProducedOutput, declare_outputs
 from gristmill.processes.run_data import Opener, RunData, no_data_sets
 from gristmill.processes.signature import declare_inputs

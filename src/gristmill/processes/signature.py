@@ -15,7 +15,8 @@ from gristmill.processes.authoring import Progress
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.docstring import Docstring
 from gristmill.processes.hints import hint_notes, make_adapter, readable
-from gristmill.processes.inputs import MOST_TABLES, TABLE_FORMS, Input, Inputs
+from gristmill.processes.input import MOST_TABLES, TABLE_FORMS, Input
+from gristmill.processes.inputs import Inputs
 from gristmill.processes.references import SCHEMA
 from gristmill.processes.schema import Schema, openapi_schema
 from gristmill.processes.table import Table, read_table
