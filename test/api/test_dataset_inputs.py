@@ -3,6 +3,7 @@
 import pytest
 
 from gristmill.api.dataset_inputs import hold
+from gristmill.api.places import Places
 from gristmill.datasets.store import Store
 from gristmill.errors import ClientGoneError
 from gristmill.presence import CLIENT, Client
@@ -109,3 +110,16 @@ def test_a_link_among_tables_that_would_not_be_fetched_is_refused_at_once(api):
     assert answer.status_code == 400
     assert [fault["pointer"] for fault in answer.json["errors"]] == ["/inputs/tables/a~1b/href"]
     assert "GRISTMILL_FETCH_ALLOW" in answer.json["detail"]
+
+
+def test_no_data_set_is_kept_for_a_request_that_may_not_wait(make_api, tmp_path):
+    places = Places(0, 1)
+    api = make_api(data_folder=tmp_path / "data", dataset_free_bytes=0, services={"places": places})
+    api.client.put("/datasets/birds", data="a,b\n1,2\n", content_type="text/csv")
+    inputs = {"query": "FROM t", "tables": {"t": {"dataset": "birds"}}}
+
+    assert api.execute("sql", inputs=inputs).status_code == 503
+    assert holds_in(api) == 0
+    assert api.execute("sql", inputs=inputs, headers={"Prefer": "respond-async"}).status_code == 201
+    assert holds_in(api) == 1
+    api.services.datasets.close()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from gristmill import presence
@@ -41,15 +42,24 @@ def localised(process: Process, inputs: Mapping[str, object], base_url: str) -> 
 
 @dataclass(slots=True)
 class Holds:
-    """The versions that are kept for one job to be. inputs: as given, with the version of each data set.
+    """The versions that are kept for one job to be; a context, at whose end they are let go if there is no job.
 
-    kept: what each reference means, with the version, and the hash of what is said about the data set's columns.
+    inputs: as given, with the version of each data set. kept: what each reference means, with the version, and the
+    hash of what is said about the data set's columns. are_of_job: whether the job has come to be, or may have.
     """
 
     store: Store
     job: str
     inputs: Mapping[str, object]
     kept: dict[Reference, tuple[Reference, bytes]] = field(default_factory=dict)
+    are_of_job: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if not self.are_of_job:
+            self.let_go()
 
     def let_go(self) -> None:
         """The job did not come to be. What is not let go here because Redis is away goes by itself, later."""

@@ -18,7 +18,6 @@ from gristmill.api.results import result_response
 from gristmill.api.services import Services, services
 from gristmill.errors import (
     Fault,
-    GristmillError,
     InvalidInputsError,
     InvalidRequestError,
     RefusedUrlError,
@@ -58,23 +57,21 @@ def execute(process_id: str) -> Response:
         holds = Holds(store, new_id(), asked.inputs)  # of a job that has its versions, whatever has become of the names
     else:
         holds = dataset_inputs.hold(store, serving.settings, offering.process, asked.inputs, new_id())
-    new = _new_job(offering, asked, holds, owner, urgency)
-    if not offering.sync or (wishes.respond_async and not wishes.wait):
-        submitted = _submit(serving, new, idempotency, holds)
-        return _accepted(submitted.job, submitted.how, "respond-async" if wishes.respond_async else "")
-    return _waited_for(serving, new, idempotency, holds, wishes)
+    with holds:
+        new = _new_job(offering, asked, holds, owner, urgency)
+        if not offering.sync or (wishes.respond_async and not wishes.wait):
+            submitted = _submit(serving, new, idempotency, holds)
+            return _accepted(submitted.job, submitted.how, "respond-async" if wishes.respond_async else "")
+        return _waited_for(serving, new, idempotency, holds, wishes)
 
 
 def _submit(serving: Services, new: NewJob, idempotency: Idempotency | None, holds: Holds) -> Submitted:
     try:
         submitted = serving.jobs.submit(new, idempotency=idempotency)
     except UnavailableError:
-        raise  # nobody knows whether the job came to be
-    except GristmillError:
-        holds.let_go()
+        holds.are_of_job = True  # nobody knows
         raise
-    if submitted.how == "replayed":
-        holds.let_go()
+    holds.are_of_job = submitted.how != "replayed"
     return submitted
 
 
