@@ -752,6 +752,27 @@ def test_a_crashed_process_is_replaced(start: Callable[..., Served]) -> None:
     assert "another takes its place" in served.log
 
 
+@linux
+def test_a_process_that_leaves_is_replaced_before_its_last_request_ends_and_is_no_crash(
+    start: Callable[..., Served],
+) -> None:
+    served = start(drain_seconds=0)
+    url, leaving = served.url, set()
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(6):  # more than may crash
+            pid = served.get("/").json()["pid"]
+            pool.submit(httpx.get, url + "/slow?seconds=60", timeout=90)
+            wait_until(lambda: served.at_work() == 1)
+            os.kill(pid, signal.SIGTERM)
+            leaving.add(pid)
+            wait_until(lambda: (answer := answer_within(served, 1)) and answer.json()["pid"] not in leaving, 5)
+        assert leaving < set(served.children())
+        served.send()
+        served.send()
+        assert served.process.wait(10) == 1
+    assert "another takes its place" not in served.log
+
+
 SILENCE = {"server.BEAT_SECONDS": 0.1, "prefork.BEAT_SECONDS": 0.1, "prefork.SILENT_SECONDS": 1}
 
 

@@ -1,4 +1,4 @@
-"""Forks the processes that serve, replaces those that crash or fall silent, and stops them together.
+"""Forks the processes that serve, replaces those that leave, crash or fall silent, and stops them together.
 
 They end when the main process does, even by SIGKILL: it alone holds the writing end of a pipe that they read.
 """
@@ -34,11 +34,12 @@ SILENT_SECONDS = 30.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _READY = b"ready"
 _ALIVE = b"."
+_LEAVING = b"!"
 _REFUSED = b"refused "
 
 _log = structlog.get_logger(__name__)
 
-Work = Callable[[Callable[[], None]], int]
+Work = Callable[[Callable[[], None], Callable[[], None]], int]
 
 
 @dataclass
@@ -46,19 +47,21 @@ class _Child:
     """A serving process; ``report`` is the pipe where it says that it is ready, then alive; or why it does not start.
 
     said: what came first, until it was understood. heard: when something came last, None before it is ready.
+    is_leaving: whether it has said that it takes no more requests; another serves in its place.
     """
 
     report: int
     said: bytes = b""
     heard: float | None = None
+    is_leaving: bool = False
 
 
 class Prefork:
     """Runs ``work`` in ``count`` processes. Use it in the main thread of a process that has no other.
 
     work: serves until SIGTERM, of which it may get several, and returns an exit code; it gets a function to call when
-    it is ready, and then every BEAT_SECONDS to show that it is alive. A GristmillError that it raises before that
-    refuses the start.
+    it is ready, and then every BEAT_SECONDS to show that it is alive, and one to call when it begins to end, whoever
+    told it to: another takes its place meanwhile. A GristmillError that it raises before it is ready refuses the start.
     on_ready: called once, when all are ready. on_stop: called before they are told to stop.
     stop_seconds: what they get to end after SIGTERM.
     """
@@ -92,8 +95,7 @@ class Prefork:
         old_wake = signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         old_handlers = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         try:
-            for _ in range(self._count):
-                self._start()
+            self._fill()
             exit_code = self._watch()
             self._on_stop()
             exit_code = max(exit_code, self._stop())
@@ -114,6 +116,11 @@ class Prefork:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGCHLD:
             self._signals += 1
+
+    def _fill(self) -> None:
+        """Start as many as are missing."""
+        for _ in range(self._count - sum(not child.is_leaving for child in self._children.values())):
+            self._start()
 
     def _start(self) -> None:
         report, report_end = os.pipe()
@@ -141,7 +148,7 @@ class Prefork:
             os.close(self._lifeline_end)
             threading.Thread(target=_end_with, args=(self._lifeline,), name="lifeline", daemon=True).start()
             words = itertools.chain([_READY], itertools.repeat(_ALIVE))
-            code = self._work(lambda: _report(report, next(words)))
+            code = self._work(lambda: _report(report, next(words)), lambda: _report(report, _LEAVING))
         except GristmillError as error:
             _report(report, _REFUSED + error.detail.encode())
         except Exception:  # noqa: BLE001  the exit code says it
@@ -157,16 +164,20 @@ class Prefork:
         while not self._signals and not self._refusals:
             self._look(BEAT_SECONDS)
             self._kill_silent()
-            for pid, code in self._reap():
+            for pid, child, code in self._reap():
                 if self._signals or self._refusals:
-                    break
+                    return 0
+                if child.is_leaving:
+                    _log.info("A process that served has left", pid=pid, exit_code=code)
+                    continue
                 now = time.monotonic()
                 self._ends.append(now)
                 if len(self._ends) == MOST_ENDS and now - self._ends[0] < ENDS_SECONDS:
                     _log.error("Processes that serve end again and again; giving up", pid=pid, exit_code=code)
                     return 1
                 _log.error("A process that serves has ended; another takes its place", pid=pid, exit_code=code)
-                self._start()
+            if not self._signals and not self._refusals:
+                self._fill()
         return 0
 
     def _look(self, seconds: float | None) -> None:
@@ -187,12 +198,11 @@ class Prefork:
             os.close(child.report)
             if child.said.startswith(_REFUSED):
                 self._refusals.append(ConfigurationError(child.said.removeprefix(_REFUSED).decode()))
-        elif child.heard is not None:
-            child.heard = time.monotonic()
-        elif child.said.rstrip(_ALIVE) == _READY:
-            child.heard = time.monotonic()
-            self._ready += 1
-            if self._ready == self._count:
+        elif child.said.rstrip(_ALIVE + _LEAVING) == _READY:
+            is_new, child.heard = child.heard is None, time.monotonic()
+            child.is_leaving |= _LEAVING in data
+            self._ready += is_new
+            if is_new and self._ready == self._count:
                 self._on_ready()
 
     def _kill_silent(self) -> None:
@@ -208,7 +218,7 @@ class Prefork:
                 _log.error("A process that serves does not answer; it is killed", pid=pid)
                 os.kill(pid, signal.SIGKILL)
 
-    def _reap(self) -> list[tuple[int, int]]:
+    def _reap(self) -> list[tuple[int, _Child, int]]:
         ended = []
         for pid in list(self._children):
             found, status = os.waitpid(pid, os.WNOHANG)
@@ -216,7 +226,7 @@ class Prefork:
                 child = self._children.pop(pid)
                 while child.report in self._selector.get_map():
                     self._hear(child)
-                ended.append((pid, os.waitstatus_to_exitcode(status)))
+                ended.append((pid, child, os.waitstatus_to_exitcode(status)))
         return ended
 
     def _stop(self) -> int:
@@ -227,7 +237,7 @@ class Prefork:
             os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + self._stop_seconds
         while self._children:
-            for _, code in self._reap():
+            for _, _, code in self._reap():
                 exit_code = exit_code or int(code not in {0, -signal.SIGTERM})
             if self._signals > max(signals, 1) or time.monotonic() > deadline:
                 return 1

@@ -68,8 +68,8 @@ def serve(settings: Settings, make_app: MakeApp, is_streamed: IsStreamed = no_re
     with listener:
         return Prefork(
             # Not uvloop.run, which would end requests that are cut off with a 500 instead of a broken connection.
-            lambda ready: uvloop.new_event_loop().run_until_complete(
-                _serve_here(settings, make_app, is_streamed, listener, connections, ready)
+            lambda ready, leaving: uvloop.new_event_loop().run_until_complete(
+                _serve_here(settings, make_app, is_streamed, listener, connections, ready, leaving)
             ),
             settings.api_processes,
             on_ready=lambda: _log.info("The API answers", url=url, processes=settings.api_processes),
@@ -85,6 +85,7 @@ async def _serve_here(  # noqa: PLR0917  the one caller stands above
     listener: socket.socket,
     connections: int,
     ready: Callable[[], None],
+    leaving: Callable[[], None],
 ) -> int:
     """Serve in this process until SIGTERM; returns its exit code."""
     draining = threading.Event()
@@ -109,6 +110,7 @@ async def _serve_here(  # noqa: PLR0917  the one caller stands above
     if serving.done():
         serving.result()
         return 1
+    leaving()
     draining.set()
     bridge.drain()
     await asyncio.sleep(settings.drain_seconds)
