@@ -22,13 +22,14 @@ LET_GO_SECONDS = 1.0
 MAKE_LINES_SECONDS = 1.0
 PREPARE_SECONDS = 60.0
 TIDY_SECONDS = 3600.0
+STUCK_LOOKS = 6  # a minute
 
 _log = structlog.get_logger(__name__)
 
 
 def _end_where_stuck() -> None:
     """End this process as if told to, so that another takes its place: what does not end holds a turn, and a CPU."""
-    if rows.is_stuck():
+    if rows.look_for_stuck() == STUCK_LOOKS:
         _log.error("A query of a data set does not end, long after it was stopped; this process ends")
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -25,8 +25,6 @@ from gristmill.datasets.watchdog import WATCHDOG
 from gristmill.errors import BusyError, QueryLimitError, QueryValueError, StorageFullError
 from gristmill.limits import usable_cpus
 
-STUCK_SECONDS = 60.0
-
 # Made into Python objects at a time, which take many times as much memory as their text.
 _MOST_ROWS = 128  # however short those before were: the next may be texts of a megabyte each
 _MOST_VALUES = 50_000
@@ -188,9 +186,9 @@ def _inner(statement: Statement) -> tuple[list[str], str]:
     return names, f"({statement.sql}) AS page({', '.join(names)})"
 
 
-def is_stuck() -> bool:
-    """Whether a statement runs on long after it was stopped: DuckDB looks at that between thousands of rows alone."""
-    return _TURNS.is_overdue(STUCK_SECONDS)
+def look_for_stuck() -> int:
+    """How many such looks a statement has run on for that was stopped: DuckDB itself looks after thousands of rows."""
+    return _TURNS.look()
 
 
 @contextmanager
@@ -203,7 +201,7 @@ def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str
 
     def look() -> None:
         if client.is_gone or time.monotonic() >= deadline:
-            run.stop()
+            run.is_stopped = True
             connection.interrupt()
 
     with _TURNS.run() as run:

@@ -4,7 +4,6 @@ All at once, they would share the CPUs, and each be stopped as too slow.
 """
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,17 +12,13 @@ from gristmill.presence import acquired
 
 
 class Run:
-    """A statement that runs. stopped: when it was told to end, by ``time.monotonic``; None before."""
+    """A statement that runs. is_stopped: whether it was told to end. looks: how often it was seen to run on."""
 
-    __slots__ = ("stopped",)
+    __slots__ = ("is_stopped", "looks")
 
     def __init__(self) -> None:
-        self.stopped: float | None = None
-
-    def stop(self) -> None:
-        """It is told to end, now or once more."""
-        if self.stopped is None:
-            self.stopped = time.monotonic()
+        self.is_stopped = False
+        self.looks = 0
 
 
 class Turns:
@@ -42,11 +37,15 @@ class Turns:
         """How many statements run, those without a turn too."""
         return len(self._runs)
 
-    def is_overdue(self, seconds: float) -> bool:
-        """Whether a statement was told to end so long ago, and runs on."""
-        latest = time.monotonic() - seconds
+    def look(self) -> int:
+        """How often a statement has been seen to run on that was told to end, this time included; the most of any.
+
+        No clock tells that: it goes on while this process stands still.
+        """
         with self._lock:
-            return any(run.stopped is not None and run.stopped < latest for run in self._runs)
+            for run in self._runs:
+                run.looks += run.is_stopped
+            return max((run.looks for run in self._runs), default=0)
 
     @contextmanager
     def take(self, seconds: float) -> Iterator[None]:
