@@ -572,10 +572,27 @@ def test_texts_that_are_dates_are_compared_as_texts_where_their_order_does_not_m
 def test_functions_of_texts_are_nested_and_repeated_within_bounds() -> None:
     ten = "accenti(casei(" * 5 + "s" + "))" * 5
     assert rows_of(f"{ten} = 'e'", {"s": "É"}) == [0]
-    assert "more than 10 deep" in refusal(f"trim({ten}) = 'e'")
+    assert "weigh 55 together, and may weigh 50" in refusal(f"trim({ten}) = 'e'")
     fifty = " OR ".join([f"(s LIKE '%{n}%')" for n in range(10, 60)])
     assert rows_of(f"({fifty}) AND (casei('A') = 'a')", {"s": "a59"}) == [0]
-    assert "more than 50 functions of texts" in refusal(f"({fifty}) OR contains(s, 'a')")
+    assert "weigh 51" in refusal(f"({fifty}) OR contains(s, 'a')")
+
+
+@pytest.mark.parametrize(
+    ("weight", "text"),
+    [
+        (55, " OR ".join([f"accenti(s) = '{n}'" for n in range(11)])),
+        (51, " OR ".join([f"DATE(s) = DATE('2024-05-{n % 30 + 1:02}')" for n in range(51)])),
+        (60, " OR ".join([f"length(accenti(s)) < {n}" for n in range(10)])),
+        (
+            80,
+            "text(" * 3 + "accenti(s)" + " BETWEEN 'a' AND 'b')" * 3 + " BETWEEN 'a' AND 'b'",
+        ),
+        (55, "s IN (" + ", ".join(["casei(s)"] * 11) + ")"),
+    ],
+)
+def test_a_filter_that_goes_through_texts_too_often_is_refused(weight: int, text: str) -> None:
+    assert f"weigh {weight} together" in refusal(text)
 
 
 LAST = {"nano": "2023-12-31 23:59:59.999999999"}

@@ -150,7 +150,7 @@ def _as_shown(op: str, term: Term, number: Decimal) -> Term:
             return _always("true" if op == "<>" else "false", term)
         after = "<" if written > number else "<="
         op = after if op in {"<", "<="} else {"<": ">=", "<=": ">"}[after]
-    return Term(f"({term.sql} {op} CAST(? AS FLOAT))", "boolean", (*term.values, near))
+    return joined(f"({{}} {op} {{}})", "boolean", [term, Term("CAST(? AS FLOAT)", "number", (near,))])
 
 
 def _always(outcome: str, term: Term) -> Term:
@@ -172,4 +172,4 @@ def _exactly(op: str, term: Term, number: Decimal) -> Term:
     if not fits:
         op = {"<": "<=", ">=": ">"}.get(op, op)
     bound = Decimal(f"{floor}E-{scale}") if scale else floor
-    return Term(f"({term.sql} {op} ?)", "boolean", (*term.values, bound))
+    return joined(f"({{}} {op} {{}})", "boolean", [term, Term("?", term.kind, (bound,))])

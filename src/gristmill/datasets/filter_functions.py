@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gristmill.datasets.likes import COPY_WEIGHT
 from gristmill.datasets.terms import INSTANT, NUMERIC
 
 TEXT = frozenset(["text"])
@@ -22,9 +23,9 @@ class Function:
     casts: tuple[str | None, ...] = ()
 
     @property
-    def makes_text_of_text(self) -> bool:
-        """Whether it goes through a text, and gives another to go through."""
-        return self.gives == "text" and self.takes == (TEXT,)
+    def weight(self) -> int:
+        """What it adds to a term's weight where it is given a text; `text` gives it as it is."""
+        return COPY_WEIGHT if self.gives == "text" and self.takes == (TEXT,) else 1
 
 
 def _of_texts(sql: str, count: int = 1, gives: str = "text") -> Function:

@@ -26,7 +26,7 @@ from typing import Any
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
 from gristmill.datasets.filter_functions import FUNCTIONS, KEEP_WHOLE, KEEP_WILDCARDS, TEXT
-from gristmill.datasets.likes import like, tried
+from gristmill.datasets.likes import COPY_WEIGHT, TRIED_WEIGHT, like
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.spellings import column_spelling, function_spelling
 from gristmill.datasets.terms import (
@@ -46,9 +46,14 @@ from gristmill.datasets.terms import (
 from gristmill.near_names import near
 
 # DuckDB stops within a filter only after some thousand rows, whose texts may be long.
-MOST_NESTED = 10  # functions that make texts of texts, within each other
-MOST_READINGS = 50  # functions of texts, and LIKE
-MOST_TRIED = 40  # characters behind the first % of patterns with _
+MOST_WEIGHT = 50
+
+_TOO_HEAVY = (
+    f"Its functions of texts and LIKE weigh {{}} together, and may weigh {MOST_WEIGHT}: accenti, casei, lower, upper "
+    f"and trim {COPY_WEIGHT} each, others 1, and LIKE {TRIED_WEIGHT} more for each character behind the first % of a "
+    r"pattern with _ (\_ is a plain one, and weighs nothing); what BETWEEN compares weighs twice. Ask in parts, or in "
+    "a job of the process sql."
+)
 
 _MOMENTS = frozenset(["date", "timestamp"])
 _COUNTS = {"not": 1, "isnull": 1, "between": 3, "in": 2, "like": 2, **dict.fromkeys(MIRRORED, 2)}
@@ -74,6 +79,8 @@ def condition(text: str, columns: Sequence[FilterColumn]) -> Condition:
     """The SQL condition of a filter. Raises InvalidFilterError."""
     parsed = parse(text, [column.name for column in columns])
     term = _Walker(parsed, columns).boolean(parsed.tree)
+    if term.weight > MOST_WEIGHT:
+        raise fault(_TOO_HEAVY.format(term.weight))
     return Condition(term.sql, term.values)
 
 
@@ -82,9 +89,6 @@ class _Walker:
         self.parsed = parsed
         self.columns = columns
         self.level = 0
-        self.texts = 0
-        self.readings = 0
-        self.tried = 0
 
     def boolean(self, node: Any) -> Term:
         term = self.term(node)
@@ -164,10 +168,7 @@ class _Walker:
         if name == "like":
             text, pattern = self._expected(args[0], TEXT, "LIKE"), self._expected(args[1], TEXT, "LIKE")
             self._refuse_names([text, pattern])
-            found = like(text, pattern)
-            self._count_reading([text])
-            self._count_tried(tried(pattern))
-            return found
+            return like(text, pattern)
         if name in _ARITHMETIC:
             terms = [self._expected(arg, NUMERIC, name) for arg in args]
             if len(terms) != 2:
@@ -204,24 +205,6 @@ class _Walker:
                 f"none: {quoted(found)}."
             )
 
-    def _count_reading(self, terms: Sequence[Term]) -> None:
-        """Texts of rows are gone through."""
-        self.readings += any(term.is_of_rows for term in terms)
-        if self.readings > MOST_READINGS:
-            raise fault(
-                f"It has more than {MOST_READINGS} functions of texts and LIKE: ask in parts, or in a job of the "
-                "process sql."
-            )
-
-    def _count_tried(self, characters: int) -> None:
-        """So many of a pattern are looked at for every one of a text."""
-        self.tried += characters
-        if self.tried > MOST_TRIED:
-            raise fault(
-                f"LIKE patterns with _ may have {MOST_TRIED} characters behind their first % in a filter, and here are "
-                rf"{self.tried}. Where _ shall be that character alone, write \_; without _ there may be any number."
-            )
-
     def _call(self, name: str, args: list[Any]) -> Term:
         if name in _MOMENTS and len(args) == 1 and isinstance(args[0], str):
             return self._moment(name, self.parsed.text(args[0]))
@@ -231,13 +214,8 @@ class _Walker:
             raise fault(f"There is no function {name[:60]!r} here. {known}")
         if len(args) != len(function.takes):
             raise fault(f"{name} takes {len(function.takes)} argument(s), and was given {len(args)}.")
-        self.texts += function.makes_text_of_text
-        if self.texts > MOST_NESTED:
-            raise fault(f"Functions of texts stand within each other more than {MOST_NESTED} deep.")
         terms = [in_utc(self._expected(*each, name)) for each in zip(args, function.takes, strict=True)]
-        self.texts -= function.makes_text_of_text
-        if TEXT in function.takes:
-            self._count_reading(terms)
+        weight = function.weight if any(term.is_of_rows and term.kind == "text" for term in terms) else 0
         if name != "text":
             terms = [in_microseconds(term) for term in terms]
         if name in KEEP_WHOLE and is_whole(terms[0]):
@@ -247,7 +225,7 @@ class _Walker:
         casts = function.casts or (None,) * len(terms)
         terms = [cast(term, kind) if kind else term for term, kind in zip(terms, casts, strict=True)]
         made_of = terms[0].made_of if name in KEEP_WILDCARDS else None
-        return replace(joined(function.sql, function.gives, terms), made_of=made_of)
+        return replace(joined(function.sql, function.gives, terms, weight), made_of=made_of)
 
 
 def _among(value: Term, equalities: Sequence[Term]) -> Term:
@@ -256,7 +234,10 @@ def _among(value: Term, equalities: Sequence[Term]) -> Term:
     if not all(term.sql.startswith(start) for term in equalities):
         return joined("(" + " OR ".join(["{}"] * len(equalities)) + ")", "boolean", equalities)
     skipped = len(value.values)
-    choices = [Term(term.sql[len(start) : -1], "", term.values[skipped:]) for term in equalities]
+    choices = [
+        replace(term, sql=term.sql[len(start) : -1], values=term.values[skipped:], weight=term.weight - value.weight)
+        for term in equalities
+    ]
     return joined("({} IN (" + ", ".join(["{}"] * len(choices)) + "))", "boolean", [value, *choices])
 
 

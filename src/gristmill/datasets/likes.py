@@ -11,6 +11,8 @@ from dataclasses import replace
 from gristmill.datasets.cql import fault
 from gristmill.datasets.terms import Term, joined
 
+COPY_WEIGHT = 5  # also for the memory: what is made of a text is kept for some thousand rows
+TRIED_WEIGHT = 2  # of each character behind the first % of a pattern with _: all may be looked at for each of a text
 _CHARACTER = re.compile(r"\\?.", re.DOTALL)
 _PRIVATE = range(0xE000, 0xF900)  # no function changes these letters, and no filter has room for all of them
 
@@ -27,16 +29,9 @@ def like(text: Term, pattern: Term) -> Term:
         raise fault("A LIKE pattern ends in a backslash that makes nothing plain; write two of them.")
     characters = _CHARACTER.findall(written)
     if "_" in characters:
-        return joined(r"({} LIKE {} ESCAPE '\')", "boolean", [text, pattern])
+        behind = len(characters) - characters.index("%") - 1 if "%" in characters else 0
+        return joined(r"({} LIKE {} ESCAPE '\')", "boolean", [text, pattern], 1 + TRIED_WEIGHT * behind)
     return _like_pieces(text, pattern, _pieces(characters))
-
-
-def tried(pattern: Term) -> int:
-    """How many characters of a pattern may be looked at for every one of a text: with `_`, those behind the first %."""
-    characters = _CHARACTER.findall(pattern.made_of or "")
-    if "_" not in characters or "%" not in characters:
-        return 0
-    return len(characters) - characters.index("%") - 1
 
 
 def _pieces(characters: Sequence[str]) -> list[str]:
@@ -67,5 +62,5 @@ def _like_pieces(text: Term, pattern: Term, pieces: Sequence[str]) -> Term:
                 others = "".join([one for one in map(chr, _PRIVATE) if one not in value][:2])
                 swapped = str.maketrans("%_", others)
                 value = "%".join(piece.translate(swapped) for piece in pieces)
-                text = joined(f"translate({{}}, '%_{others}', '{others}%_')", "text", [text])
-    return joined(sql, "boolean", [text, replace(pattern, values=(value,))])
+                text = joined(f"translate({{}}, '%_{others}', '{others}%_')", "text", [text], COPY_WEIGHT)
+    return joined(sql, "boolean", [text, replace(pattern, values=(value,))], 1)
