@@ -58,6 +58,23 @@ def test_a_name_that_stands_elsewhere_is_not_told() -> None:
         parse('"Age group" = i +  > 3', ["Age group", "i"])
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("x = 1 limit 5", "condition alone"), ("x = 1 'a'", r"near \"'a'\"\.$"), ("x > 3 5", "a comma or an operator"),
+     ("x = 1 y", r"near 'y'\.$"), ("x IN 3", "round brackets")],
+)  # fmt: skip
+def test_columns_called_as_sorts_of_words_or_keywords_change_no_other_hint(text: str, said: str) -> None:
+    with pytest.raises(InvalidFilterError, match=said):
+        parse(text, ["x", "name", "number", "text", "function", "In", "limit"])
+
+
+def test_a_keyword_that_is_compared_behind_and_is_told_as_a_column() -> None:
+    with pytest.raises(InvalidFilterError, match="a column of this name stands in double quotes"):
+        parse("x = 1 AND in = 3", ["x", "In"])
+    with pytest.raises(InvalidFilterError, match="whole comparison"):
+        parse("x = 1 OR in (3)", ["x", "In"])
+
+
 @pytest.mark.parametrize(("text", "character"), [("i = 1 and", 10), ("i IN (1, 2", 11), ("i i = 1", 3), ("i = 1 )", 7)])
 def test_where_nobody_can_tell_what_is_meant_the_place_alone_is_named(text: str, character: int) -> None:
     with pytest.raises(InvalidFilterError, match=rf"at character {character}, [^:]*\.$"):

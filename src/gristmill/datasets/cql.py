@@ -178,7 +178,8 @@ def _unexpected(text: str, tokens: Sequence[Token], index: int, names: Sequence[
         return fault(f"Syntax error at character {len(text) + 1}, where it ends.")
     token = tokens[index]
     said = spelling(text, token.start, names)
-    if token.kind in map(str.lower, names):
+    is_compared = any(one.kind in _COMPARISONS for one in tokens[index + 1 : index + 2])
+    if token.kind in _KEYWORDS and token.kind in map(str.lower, names) and (is_compared or not said):
         said = ": that is a keyword, and a column of this name stands in double quotes"
     near = text[token.start : token.start + 20]
     return fault(f"Syntax error at character {token.start + 1}, near {near!r}{said}.")
