@@ -372,5 +372,5 @@ def test_dates_in_another_form_are_told_as_those_with_the_one_that_is_read(
     ]
     run: Any = getattr(import_module(f"gristmill.processes.{process_id}"), process_id)
 
-    with pytest.raises(InvalidInputsError, match=r"written 2024-02-29 .* it has '01\.05\.2024': .* strptime"):
+    with pytest.raises(InvalidInputsError, match=r"written 2024-02-29 .* it has '01\.05\.2024': .* try_strptime"):
         run(DataSet(workspace.queries, "data", columns, 1), **inputs, progress=Progress())

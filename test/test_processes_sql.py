@@ -59,9 +59,9 @@ def test_a_result_that_is_nested_too_deep_is_the_querys_fault() -> None:
 
 
 def test_dates_as_excel_writes_them_become_dates() -> None:
-    with tables(t={"Datum": ["29.08.2025", None], "at": ["26/10/2024 00:00", "01/02/2024 23:59"]}) as made:
-        query = """SELECT * REPLACE (strptime("Datum", '%d.%m.%Y')::DATE AS "Datum",
-            strptime("at", '%d/%m/%Y %H:%M') AS "at") FROM t"""
+    with tables(t={"Datum": ["29.08.2025", "unknown"], "at": ["26/10/2024 00:00", "01/02/2024 23:59"]}) as made:
+        query = """SELECT * REPLACE (try_strptime("Datum", '%d.%m.%Y')::DATE AS "Datum",
+            try_strptime("at", '%d/%m/%Y %H:%M') AS "at") FROM t"""
         answer = sql(query, made, 10, progress=Progress())
 
     assert answer["table"] == "Datum,at\n2025-08-29,2024-10-26 00:00:00\n,2024-02-01 23:59:00\n"

@@ -423,6 +423,16 @@ def test_a_number_in_another_form_is_refused_with_what_to_do(
     assert part in said
 
 
+@pytest.mark.parametrize(("decimal", "value"), [(",", "1,5"), (".", "1,5"), (",", "1,234"), (".", "1.234")])
+def test_a_decimal_mark_is_not_advised_where_it_is_given_or_the_type_has_none(
+    tmp_path: Path, read: Read, decimal: str, value: str
+) -> None:
+    data = f"a;b\n1;{value}\n".encode()
+    said = refused(tmp_path, read, MalformedDataError, data, decimal=decimal, types={"b": "BIGINT"})
+    assert "decimal" not in said
+    assert ("thousands" in said) == (value != "1,5")
+
+
 def test_a_number_with_a_plus_is_one_where_the_type_is_given(tmp_path: Path, read: Read) -> None:
     read(b"a,b,c\n+5,+16777216,+9007199254740992\n", types={"a": "INTEGER", "b": "FLOAT", "c": "DOUBLE"})
     assert rows_of(tmp_path / "table") == [(5, 2.0**24, 2.0**53)]

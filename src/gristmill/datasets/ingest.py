@@ -226,7 +226,10 @@ def _does_not_fit(
     write = f"Write it as {WRITTEN_AS[rule.type]}, or give" if rule.type in WRITTEN_AS else "Give"
     is_of_csv, called = isinstance(file, CsvFile), file.names[position]
     more = ", or say which texts mean NULL" if is_of_csv else ""
-    form = local_number(value, called) if is_of_csv and rule.type not in WRITTEN_AS else ""
+    form = ""
+    if isinstance(file, CsvFile) and rule.type not in WRITTEN_AS:
+        decimals = file.options.decimal != "," and "INT" not in rule.type
+        form = local_number(value, called, decimals=decimals)
     return MalformedDataError(
         f"{file.place(row)}, column {shown(called)}: {shown(value)} is no {rule.type}, the type "
         f"that was given for the column{form}. {write} another type{more}."

@@ -1,28 +1,41 @@
 """Numbers and dates in the form of a country, which stay texts: how they are read after all. Pure."""
 
 import re
+from collections.abc import Sequence
 
 from gristmill.datasets.columns import WithEnds
 from gristmill.datasets.mapping import quoted
 
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
-_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]+)?")
-_DIGITS_OF_YEAR = 4
-_DATE = re.compile(r"[0-9]{1,2}([./-])[0-9]{1,2}\1([0-9]{4}|[0-9]{2})(?: .*)?")
+_SQL = "ask as a job of the process sql (other texts become NULL):"
+_DOTS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+,[0-9]+|(?:\.[0-9]{3}){2,})")
+_COMMAS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+\.[0-9]+|(?:,[0-9]{3}){2,})")
+_DOT = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
+_COMMA = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_DECIMAL_COMMA = re.compile(rf"(?!{_COMMA.pattern}\Z)[+-]?[0-9]+,[0-9]+")
+_LAST_MONTH = 12
+_DATE = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2[0-9]{4}(?: (.*))?")
+_CLOCKS = tuple(
+    (re.compile(clock), form)
+    for clock, form in (
+        ("", ""),
+        ("[0-9]{1,2}:[0-9]{2}", " %H:%M"),
+        ("[0-9]{1,2}:[0-9]{2}:[0-9]{2}", " %H:%M:%S"),
+        ("[0-9]{1,2}:[0-9]{2} [AP]M", " %I:%M %p"),
+        ("[0-9]{1,2}:[0-9]{2}:[0-9]{2} [AP]M", " %I:%M:%S %p"),
+    )
+)
 
 
 def local_form(column: object) -> str:
     """What to do, behind what is wrong, about a column of texts where an end is such a number or date; else nothing."""
     if not isinstance(column, WithEnds):
         return ""
-    forms = (_of_thousands, _of_decimals, _of_dates)
-    told = (form(end, column.name) for form in forms for end in _ends(column))
-    return next(filter(None, told), "")
+    return _of_numbers(_ends(column), column.name) or _of_dates(_ends(column), column.name)
 
 
-def local_number(text: str, name: str) -> str:
-    """The same of one text of a column, where it is such a number."""
-    return _of_thousands(text, name) or _of_decimals(text, name)
+def local_number(text: str, name: str, *, decimals: bool) -> str:
+    """The same of a text in a file, where it is such a number. decimals: whether decimal=, could be the way."""
+    return _of_numbers([text], name, decimals=decimals)
 
 
 def local_date(column: object) -> str:
@@ -32,8 +45,7 @@ def local_date(column: object) -> str:
 
 def is_local_date(text: str) -> bool:
     """Whether a text is a date that begins with its day or month, and no version such as 1.2.10."""
-    found = _DATE.fullmatch(text)
-    return found is not None and len(found[2]) == _DIGITS_OF_YEAR
+    return _DATE.fullmatch(text) is not None
 
 
 def _ends(column: object) -> tuple[str, ...]:
@@ -42,36 +54,55 @@ def _ends(column: object) -> tuple[str, ...]:
     return tuple(end for end in (column.minimum, column.maximum) if isinstance(end, str))
 
 
-def _of_thousands(text: str, name: str) -> str:
-    if not _THOUSANDS.fullmatch(text):
+def _of_numbers(texts: Sequence[str], name: str, *, decimals: bool = True) -> str:
+    """What is said of the text that tells most: two marks say which one parts thousands, three digits do not."""
+    column = quoted(name)
+    separators = f"thousands separators are not read: take them out of the file, or {_SQL}"
+    dots = f"{separators} TRY_CAST(replace(replace({column}, '.', ''), ',', '.') AS DOUBLE)"
+    commas = f"{separators} TRY_CAST(replace({column}, ',', '') AS DOUBLE)"
+    comma = (
+        "upload the file with decimal=, in the query (then the delimiter is another one) and without thousands "
+        f"separators, or {_SQL} TRY_CAST(replace({column}, ',', '.') AS DOUBLE)"
+    )
+    of_dot, of_comma = f"if the dot parts thousands, {dots}", f"if the comma parts thousands, {commas}"
+    if decimals:
+        of_dot += "; if it is a decimal point, say which other texts mean NULL when it is uploaded (null=)"
+        of_comma += f"; if it is a decimal comma, {comma}"
+    sayings = {
+        _DOTS: dots,
+        _COMMAS: commas,
+        _DOT: of_dot,
+        _DECIMAL_COMMA: f"if that is a number, {comma}" if decimals else "",
+        _COMMA: of_comma,
+    }
+    found = ((text, said) for form, said in sayings.items() for text in texts if said and form.fullmatch(text))
+    return next((f"; it has {text!r}: {said}" for text, said in found), "")
+
+
+def _of_dates(texts: Sequence[str], name: str) -> str:
+    dates = [found for found in map(_DATE.fullmatch, texts) if found]
+    if not dates:
         return ""
-    told = (
-        "thousands separators are not read: take them out of the file, or ask as a job of the process sql: "
-        f"replace(replace({quoted(name)}, '.', ''), ',', '.')::DOUBLE"
+    told = f"; it has {dates[0][0]!r}: dates are read as 2024-12-31: write them so in the file"
+    clocks = [next((form for clock, form in _CLOCKS if clock.fullmatch(found[4] or "")), None) for found in dates]
+    if None in clocks:
+        return told
+    cast = "" if any(clocks) else "::DATE"
+    day_first, month_first = (
+        f"try_strptime({quoted(name)}, {_list_of(forms)})" + cast
+        for order in (("%d", "%m", "%Y"), ("%m", "%d", "%Y"))
+        for forms in [[f"{found[2].join(order)}{clock}" for found, clock in zip(dates, clocks, strict=True)]]
     )
-    if text.count(".") > 1 or "," in text:
-        return f"; it has {text!r}: {told}"
-    return (
-        f"; it has {text!r}: if the dot parts thousands, {told}; if it is a decimal point, say which other texts mean "
-        "NULL when it is uploaded (null=)"
-    )
+    is_day_first = any(int(found[1]) > _LAST_MONTH for found in dates)
+    is_month_first = any(int(found[3]) > _LAST_MONTH for found in dates)
+    if is_day_first != is_month_first:
+        return f"{told}, or {_SQL} {day_first if is_day_first else month_first}"
+    if not is_day_first and all(found[2] == "." for found in dates):
+        return f"{told}, or {_SQL} {day_first}"
+    return f"{told}, or {_SQL} {day_first} where the day stands first, {month_first} where the month does"
 
 
-def _of_decimals(text: str, _: str) -> str:
-    if not _DECIMAL_COMMA.fullmatch(text):
-        return ""
-    return (
-        f"; it has {text!r}: if that is a number, upload the file with decimal=, in the query, and without thousands "
-        "separators"
-    )
-
-
-def _of_dates(text: str, name: str) -> str:
-    found = _DATE.fullmatch(text)
-    if not found:
-        return ""
-    form = found[1].join(["%d", "%m", "%Y" if len(found[2]) == _DIGITS_OF_YEAR else "%y"])
-    return (
-        f"; it has {text!r}: dates are read as 2024-12-31: write them so in the file, or ask as a job of the process "
-        f"sql: strptime({quoted(name)}, '{form}')"
-    )
+def _list_of(forms: Sequence[str]) -> str:
+    """One format of dates as SQL, or a list of several."""
+    texts = [f"'{form}'" for form in dict.fromkeys(forms)]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
