@@ -41,6 +41,11 @@ READ = [
     'x\n"a;b;c"\n"1;2;3"\n', "x\na;b;c\n1;2\n", "x\na;b;c\n", "sep=,\nx\na;b;c\n1;2;3\n", "a\nb;c;b\n1;2;3\n",
     "x,,\n1,2,3\n4,5,6\n", "x,,\na,,c\n1,2,3\n", "x,\na,b\n1,2\n", "x,y,\na,b,c\n1,2,3\n", "x,,\na,b,c\n",
     "a, b;c\n", "a,b, c;d\n1;2,3\n", 'a, "b;c"\n1, "2;3"\n', "a,b;c\n1;2\n" + "1,5;2\n" * 25, "a,b;c\n1,2;\n",
+    "genres\nA|B|C\nD|E|F\n", "mails\na@x.de;b@x.de;c@x.de\nd@x.de;e@x.de;f@x.de\n", "path\nC:\\a;b;c\nD:\\d;e;f\n",
+    "Full name\nMüller;Hans;Berlin\nMeier;Eva;Bonn\n", "home\nEva;Main Street\nTim;12 Oak St\nBob;5 Elm St\n",
+    "film\nAlien;1979;8\nHeat;1995;9\n", "note\nfine\nred;late\nblue;7\n", "x\nred;n/a\nblue;7\ngreen;8\n",
+    "id\t\t\nA\tred\t1\nB\tblue\t2\n", "id,,\nA,red,x\nB,blue,y\n", "id,,\nA,n/a,x\nB,3,y\nC,4,z\n", "id,\nA,3\nB,4\n",
+    "i;;\nLaptop;1999;1\nMouse;25;3\n", "x,,\n,,\n,,\n", "sep=,\nUmsatz 2024\na;b;c\n1;2;3\n",
     "sep=;\na,b;c\n1;2\n", '\ufeff"SEP=|"\r\na|b\r\n1|"x|y"\r\n', "sep=\t\na\tb\n1\t2\n", "sep=,\na\n\n1\n",
     "sep=;\ra\r", "sep=x\n1\n", "sep=;;\n1;2;3\n", "sep=;x\n1;2\n", "sep=;\na" + '"' * 39 + "\n",
     # quotes
@@ -55,8 +60,12 @@ REFUSED = [
     'sep=;\n"a\nb"\r\n1\r\n',
     "PK\x03\x04", "%PDF-1.7\n", "<!DOCTYPE html>\n<p>\n",
     "Umsatz 2024\na;b;c\n1;2;3\n4;5;6\n", "Umsatz 2024\n\na;b;c\n1;2;3\n", "# von SAP\r\na;b\r\n1,5;x\r\n2,5;y\r\n",
-    "Kunden\nName\tOrt\tLand\nA\tB\tC\n", "Umsatz\nRegion|2023|2024\nNord|1|\n", '"a;b"\nx;y\n1;2\n',
+    "Kunden\nName\tOrt\tLand\nA\tB\tC\n", "Umsatz\nRegion|2023|2024\nNord|1|\n", '"a;b"\nx;y\n1;2\n3;4\n',
     "Umsatz 2024;;\na;b;c\n1;2;3\n4;5;6\n", "sep=;\nUmsatz;;\n;;\na;b;c\nx;;z\n", "Umsatz,,\na,b,c\n1,2,3\n",
+    "Report 2024,,\nBerlin branch,,\nname,city,x\nA,B,3\nC,D,4\n", "Report,,\nAs of: May,,\n,,\nname,city,x\nA,B,3\n",
+    "Bericht;\nName;Wert\nA;3\nB;\nC;4\n", "Bericht\nStand 2024\n\nName;Ort\nA;3\nB;4",
+    "Kunden 2024;;\nName;Ort;Land\nA;B;C\n", "Umsatz;;;\nKunde;Betrag;;\nA;1,50;;\nB;-;;\n",
+    "Umsatz\nRegion;2022;2023\nNord;1.234,50 €;\nWest;-5;3,2%\n", "Messung\nTag;Ort\n2024-01-31;A\n2024-02-01;B\n",
     '"a\tb"\n1\n', '"a\nb",c\n1,2\n', '"a\r\nb",c\n1,2',
 ]  # fmt: skip
 
@@ -131,6 +140,8 @@ def test_a_title_above_the_names_is_told() -> None:
         Table.from_csv("# Logger 7, Feld Nord\na,b,c\n1,2,3\n")
     with pytest.raises(TableError, match=r"row 3 has 3 values, where there are 2 columns$"):
         Table.from_csv("a,b\n1,2\n1,2,3\n")
+    with pytest.raises(TableError, match=r"remove a title .* put them in quotes, or write sep=, in a line above"):
+        Table.from_csv("Umsatz 2024\na;b;c\n1;2;3\n")
 
 
 def test_a_delimiter_that_is_given_goes_before_the_one_that_is_named() -> None:

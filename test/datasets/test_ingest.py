@@ -341,7 +341,11 @@ MALFORMED = {
         b"Umsatz 2024\na;b;c\n1;2;3\n",
         ["Line 1 has one value", "';' between", "remove a title"],
     ),
-    "title in the first of the cells": (b"Umsatz;;\na;b;c\n1;2;3\n", ["the next lines have 3", "remove a title"]),
+    "title in the first of the cells": (b"Umsatz;;\na;b;c\n1;2;3\n", ["lines below have 3", "remove a title"]),
+    "title of two lines": (
+        b"Report 2024;\nBerlin branch;\nname;x\nA;3\nB;4\n",
+        ["Line 1 has one value, where lines below have 2", "remove a title"],
+    ),
     "first line empty": (b"\na,b\n", ["Line 1 is empty"]),
 }
 
@@ -357,8 +361,19 @@ def test_what_looks_like_a_title_is_read_where_no_header_or_the_delimiter_is_tol
     read(b"Umsatz;;\na;b;c\n1;2;3\n", header=False)
     assert rows_of(tmp_path / "table")[0] == ("Umsatz", None, None)
     for told in ({"header": False}, {"delimiter": ","}):
-        read(b"tags\na;b;c\nd;e;f\n", **told)
-        assert rows_of(tmp_path / "table")[-2:] == [("a;b;c",), ("d;e;f",)]
+        read(b"tags\na;b;c\n1;2;3\n", **told)
+        assert rows_of(tmp_path / "table")[-2:] == [("a;b;c",), ("1;2;3",)]
+    read(b"sep=,\ntags\na;b;c\n1;2;3\n")
+    assert rows_of(tmp_path / "table") == [("a;b;c",), ("1;2;3",)]
+
+
+def test_texts_of_one_column_are_no_table_below_a_title(tmp_path: Path, read: Read) -> None:
+    read(b"genres\nA|B|C\nD|E|F\n")
+    assert rows_of(tmp_path / "table") == [("A|B|C",), ("D|E|F",)]
+
+
+def test_the_first_of_several_columns_may_be_the_only_one_with_a_name(tmp_path: Path, read: Read) -> None:
+    assert list(types_of(read(b"id\t\t\nA\tred\t1\nB\tblue\t2\n"))) == ["id", "column_2", "column_3"]
 
 
 def test_what_stands_in_a_file_is_never_taken_for_a_message_of_duckdb(tmp_path: Path, read: Read) -> None:

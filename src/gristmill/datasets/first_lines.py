@@ -21,7 +21,11 @@ _LOOKED_AT_LETTERS = 2**18
 ONE_LINE = "one line without a line end, so it has no rows"
 """What a text with a header is where something has taken its line ends away, or it is the name of the file."""
 TITLE = "The first line must be the names of the columns: remove a title that stands above it."
-_FIGURE = re.compile(r"[+-]?[.,]?[0-9]")  # what a number or date begins with
+_MISSING = re.compile(r"(?:n/?a|nan|null|none|-+|\?)?", re.IGNORECASE)
+# What is no name of a column: what begins like a number or date, or says that a value is missing.
+_NO_NAME = re.compile(rf"[+-]?[.,]?[0-9]|{_MISSING.pattern}\Z", re.IGNORECASE)
+_FIGURE = re.compile("[-+€$£]?[.,]?[0-9][-+0-9.,:/TZeE '\u00a0\u202f]*[%€$£]?")
+_YEAR = re.compile("(?:19|20)[0-9]{2}")
 # Which Excel writes and reads: the first line names the delimiter, and is no row.
 _SEP = re.compile(r"(\"?)sep=([!-,/:-@\[-^`{-~\t])\1(\r\n|\n|\r|\Z)", re.IGNORECASE)
 
@@ -61,9 +65,9 @@ def start_of(text: str, delimiter: str, quote: str, decimal: str = ".", *, heade
         _check_end(rest, sep[3], quote)
     if header and len(first) == 1 and not told:
         _refuse_title_of_one_value(rest, quote)
-    if header and len(first) > 2 and sum(map(bool, first)) == 1 and _has_names_below(rest, delimiter, quote):
+    if header and len(first) > 1 and sum(map(bool, first)) == 1 and _is_title(rest, delimiter, quote):
         raise MalformedDataError(
-            f"Line {1 + skipped} has one value, where the next lines have {len(first)}. {TITLE} If it is no title, "
+            f"Line {1 + skipped} has one value, where lines below have {len(first)}. {TITLE} If it is no title, "
             "name the other columns too."
         )
     return Start(delimiter, first, skipped, "\n" not in rest and "\r" not in rest)
@@ -81,36 +85,44 @@ def _check_end(rest: str, end: str, quote: str) -> None:
 
 def _refuse_title_of_one_value(text: str, quote: str) -> None:
     for delimiter in _DELIMITERS[1:]:
-        if (
-            delimiter != quote
-            and len(values_of(text, delimiter, quote)) == 1
-            and _has_names_below(text, delimiter, quote)
-        ):
+        if delimiter != quote and len(values_of(text, delimiter, quote)) == 1 and _is_title(text, delimiter, quote):
             raise MalformedDataError(
-                f"Line 1 has one value, where the next lines have several, with {delimiter!r} between them. {TITLE} If "
-                "they are texts of one column, put them in quotes, or say that the delimiter is ','."
+                f"Line 1 has one value, where lines below have several, with {delimiter!r} between them. {TITLE} If "
+                "they are texts of one column, put them in quotes, or write sep=, in a line above all others."
             )
 
 
-def _has_names_below(text: str, delimiter: str, quote: str) -> bool:
-    """Whether other names follow the first line, and rows of as many values as these.
+def _is_title(text: str, delimiter: str, quote: str) -> bool:
+    """Whether names of columns follow the first line, which has one value, and rows of as many values as these.
 
-    Texts of one column may hold the delimiter too: a blank behind it is prose, and two values are a table only where
-    figures stand below a name that is none.
+    Texts of one column may hold the delimiter, and only the first of several columns may be named. So figures must
+    stand below what is none; where all are texts, the delimiter is a tab, or the first line looks like no name.
     """
-    below = [record for record in _first_records(text, delimiter, quote)[1:] if any(record)]
-    if len(below) < 2:
-        return False
-    names, *rows = below
+    first, *others = _first_records(text, delimiter, quote)
+    lines_of_title = list(itertools.takewhile(lambda record: sum(map(bool, record)) < 2, others))
+    names, *rows = [record for record in others[len(lines_of_title) :] if any(record)] or [[]]
+    while names and not names[-1]:
+        names.pop()
     width = len(names)
-    are_names = all(names) and len(set(names)) == width > 1 and not _FIGURE.match(names[0])
-    is_table = all(len(row) == width for row in rows) and not any(
-        value.startswith(" ") for row in below for value in row
-    )
-    if not are_names or not is_table:
+    are_names = all(names) and len(set(names)) == width and not _NO_NAME.match("".join(names[:1]))
+    is_table = all(len(row) >= width and not any(row[width:]) for row in rows)
+    is_prose = any(value.startswith(" ") for row in [names, *rows] for value in row)
+    if not are_names or not is_table or is_prose or len(rows) < (2 if width == 2 else 1):
         return False
-    columns = zip(names, *rows, strict=True)
-    return width > 2 or any(not _FIGURE.match(name) and all(map(_FIGURE.match, values)) for name, *values in columns)
+    are_years = _are_years(names)
+    for name, *values in zip(names, *rows, strict=False):  # without what is empty behind the names
+        figures = [value for value in values if not _MISSING.fullmatch(value)]
+        if figures and all(map(_FIGURE.fullmatch, figures)) and (are_years or not _NO_NAME.match(name)):
+            return True
+    is_no_name = " " in "".join(first) or not all(map(any, lines_of_title))
+    is_sure = delimiter == "\t" if len(first) == 1 else is_no_name
+    return is_sure and width > 2 and not any(map(_NO_NAME.match, names))
+
+
+def _are_years(names: list[str]) -> bool:
+    """Whether the figures among the names are years in a row."""
+    years = [int(name) if _YEAR.fullmatch(name) else 0 for name in names if _NO_NAME.match(name)]
+    return len(years) > 1 and years == list(range(years[0], years[0] + len(years)))
 
 
 def _first_records(text: str, delimiter: str, quote: str, *, skipinitialspace: bool = False) -> list[list[str]]:
