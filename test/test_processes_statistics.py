@@ -48,17 +48,20 @@ def test_outputs_are_a_table_numbers_and_a_picture_in_two_forms(name: str) -> No
     assert list(described) == list(outputs)
 
 
-def opener(folder: Path) -> Any:
+WAYS = "SELECT * FROM (VALUES ('a', 1.5, 2), ('b', 2.5, 4), ('a', 3, 7)) t(g, x, y)"
+
+
+def opener(folder: Path, statement: str = WAYS) -> Any:
     """Opens a version from a database file, whose column y is in km."""
 
     def open_version(_: Reference, attach: Any, _kept: OpenVersion | None) -> OpenVersion:
         file = folder / "version.db"
         if not file.exists():
             with duckdb.connect(str(file)) as made:
-                made.execute(
-                    "CREATE TABLE data AS SELECT * FROM (VALUES ('a', 1.5, 2), ('b', 2.5, 4), ('a', 3, 7)) t(g, x, y)"
-                )
-        return OpenVersion(attach(file, "data"), 3, ExitStack(), {"y": ColumnText("Way.", "km")})
+                made.execute(f"CREATE TABLE data AS {statement}")
+        with duckdb.connect(str(file), read_only=True) as opened:
+            ((rows,),) = opened.execute("SELECT count(*) FROM data").fetchall()
+        return OpenVersion(attach(file, "data"), rows, ExitStack(), {"y": ColumnText("Way.", "km")})
 
     return open_version
 
@@ -75,6 +78,34 @@ def test_stored_versions_are_asked_where_they_lie_and_lend_their_units(name: str
 
     assert json.loads(outputs[name])["rows"] == 3
     assert f">{label}<" in outputs["plot_svg"].decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("summary", {}),
+        ("histogram", {"column": "x"}),
+        ("scatter", {"x": "x", "y": "y"}),
+        ("groupby", {"by": ["g"], "metrics": "sum(x), mean(x), min(x), max(x), median(x), stddev(x), p90(x)"}),
+        ("regression", {"y": "y", "x": ["x"]}),
+        ("regression", {"y": "x", "x": ["y"]}),
+        ("correlation", {"method": "pearson"}),
+        ("correlation", {"method": "spearman"}),
+        *(("timeseries", {"time": "t", "values": ["x"], "aggregate": one}) for one in ("mean", "minimum", "median")),
+    ],
+)
+def test_floats_are_the_numbers_that_rows_show(name: str, inputs: dict[str, Any], tmp_path: Path) -> None:
+    given = []
+    for type_text in ("FLOAT", "DOUBLE"):
+        rows = "(1, 0.1, 2), (1, 0.2, 4.3), (2, 0.3, 6), (2, 0.7, 9), (2, 0.5, 7.1)"
+        statement = f"SELECT g, x::{type_text} AS x, y, DATE '2024-01-01' AS t FROM (VALUES {rows}) r(g, x, y)"
+        (folder := tmp_path / type_text).mkdir()
+        context = RunContext(lambda *_: None, Path, Fetcher(Settings()), opener(folder, statement))
+        inputs["table"] = {"dataset": "ways", "version": "ab" * 32}
+        outputs = REGISTRY[name].run(inputs, context)
+        given.append({one.name: one.data for one in outputs if not one.media_type.startswith("image/")})
+
+    assert given[0] == given[1]
 
 
 @pytest.mark.parametrize("name", INPUTS)

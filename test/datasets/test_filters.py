@@ -683,6 +683,24 @@ def test_a_float_is_found_by_the_number_that_its_row_shows() -> None:
         assert rows_of(f"f <> {text} OR f < {text} OR f > {text}", row) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f = x", "x = f", "f = d", "f BETWEEN x AND d", "f IN (x, 5)", "number(f) = 0.1", "abs(f) = 0.1", "-f = -0.1",
+        "f + 0 = 0.1", "f * 3 = x * 3", "f = 1/10", "text(f) = '0.1'", "number(text(f)) = f", "f = f AND is_finite(f)",
+    ],
+)  # fmt: skip
+def test_a_float_beside_columns_in_arithmetic_and_in_functions_is_what_rows_show(text: str) -> None:
+    assert rows_of(text, {"f": 0.1, "x": 0.1, "d": Decimal("0.10")}) == [0]
+
+
+def test_a_whole_number_of_a_float_is_the_one_that_rows_show() -> None:
+    row = {"f": 123456792.0}  # shown as 123456790.0
+
+    assert rows_of("integer(f) = 123456790 AND round(f) = 123456790 AND f = i", {**row, "i": 123456790}) == [0]
+    assert rows_of("f = i", {**row, "i": 123456792}) == []
+
+
 def test_a_whole_number_is_compared_exactly_with_a_decimal() -> None:
     row = {"i": 2**53 + 1, "wide": Decimal("9007199254740992.50"), "d": Decimal("99.99"), "j": 99}
 

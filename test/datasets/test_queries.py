@@ -416,6 +416,21 @@ def test_deviations_of_numbers_that_are_large_beside_their_differences_are_those
     assert deviation == pytest.approx(math.sqrt(statistics.variance(numbers)), rel=1e-9)
 
 
+@pytest.mark.parametrize("ends", [(), (0, 0.1, 0.7)])
+def test_metrics_of_floats_are_those_of_the_numbers_that_rows_show(
+    connection: duckdb.DuckDBPyConnection, ends: tuple[Any, ...]
+) -> None:
+    given: list[Any] = []
+    for type_text in ("FLOAT", "DOUBLE"):
+        connection.execute(f"CREATE OR REPLACE TABLE typed AS SELECT unnest([0.1, 0.2, 0.7, NULL])::{type_text} AS x")
+        column = StoredColumn("x", type_text, *ends) if ends else Column("x", type_text, "number")
+        metrics = ", ".join(metrics_of("number"))
+        statement = Table("typed", "v1", [column]).aggregate(metrics=metrics, limit=1)
+        given.append(read(connection, statement, seconds=30))
+
+    assert given[0] == given[1]
+
+
 def test_deviations_of_groups_that_are_far_from_each_other_are_those_of_their_differences(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:

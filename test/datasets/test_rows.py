@@ -220,7 +220,7 @@ SELECT true AS boolean, (-128)::TINYINT AS tinyint, (-32768)::SMALLINT AS smalli
 """
 # The last number that rows are written under, and what each format gives then.
 WRITTEN = (
-    11,
+    12,
     {
         "json, objects": "7bad745b091657b1",
         "ndjson, objects": "bbab852a1454ccc8",

@@ -9,6 +9,7 @@ TEXT = frozenset(["text"])
 _WHOLE = frozenset(["integer"])
 KEEP_WHOLE = frozenset(["abs", "ceil", "floor", "round"])
 KEEP_WILDCARDS = frozenset(["accenti", "casei", "lower", "upper"])  # letter by letter, and no letter becomes one
+TAKE_STORED = frozenset(["is_finite", "is_nan", "text"])  # columns as they are: FLOATs, and with their nanoseconds
 _CLOCK = frozenset(["time", "timestamp", "timestamptz"])
 _CASTABLE = NUMERIC | INSTANT | {"text", "boolean", "time", "uuid"}
 
@@ -46,8 +47,8 @@ FUNCTIONS: dict[str, Function] = {
     "ceil": Function("ceil({})", (NUMERIC,), "number", ("DOUBLE",)),
     "floor": Function("floor({})", (NUMERIC,), "number", ("DOUBLE",)),
     "round": Function("round({})", (NUMERIC,), "number", ("DOUBLE",)),
-    "is_nan": Function("isnan({})", (NUMERIC,), "boolean", ("DOUBLE",)),
-    "is_finite": Function("isfinite({})", (NUMERIC,), "boolean", ("DOUBLE",)),
+    "is_nan": Function("isnan({})", (NUMERIC,), "boolean"),
+    "is_finite": Function("isfinite({})", (NUMERIC,), "boolean"),
     "integer": Function("TRY_CAST({} AS BIGINT)", (NUMERIC | {"text", "boolean"},), "integer"),
     "number": Function("TRY_CAST({} AS DOUBLE)", (NUMERIC | {"text", "boolean"},), "number"),
     "text": Function("CAST({} AS VARCHAR)", (_CASTABLE,), "text"),

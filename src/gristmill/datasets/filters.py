@@ -5,8 +5,8 @@ What a filter means:
 - Three-valued logic, as in SQL: a comparison with a missing value is neither true nor false, and its row is not given.
 - NaN equals NaN and is above every other number, infinity too; 0.0 equals -0.0.
 - Whole numbers and decimals are compared exactly with the number that was written, and with each other where one of
-  them is whole; a FLOAT as rows show it with the number that was written; columns of different kinds of number, and the
-  results of `/`, `^` and functions, as doubles. Decimals without digits after the point are whole numbers.
+  them is whole; columns of different kinds of number, and the results of `/`, `^` and functions, as doubles. A FLOAT is
+  the number that rows show of it. Decimals without digits after the point are whole numbers.
   `+ - * % div abs round floor ceil` of whole numbers give whole numbers of up to 38 digits; other arithmetic is done in
   doubles. Division by zero gives a missing value.
 - A timestamp without a zone is taken as UTC, and parts of times with a zone are those in UTC. Nanoseconds are compared,
@@ -25,7 +25,7 @@ from typing import Any
 
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
-from gristmill.datasets.filter_functions import FUNCTIONS, KEEP_WHOLE, KEEP_WILDCARDS, TEXT
+from gristmill.datasets.filter_functions import FUNCTIONS, KEEP_WHOLE, KEEP_WILDCARDS, TAKE_STORED, TEXT
 from gristmill.datasets.likes import COPY_WEIGHT, TRIED_WEIGHT, like
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.spellings import column_spelling, function_spelling
@@ -216,8 +216,8 @@ class _Walker:
             raise fault(f"{name} takes {len(function.takes)} argument(s), and was given {len(args)}.")
         terms = [in_utc(self._expected(*each, name)) for each in zip(args, function.takes, strict=True)]
         weight = function.weight if any(term.is_of_rows and term.kind == "text" for term in terms) else 0
-        if name != "text":
-            terms = [in_microseconds(term) for term in terms]
+        if name not in TAKE_STORED:
+            terms = [cast(term, "DOUBLE") if term.kind == "number" else in_microseconds(term) for term in terms]
         if name in KEEP_WHOLE and is_whole(terms[0]):
             return joined("abs({})" if name == "abs" else "{}", "integer", [as_whole(terms[0])])
         if name == "integer" and terms[0].kind == "number":

@@ -16,7 +16,7 @@ from gristmill.datasets.json_numbers import EXACT_IN_JSON, with_exact_numbers
 # another way (here, in `json_rows`, `rows` and `row_formats`, by a later release of DuckDB, or in the document around a
 # page, `api/rows.py`). It is a part of ETags and of the names of files in the cache: were it the same, clients and the
 # cache would go on with what they have.
-WRITTEN_FORM = 11
+WRITTEN_FORM = 12
 # What JSON has, and integers of which it has not all.
 PLAIN = frozenset(["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "VARCHAR"])
 LONG = frozenset(["BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"])

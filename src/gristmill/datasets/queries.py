@@ -8,7 +8,7 @@ from typing import Literal
 from gristmill.datasets import cursors
 from gristmill.datasets.filters import column_called, condition, unknown_column
 from gristmill.datasets.local_forms import local_form
-from gristmill.datasets.mapping import quoted
+from gristmill.datasets.mapping import double_of, quoted
 from gristmill.datasets.spellings import metric_spelling
 from gristmill.datasets.statements import Key, Page, Statement, from_lowest, is_plain, order_of, where_of
 from gristmill.datasets.terms import NUMERIC, FilterColumn
@@ -28,10 +28,6 @@ _HIDDEN_ROW = quoted("row\t")  # no column's name holds a tab
 
 def _own_type(column: FilterColumn) -> str:
     return column.type
-
-
-def _type_between(column: FilterColumn) -> str:
-    return "FLOAT" if column.type == "FLOAT" else "DOUBLE"
 
 
 def _type_of_sum(column: FilterColumn) -> str:
@@ -70,10 +66,10 @@ METRICS: Mapping[str, Function] = {
     "mean": Function("avg({})", lambda _: "DOUBLE", "integer"),
     "min": Function("min({})", _own_type, "plain", takes_all=True),
     "max": Function("max({})", _own_type, "plain", takes_all=True),
-    "median": Function("median({})", _type_between, "integer", is_between=True),
+    "median": Function("median({})", lambda _: "DOUBLE", "integer", is_between=True),
     "stddev": Function("stddev_samp({})", lambda _: "DOUBLE", "integer", is_of_differences=True),
     "variance": Function("var_samp({})", lambda _: "DOUBLE", "integer", is_of_differences=True, has_unit=False),
-    "quantile": Function("quantile_cont({}, ?)", _type_between, "integer", is_between=True),
+    "quantile": Function("quantile_cont({}, ?)", lambda _: "DOUBLE", "integer", is_between=True),
 }
 
 
@@ -262,8 +258,10 @@ def _value_for(function: Function, column: FilterColumn) -> str:
     """The column as the function takes it."""
     if function.is_of_differences:
         return from_lowest(column)
-    is_cut = function.is_between and column.kind == "decimal"
-    return f"CAST({quoted(column.name)} AS DOUBLE)" if is_cut else quoted(column.name)
+    sql = quoted(column.name)
+    if function.is_between and column.kind == "decimal":
+        return f"CAST({sql} AS DOUBLE)"
+    return sql if function.takes_all else double_of(sql, column.type)
 
 
 def _share(text: str) -> float:

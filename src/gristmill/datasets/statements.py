@@ -13,7 +13,7 @@ from gristmill.datasets import cursors
 from gristmill.datasets.columns import Column, WithEnds
 from gristmill.datasets.cursors import Cursor
 from gristmill.datasets.json_numbers import EXACT_IN_JSON
-from gristmill.datasets.mapping import quoted
+from gristmill.datasets.mapping import double_of, quoted
 from gristmill.datasets.terms import EXACT, NUMERIC, Condition, FilterColumn
 
 _MOST_DIGITS = 38
@@ -177,7 +177,7 @@ def from_lowest(column: FilterColumn) -> str:
     Where the values are large beside their differences, or larger than doubles hold, it is how far each is above the
     lowest one, which is known and is taken off exactly: deviations of times in microseconds would else be wrong.
     """
-    sql = quoted(column.name)
+    sql = double_of(quoted(column.name), column.type)
     if column.kind not in NUMERIC or not isinstance(column, WithEnds) or {column.minimum, column.maximum} & _NO_END:
         return sql
     low, high = Decimal(column.minimum), Decimal(column.maximum)
@@ -187,7 +187,7 @@ def from_lowest(column: FilterColumn) -> str:
     if is_held and largest <= (high - low) * _LARGE:
         return sql
     if column.kind == "number":
-        return f"(CAST({sql} AS DOUBLE) - CAST('{column.minimum!r}' AS DOUBLE))"
+        return f"({sql} - CAST('{column.minimum!r}' AS DOUBLE))"
     if (high - low).scaleb(scale).adjusted() >= _MOST_DIGITS:
         return sql
     is_short = scale <= _BIGINT_DIGITS and largest.scaleb(scale) < _WITHIN_BIGINT

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from gristmill.datasets.cql import fault
-from gristmill.datasets.mapping import microseconds
+from gristmill.datasets.mapping import double_of, microseconds
 
 EXACT = frozenset(["integer", "decimal"])
 NUMERIC = frozenset(["integer", "number", "decimal"])
@@ -84,11 +84,12 @@ def joined(template: str, kind: str, terms: Sequence[Term], weight: int = 0) -> 
 
 
 def cast(term: Term, type_text: str) -> Term:
-    """The piece as one of DuckDB's types; its kind stays."""
+    """The piece as one of DuckDB's types; its kind stays. A FLOAT is the double that rows show."""
     if type_text == "DOUBLE" and isinstance(term.literal, Decimal):
         return Term("CAST(? AS DOUBLE)", "number", (float(term.literal),))
     if type_text == "DOUBLE" and term.kind == "number":
-        return term
+        is_float = term.column is not None and term.column.type == "FLOAT"
+        return joined(double_of("{}", "FLOAT"), "number", [term]) if is_float else term
     return joined(f"CAST({{}} AS {type_text})", term.kind, [term])
 
 

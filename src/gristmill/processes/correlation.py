@@ -75,7 +75,7 @@ class CorrelationOutputs(TypedDict):
 
 
 @reuses_workspace
-@process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def correlation(
     table: DataSet,
     columns: Annotated[list[str], Field(min_length=2, max_length=MOST_COLUMNS)] | None = None,
@@ -206,7 +206,7 @@ def _values(table: DataSet, column: DataColumn) -> tuple[Array, Bools]:
 
 def _finite(column: DataColumn, off: Mapping[str, Shift]) -> str:
     double = _double(column, off)
-    return f"CASE WHEN isfinite({double}) THEN {double} END" if column.kind == "number" else double
+    return f"CASE WHEN isfinite({column.sql}) THEN {double} END" if column.kind == "number" else double
 
 
 def _double(column: DataColumn, off: Mapping[str, Shift]) -> str:

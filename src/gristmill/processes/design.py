@@ -103,7 +103,7 @@ class Design:
                 selected.append(f"CAST(list_position(?, {column.sql}) - 1 AS SMALLINT) AS c{place}")
                 values.append(list(self.levels[column.name].values))
             else:
-                selected.append(f"CAST({column.sql} AS DOUBLE) AS c{place}")
+                selected.append(f"{shifted(column, 0)} AS c{place}")
         sql = (
             f"SELECT {', '.join(selected)}, {shifted(self._y, self.y_shift)} AS y FROM {self._table.sql} "
             f"WHERE {self._complete} LIMIT {size} OFFSET {start}"

@@ -72,7 +72,7 @@ class GroupOutputs(TypedDict):
 
 
 @reuses_workspace
-@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="3", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def groupby(
     table: DataSet,
     by: Annotated[list[str], Field(min_length=1, max_length=8)],

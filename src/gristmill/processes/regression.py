@@ -98,7 +98,7 @@ class RegressionOutputs(TypedDict):
 
 
 @reuses_workspace
-@process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def regression(
     table: DataSet,
     y: str,

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from gristmill.datasets.json_numbers import EXACT_IN_JSON
+from gristmill.datasets.mapping import double_of
 from gristmill.processes.dataset import DataSet
 from gristmill.processes.workspace import DataColumn
 
@@ -34,7 +35,7 @@ def shifts(data: DataSet, columns: Sequence[DataColumn], relation: str) -> dict[
 def shifted(column: DataColumn, shift: Shift) -> str:
     """The values as doubles, less the shift, as SQL; 0 for none."""
     value = f"{column.sql} - CAST('{Decimal(shift):f}' AS {column.type})" if shift else column.sql
-    return f"CAST({value} AS DOUBLE)"
+    return f"CAST({double_of(value, column.type)} AS DOUBLE)"
 
 
 def plus(shift: Shift, number: float) -> float:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from gristmill.datasets.inference import WRITTEN_AS
 from gristmill.datasets.local_forms import local_form
-from gristmill.datasets.mapping import microseconds
+from gristmill.datasets.mapping import double_of, microseconds
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
 from gristmill.processes.column import Array, Column, Kind
@@ -115,7 +115,7 @@ class Lines:
 
 
 @reuses_workspace
-@process(version="1", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
+@process(version="2", seconds=30, memory_mb=1024, disk_mb=1, deterministic=True, keywords=("statistics", "plot"))
 def timeseries(
     table: DataSet,
     time: str,
@@ -248,7 +248,9 @@ def _compute(table: DataSet, times: tuple[str, str, Period], asked: _Asked, grou
 
 
 def _finite(column: DataColumn) -> str:
-    return f"CASE WHEN isfinite({column.sql}) THEN {column.sql} END" if column.kind == "number" else column.sql
+    if column.kind != "number":
+        return column.sql
+    return f"CASE WHEN isfinite({column.sql}) THEN {double_of(column.sql, column.type)} END"
 
 
 def _results(
