@@ -61,6 +61,29 @@ def test_times_that_may_have_nanoseconds_and_a_zone_are_held_where_they_have_non
     assert "'finer'" in refused(tmp_path, read, MalformedDataError, finer, "parquet")
 
 
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        ("[?, NULL]", "TIMESTAMP WITH TIME ZONE[]"),
+        ("MAP {?: [{'x': 1}]}", "MAP(TIMESTAMP WITH TIME ZONE, STRUCT(x INTEGER)[])"),
+        (
+            "{'TIMESTAMPTZ_NS': 1, '\"': [[{'a': ?}]]}",
+            'STRUCT(TIMESTAMPTZ_NS INTEGER, """" STRUCT(a TIMESTAMP WITH TIME ZONE)[][])',
+        ),
+    ],
+)
+def test_so_are_those_within_nested_values(tmp_path: Path, read: Read, form: str, kind: str) -> None:
+    def made(digits: str) -> bytes:
+        value = form.replace("?", f"'1969-12-31 23:59:59.{digits}Z'::TIMESTAMPTZ_NS")
+        return parquet(tmp_path, f"SELECT {value} AS n UNION ALL SELECT NULL")
+
+    facts = read(made("999999"), "parquet")
+    assert (types_of(facts), facts.columns[0].nulls) == ({"n": kind}, 1)
+    for finer in ("999999001", "999999500"):
+        said = refused(tmp_path, read, MalformedDataError, made(finer), "parquet")
+        assert "'n' is of the Parquet type" in said
+
+
 def test_a_parquet_type_that_is_not_held_is_refused_by_column(tmp_path: Path, read: Read) -> None:
     data = parquet(tmp_path, "SELECT 1 AS ok, 1::VARIANT AS odd")
     assert "'odd'" in refused(tmp_path, read, MalformedDataError, data, "parquet")

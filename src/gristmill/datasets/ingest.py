@@ -51,7 +51,9 @@ _DUCKDB_SHARE = 0.6
 _MOST_FOR_ALL = 500  # columns
 _MOST_BYTES_FOR_THREADS = 128 * 2**20
 _NOT_STORED = re.compile(r"\b(VARIANT|GEOMETRY|GEOGRAPHY|HUGEINT|UHUGEINT|BIT|ANY)\b")
-_NULL_TYPE = re.compile(r'("NULL")(?! )|"(?:[^"]|"")*+"')  # or a field's name, which a blank and its type follow
+_FIELD = r'(?! )|"(?:[^"]|"")*+"'  # or a field's name, which a blank and its type follow
+_NULL_TYPE = re.compile(rf'("NULL"){_FIELD}')
+_NANOSECONDS = re.compile(rf"\b(TIMESTAMPTZ_NS)\b{_FIELD}")
 
 
 def ingest(source: Path, target: Path, options: ReadingOptions, limits: ReadingLimits) -> Facts:
@@ -260,9 +262,10 @@ def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: d
         value = name(given)
         if (held := _without_null_types(type_text)) != type_text:
             value, type_text = f"CAST({value} AS {held})", held  # noqa: PLW2901
-        if type_text == "TIMESTAMPTZ_NS" and _is_of_microseconds(value, relation, connection):
-            value, type_text = f"CAST({value} AS TIMESTAMPTZ)", "TIMESTAMP WITH TIME ZONE"  # noqa: PLW2901
-        if kind_of(type_text) is None or _NOT_STORED.search(type_text):
+        held = _in_microseconds(type_text)
+        if held != type_text and _is_kept(value, type_text, held, relation, connection):
+            value, type_text = f"CAST({value} AS {held})", held  # noqa: PLW2901
+        if kind_of(type_text) is None or _NOT_STORED.search(type_text) or held != type_text:
             raise MalformedDataError(
                 f"The column {shown(called)} is of the Parquet type {type_text}, which data sets do not hold. Leave "
                 "it out, or convert it before the upload."
@@ -277,9 +280,15 @@ def _without_null_types(type_text: str) -> str:
     return _NULL_TYPE.sub(lambda found: "VARCHAR" if found[1] else found[0], type_text)
 
 
-def _is_of_microseconds(value: str, relation: str, connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether times that may have nanoseconds have none; pandas and Polars write such columns."""
-    sql = f"SELECT count(*) FROM {relation} WHERE epoch_ns({value}) % 1000 <> 0"
+def _in_microseconds(type_text: str) -> str:
+    """The type with times in microseconds for those with a zone in nanoseconds, which pandas and Polars write."""
+    return _NANOSECONDS.sub(lambda found: "TIMESTAMP WITH TIME ZONE" if found[1] else found[0], type_text)
+
+
+def _is_kept(value: str, type_text: str, held: str, relation: str, connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether no value changes as one of another type: it comes back from there."""
+    back = f"TRY_CAST(CAST({value} AS {held}) AS {type_text})"
+    sql = f"SELECT count(*) FROM {relation} WHERE {back} IS DISTINCT FROM {value}"
     return connection.execute(sql).fetchone() == (0,)
 
 
