@@ -29,7 +29,7 @@ NUMBERED = [f"The quick brown fox number {number} of a long category" for number
             ["a long " + "name " * 9 + "here", "b long " + "name " * 9 + "here"],
             ["a long na…ame here", "b long na…ame here"],
         ),
-        (["as it is", "", "as it is"], ["as it is", "(empty)", "as it is"]),
+        (["as it is", "", "as it is", " \t"], ["as it is", "(empty)", "as it is", "(blanks)"]),
         (
             ["a long name that ends in one", "a long name that ends in two"],
             ["a long na…s in one", "a long na…s in two"],

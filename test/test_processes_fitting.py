@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from support.runs import outputs_of
 
 from gristmill.processes import pictures
-from gristmill.processes.drawing import legend
+from gristmill.processes.drawing import fonts, legend
 from gristmill.processes.fitting import all_fitting, fitting_heading, fitting_ticks
 
 
@@ -75,12 +75,53 @@ def test_a_title_ends_before_the_legend_and_takes_the_room_that_it_leaves(letter
     assert len(title.get_text()) == 90 or room < 60
 
 
+def figure_of(draw: Any, *given: Any, **rc: Any) -> Figure:
+    """What is drawn of a picture's first form."""
+    with mpl.rc_context({"font.family": fonts()} | {name.replace("_", "."): value for name, value in rc.items()}):
+        figure: Figure = draw.__wrapped__(*given)
+        figure.draw_without_rendering()
+    return figure
+
+
+WIDE = [
+    "COMMUNITY MANAGEMENT COMMON WAY",
+    "HAMBURG-WANDSBEK MARKT UND MEHR",
+    "東京都千代田区丸の内一丁目九番一号東京駅",
+    "W" * 40,
+]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("name", WIDE)
+def test_wide_names_stay_in_the_picture_and_in_their_panels(name: str) -> None:
+    bars = pictures.Bars(name, [3, 2], None, [name, "short"])
+    histogram = pictures.Bars(name, [3, 2], np.array([0.0, 1.0, 2.0]))
+    figure = figure_of(pictures.draw_all, [bars, bars, histogram], font_size=8, axes_titlesize=9)
+
+    for number, axes in enumerate(figure.axes):
+        left, right = figure.bbox.x1 * number / 3, figure.bbox.x1 * (number + 1) / 3
+        extents = [text.get_window_extent() for text in (axes._left_title, *axes.get_yticklabels())]
+        assert left < min(one.x0 for one in extents)
+        assert max(one.x1 for one in extents) < right
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("name", [*WIDE, "s"])
+def test_a_title_ends_with_the_picture(name: str) -> None:
+    title = f"{name * 40}, 1,000 of 2,000 rows"
+    bars = pictures.Bars("x", [3, 2], None, [name, "short"], title)
+    histogram = pictures.Bars("x", [3, 2_000_000], np.array([0.0, 1.0, 2.0]), title=title)
+    for one in (bars, histogram):
+        figure = figure_of(pictures.draw, one, font_size=10, axes_titlesize=11)
+        (axes,) = figure.axes
+        assert axes._left_title.get_window_extent().x1 < figure.bbox.x1
+        assert axes.get_window_extent().width > figure.bbox.x1 / 2
+
+
 def test_a_note_under_a_panel_stays_in_the_picture() -> None:
     note = "4,037 more values in 331,273 rows, 2,512 without a value"
-    draw: Any = pictures.draw_all
-    with mpl.rc_context({"font.size": 8}):
-        figure = draw.__wrapped__([pictures.Bars("tailnum", [575, 513], None, ["N725MQ", "N722MQ"], note=note)])
-        figure.draw_without_rendering()
+    bars = pictures.Bars("tailnum", [575, 513], None, ["N725MQ", "N722MQ"], note=note)
+    figure = figure_of(pictures.draw_all, [bars], font_size=8)
 
     extent = figure.axes[0].xaxis.label.get_window_extent()
     assert figure.axes[0].get_xlabel() == "rows, 4,037 more values in 331,273 rows,\n2,512 without a value"

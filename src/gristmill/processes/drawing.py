@@ -178,7 +178,8 @@ def all_short(texts: Sequence[str], letters: int) -> list[str]:
 
 
 def _line(text: str) -> str:
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split()) or "(empty)"
+    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return line or ("(blanks)" if text else "(empty)")
 
 
 def _cut_apart(lines: Collection[str], letters: int) -> dict[str, str]:

@@ -60,7 +60,7 @@ def all_fitting(texts: Sequence[str], letters: int, inches: float, size: float) 
     """Cut texts as ``all_short`` does, until each is at most so wide in letters of a size in points."""
     while True:
         made = all_short(texts, letters)
-        share = max((_width(text, size) for text in made), default=0.0) / (inches * 72)
+        share = widest(made, size) / inches
         if share <= 1 or letters <= _FEWEST_LETTERS:
             return made
         letters = max(_FEWEST_LETTERS, min(letters - 1, int(letters / share)))
@@ -78,7 +78,7 @@ def in_lines(text: str, inches: float, size: float) -> str:
     lines = [""]
     for part in text.split(", "):
         longer = f"{lines[-1]}, {part}" if lines[-1] else part
-        if lines[-1] and _width(longer, size) > inches * 72:
+        if lines[-1] and widest([longer], size) > inches:
             lines[-1] += ","
             lines.append(part)
         else:
@@ -86,7 +86,8 @@ def in_lines(text: str, inches: float, size: float) -> str:
     return "\n".join(lines)
 
 
-def _width(text: str, size: float) -> float:
-    """In points."""
-    width, _, _ = TextToPath().get_text_width_height_descent(text, FontProperties(size=size), ismath=False)
-    return float(width)
+def widest(texts: Sequence[str], size: float) -> float:
+    """How wide the widest text is in letters of a size in points; in inches, 0 for none."""
+    font = FontProperties(size=size)
+    widths = (TextToPath().get_text_width_height_descent(text, font, ismath=False)[0] for text in texts)
+    return float(max(widths, default=0.0)) / 72

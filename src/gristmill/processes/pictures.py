@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import MONTHLY, date2num
@@ -14,7 +15,6 @@ from gristmill.processes.drawing import (
     GREY,
     LAST_DAY,
     NumberFormatter,
-    all_short,
     empty,
     footnote,
     number_ticks,
@@ -22,7 +22,7 @@ from gristmill.processes.drawing import (
     short,
     time_ticks,
 )
-from gristmill.processes.fitting import in_lines
+from gristmill.processes.fitting import all_fitting, in_lines, widest
 from gristmill.words import counted
 
 SHOWN_CATEGORIES = 30
@@ -35,6 +35,9 @@ _PANEL_TICKS = 4
 _PANEL_TICK_LETTERS = 30  # that have room under a panel
 _PANEL_WIDTH, _PANEL_HEIGHT, _NOTE_HEIGHT = 3.6, 2.5, 0.3  # inches
 _PANEL_MARGIN = (1.25, 0.57)  # left, for the names of categories, and below, for two lines
+_WIDTH, _LABEL_INCHES = 8, 3.0
+_BESIDE_LABELS = 0.1  # inches: ticks and the room between
+_BESIDE_TITLE = 0.6  # inches: what stands beside the numbers or names on the left, and margins
 # Beyond them, what Matplotlib reckons for margins, ticks and places may be no number any more, or all the same.
 _LARGEST_DRAWN, _SMALLEST_DRAWN, _NARROWEST_DRAWN = 1e300, 1e-250, 1e-12
 _OUTLINED_BINS = 60
@@ -61,9 +64,12 @@ def draw(bars: Bars) -> Figure:
     """Return one chart."""
     shown = min(len(bars.categories), SHOWN_CATEGORIES)
     height = 4.5 if bars.edges is not None else max(2.4, 1.2 + 0.28 * shown)
-    figure = Figure(figsize=(8, height), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
-    _draw_bars(axes, bars, SHOWN_CATEGORIES, _LABEL_LETTERS)
+    size = mpl.rcParams["font.size"]
+    names = all_fitting(bars.categories[:SHOWN_CATEGORIES], _LABEL_LETTERS, _LABEL_INCHES, size)
+    left = widest(names or [f"{max(bars.counts, default=0):,}"], size)
+    _draw_bars(axes, bars, names, _WIDTH - left - _BESIDE_TITLE)
     axes.set_xlabel(short(bars.name, 80) if bars.edges is not None else "rows")
     axes.set_ylabel("rows" if bars.edges is not None else "")
     footnote(figure, bars.note and f"not shown: {bars.note}")
@@ -84,7 +90,9 @@ def draw_all(panels: Sequence[Bars]) -> Figure:
         bottom = height - _PANEL_HEIGHT * (number // across + 1) + _PANEL_MARGIN[1]
         inner = _PANEL_WIDTH - _PANEL_MARGIN[0] - 0.2, _PANEL_HEIGHT - _PANEL_MARGIN[1] - 0.4
         axes = figure.add_axes((left / width, bottom / height, inner[0] / width, inner[1] / height))
-        _draw_bars(axes, bars, PANEL_CATEGORIES, _PANEL_LETTERS)
+        room = _PANEL_MARGIN[0] - _BESIDE_LABELS
+        names = all_fitting(bars.categories[:PANEL_CATEGORIES], _PANEL_LETTERS, room, mpl.rcParams["font.size"])
+        _draw_bars(axes, bars, names, inner[0])
         is_histogram = bars.edges is not None
         axes.set_ylabel("rows" if is_histogram else "", fontsize="small", color=GREY)
         said = ", ".join(filter(None, ["" if is_histogram else "rows", bars.note]))
@@ -94,14 +102,17 @@ def draw_all(panels: Sequence[Bars]) -> Figure:
     return figure
 
 
-def _draw_bars(axes: Axes, bars: Bars, most: int, letters: int) -> None:
-    axes.set_title(short(bars.title or bars.name, _TITLE_LETTERS if bars.title else _LABEL_LETTERS), loc="left")
+def _draw_bars(axes: Axes, bars: Bars, names: Sequence[str], inches: float) -> None:
+    """names: of the categories that are drawn, as they are written. inches: how wide the title may be."""
+    letters = _TITLE_LETTERS if bars.title else _LABEL_LETTERS
+    (title,) = all_fitting([bars.title or bars.name], letters, inches, mpl.rcParams["axes.titlesize"])
+    axes.set_title(title, loc="left")
     if not any(bars.counts):
         empty(axes, "no values")
     elif bars.edges is not None:
         _draw_histogram(axes, bars.counts, bars.edges, ticks=6 if bars.title else _PANEL_TICKS, whole=bars.whole)
     else:
-        _draw_categories(axes, bars.counts[:most], all_short(bars.categories[:most], letters))
+        _draw_categories(axes, bars.counts[: len(names)], names)
 
 
 def _draw_histogram(axes: Axes, counts: Sequence[int], edges: np.ndarray[Any, Any], *, ticks: int, whole: bool) -> None:
