@@ -10,36 +10,45 @@ _WHOLE = frozenset(["integer"])
 KEEP_WHOLE = frozenset(["abs", "ceil", "floor", "round"])
 KEEP_WILDCARDS = frozenset(["accenti", "casei", "lower", "upper"])  # letter by letter, and no letter becomes one
 TAKE_STORED = frozenset(["is_finite", "is_nan", "text"])  # columns as they are: FLOATs, and with their nanoseconds
+ACCENTI_WEIGHT = 10
 _CLOCK = frozenset(["time", "timestamp", "timestamptz"])
 _CASTABLE = NUMERIC | INSTANT | {"text", "boolean", "time", "uuid"}
 
 
+# strip_accents ends a text at NUL: another letter, which no text is meant to have, stands for it meanwhile.
+_AROUND_NUL = "replace(strip_accents(replace({0}, chr(0), chr(64976))), chr(64976), chr(0))"
+ACCENTI_OF_COLUMN = f"CASE WHEN contains({{0}}, chr(0)) THEN {_AROUND_NUL} ELSE strip_accents({{0}}) END"
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
-    """SQL with a `{}` for each argument, the kinds each may have (`cast` is done first), and the kind of the result."""
+    """SQL with a `{}` for each argument, the kinds each may have (`cast` is done first), and the kind of the result.
+
+    weight: what it adds to a term's where it is given a text.
+    """
 
     sql: str
     takes: tuple[frozenset[str], ...]
     gives: str
     casts: tuple[str | None, ...] = ()
-
-    @property
-    def weight(self) -> int:
-        """What it adds to a term's weight where it is given a text; `text` gives it as it is."""
-        return COPY_WEIGHT if self.gives == "text" and self.takes == (TEXT,) else 1
+    weight: int = 1
 
 
-def _of_texts(sql: str, count: int = 1, gives: str = "text") -> Function:
+def _made_text(sql: str, weight: int = COPY_WEIGHT) -> Function:
+    return Function(sql, (TEXT,), "text", weight=weight)
+
+
+def _of_texts(sql: str, count: int, gives: str) -> Function:
     return Function(sql, (TEXT,) * count, gives)
 
 
 FUNCTIONS: dict[str, Function] = {
-    "casei": _of_texts("lower({})"),
-    "accenti": _of_texts("strip_accents({})"),
-    "lower": _of_texts("lower({})"),
-    "upper": _of_texts("upper({})"),
-    "trim": _of_texts("trim({})"),
-    "length": _of_texts("length({})", gives="integer"),
+    "casei": _made_text("lower({})"),
+    "accenti": _made_text(_AROUND_NUL, ACCENTI_WEIGHT),
+    "lower": _made_text("lower({})"),
+    "upper": _made_text("upper({})"),
+    "trim": _made_text("trim({})"),
+    "length": _of_texts("length({})", 1, "integer"),
     "contains": _of_texts("contains({}, {})", 2, "boolean"),
     "starts_with": _of_texts("starts_with({}, {})", 2, "boolean"),
     "ends_with": _of_texts("ends_with({}, {})", 2, "boolean"),

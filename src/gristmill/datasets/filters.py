@@ -25,7 +25,15 @@ from typing import Any
 
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
-from gristmill.datasets.filter_functions import FUNCTIONS, KEEP_WHOLE, KEEP_WILDCARDS, TAKE_STORED, TEXT
+from gristmill.datasets.filter_functions import (
+    ACCENTI_OF_COLUMN,
+    ACCENTI_WEIGHT,
+    FUNCTIONS,
+    KEEP_WHOLE,
+    KEEP_WILDCARDS,
+    TAKE_STORED,
+    TEXT,
+)
 from gristmill.datasets.likes import COPY_WEIGHT, TRIED_WEIGHT, like
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.spellings import column_spelling, function_spelling
@@ -46,13 +54,13 @@ from gristmill.datasets.terms import (
 from gristmill.near_names import near
 
 # DuckDB stops within a filter only after some thousand rows, whose texts may be long.
-MOST_WEIGHT = 50
+MOST_WEIGHT = 60
 
 _TOO_HEAVY = (
-    f"Its functions of texts and LIKE weigh {{}} together, and may weigh {MOST_WEIGHT}: accenti, casei, lower, upper "
-    f"and trim {COPY_WEIGHT} each, others 1, and LIKE {TRIED_WEIGHT} more for each character behind the first % of a "
-    r"pattern with _ (\_ is a plain one, and weighs nothing); what BETWEEN compares weighs twice. Ask in parts, or in "
-    "a job of the process sql."
+    f"Its functions of texts and LIKE weigh {{}} together, and may weigh {MOST_WEIGHT}: accenti {ACCENTI_WEIGHT}, "
+    f"casei, lower, upper and trim {COPY_WEIGHT}, others 1, and LIKE {TRIED_WEIGHT} more for each character behind the "
+    r"first % of a pattern with _ (\_ is a plain one, and weighs nothing); what BETWEEN compares weighs twice. Ask in "
+    "parts, or in a job of the process sql."
 )
 
 _MOMENTS = frozenset(["date", "timestamp"])
@@ -225,7 +233,8 @@ class _Walker:
         casts = function.casts or (None,) * len(terms)
         terms = [cast(term, kind) if kind else term for term, kind in zip(terms, casts, strict=True)]
         made_of = terms[0].made_of if name in KEEP_WILDCARDS else None
-        return replace(joined(function.sql, function.gives, terms, weight), made_of=made_of)
+        sql = ACCENTI_OF_COLUMN if name == "accenti" and terms[0].column is not None else function.sql
+        return replace(joined(sql, function.gives, terms, weight), made_of=made_of)
 
 
 def _among(value: Term, equalities: Sequence[Term]) -> Term:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from gristmill.datasets.cql import fault
 from gristmill.datasets.terms import Term, joined
 
-COPY_WEIGHT = 5  # also for the memory: what is made of a text is kept for some thousand rows
+COPY_WEIGHT = 4  # also for the memory: what is made of a text is kept for some thousand rows
 TRIED_WEIGHT = 2  # of each character behind the first % of a pattern with _: all may be looked at for each of a text
 _CHARACTER = re.compile(r"\\?.", re.DOTALL)
 _PRIVATE = range(0xE000, 0xF900)  # no function changes these letters, and no filter has room for all of them
