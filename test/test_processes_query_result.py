@@ -1,9 +1,11 @@
 """Results of queries: given whole, or refused when a later query of the run has taken their place."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 from support.stored import stored
 
@@ -62,6 +64,29 @@ def test_a_query_of_another_data_set_of_the_run_replaces_the_rows_too() -> None:
 
         with pytest.raises(RuntimeError, match="rows are gone"):
             found.fetchall()
+
+
+def test_a_thread_gets_the_rows_of_its_own_query_or_is_told_that_they_are_gone() -> None:
+    table = DataSet.of({"g": np.arange(100_000) % 50})
+
+    def groups_of(group: int) -> tuple[int, list[Any] | None]:
+        try:
+            found = table.query(f"SELECT min(g) FROM {table.sql} WHERE g = ?", [group])
+            return group, found.fetchall()
+        except RuntimeError as error:
+            assert "where threads ask" in str(error)  # noqa: PT017  most of them are not told
+            return group, None
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(groups_of, [*range(50)] * 4))
+
+    assert [(group, rows) for group, rows in found if rows not in (None, [(group,)])] == []
+
+
+@pytest.mark.parametrize("text", ["", "-- a comment", ";"])
+def test_a_text_without_a_statement_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="there is no statement"):
+        DataSet.of({"x": [1]}).query(text)
 
 
 def test_a_query_that_fails_gives_nobody_the_rows_of_the_one_before() -> None:
