@@ -58,6 +58,17 @@ def test_durations_of_pandas_are_written_alike() -> None:
     assert cells(columns_of_pandas(pandas.DataFrame({"t": NANOSECONDS}))) == WITH_NANOSECONDS
 
 
+def test_months_of_numpy_and_of_pandas_are_written_alike() -> None:
+    pandas = pytest.importorskip("pandas")
+    offsets = [pandas.DateOffset(months=1, days=2, nanoseconds=3), pandas.DateOffset(years=1, hours=-1), None]
+
+    assert cells(columns_of_pandas(pandas.DataFrame({"t": offsets}))) == [
+        "P1M2DT0.000000003S", "P12M0DT-3600.000000S", None,
+    ]  # fmt: skip
+    for unit, text in (("M", "P2M0DT0.000000S"), ("Y", "P24M0DT0.000000S")):
+        assert Table.from_columns({"t": np.array([2], f"m8[{unit}]")}).column("t").cells() == [text]
+
+
 def test_durations_of_polars_are_written_alike() -> None:
     polars = pytest.importorskip("polars")
 

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Self
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gristmill.datasets.floats import shown
 from gristmill.processes.doubles import as_doubles, number_text, widened
 from gristmill.processes.durations import duration_of
-from gristmill.processes.nested import base64_text, is_nested, json_text, plain_text
+from gristmill.processes.nested import base64_text, is_nested, json_text, plain_text, without_zeros
 from gristmill.words import not_finite, without_formulas
 
 Kind = Literal["boolean", "integer", "number", "datetime", "string"]
@@ -199,13 +199,14 @@ def _datetime(value: Any) -> np.datetime64:
     return np.datetime64(value, "us")
 
 
-def column_of_values(name: str, values: Sequence[Any] | Array) -> Column:
+def column_of_values(name: str, values: Sequence[Any] | Array, kind_of_none: Kind = "string") -> Column:
     """Make a column of an array or list of Python values, none of which is rounded; null where an array is masked.
 
-    Raises TableError, and TypeError for values that are no data.
+    kind_of_none: that of a list without any value. Raises TableError, and TypeError for values that are no data.
     """
     if not isinstance(values, np.ndarray):
-        return Column.of(name, _plains(name, values))
+        cells = _plains(name, values)
+        return Column.of(name, cells, None if any(one is not None for one in cells) else kind_of_none)
     if values.ndim != 1:
         raise TableError(f"column {name!r} has {values.ndim} dimensions, where it must have one")
     if isinstance(values, np.ma.MaskedArray) and values.dtype != object:
@@ -226,8 +227,8 @@ def _of_array(name: str, values: Array) -> Column:
             return _of_times(name, values)
         case "m":
             return Column.of(name, [duration_of(one) for one in values], "string")
-        case _:
-            return Column.of(name, _plains(name, values.tolist()))
+        case kind:
+            return column_of_values(name, values.tolist(), "integer" if kind == "u" else "string")
 
 
 def _of_masked(name: str, values: np.ma.MaskedArray[Any, Any]) -> Column:
@@ -264,6 +265,8 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911  one return a type
         return base64_text(value)
     if isinstance(value, timedelta):
         return duration_of(value)
+    if isinstance(value, time):
+        return without_zeros(value.isoformat())
     if hasattr(value, "isoformat"):
         return None if value != value else value.isoformat()  # noqa: PLR0124  NaT is not equal to itself
     try:

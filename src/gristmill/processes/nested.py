@@ -17,7 +17,7 @@ import numpy as np
 
 from gristmill.datasets.floats import shown
 from gristmill.datasets.json_numbers import EXACT_IN_JSON
-from gristmill.processes.durations import duration_of
+from gristmill.processes.durations import duration_of, offset_text
 from gristmill.words import not_finite
 
 _LAST_ZEROS = re.compile(r"(\.\d*?)0+(?!\d)")
@@ -29,6 +29,12 @@ def is_nested(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
+def is_missing(value: object) -> bool:
+    """Whether a value is pandas' own of those that are missing: NA or NaT."""
+    kind = type(value)
+    return kind.__name__ in {"NAType", "NaTType"} and kind.__module__.partition(".")[0] == "pandas"
+
+
 def json_text(value: object) -> str:
     """The JSON text of a nested value."""
     return json.dumps(_json(value), ensure_ascii=False, separators=(",", ":"))
@@ -36,6 +42,8 @@ def json_text(value: object) -> str:
 
 def plain_text(value: object) -> str:
     """A value of a type that is no other's, as Python writes it. Raises TypeError where that is only its address."""
+    if type(value).__name__ == "DateOffset" and (offset := offset_text(value)):
+        return offset
     text = str(value)
     if _ADDRESS.fullmatch(text):
         raise TypeError(f"a value of the type {type(value).__name__}, which has no text; give numbers, texts or times")
@@ -63,7 +71,7 @@ def _json(value: Any) -> Any:  # noqa: PLR0911  one return a type
         value = shown(float(value))
     elif isinstance(value, np.generic):
         value = _scalar(value)
-    if value is None or value is np.ma.masked:
+    if value is None or value is np.ma.masked or is_missing(value):
         return None
     if isinstance(value, Mapping):
         return {str(name): _json(one) for name, one in value.items()}

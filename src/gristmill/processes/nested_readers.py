@@ -32,6 +32,9 @@ def arrow_reader(dtype: Any) -> Reader:  # noqa: PLR0911  one return a type
     if name.startswith("duration["):
         unit = NANOSECONDS[dtype.unit]
         return lambda scalar: duration_text(scalar.value * unit)
+    if shape in {"dictionary", "run_end_encoded"}:
+        within = arrow_reader(dtype.value_type)
+        return lambda scalar: _read_scalar(within, scalar.value)
     if shape == "map":
         read = arrow_reader(dtype.key_type), arrow_reader(dtype.item_type)
         return lambda scalar: [_entry(*map(_read_scalar, read, (one[0], one[1]))) for one in scalar.values]
