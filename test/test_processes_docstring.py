@@ -68,5 +68,21 @@ def test_numpy_style_describes_parameters() -> None:
     assert parsed.description == "Text."
 
 
+def test_parameters_may_share_a_description() -> None:
+    numpy, google = "Parameters\n----------\nx, y : int\n    Both.\nz\n    One.", "Args:\n    x, y: Both.\n    z: One."
+    for section in (numpy, google):
+        parsed = parse_docstring(f"Title\n\n{section}")
+
+        assert parsed.items == {"x": "Both.", "y": "Both.", "z": "One."}
+        assert parsed.parameters == ["x", "y", "z"]
+
+
+def test_a_note_among_parameters_is_none_of_them() -> None:
+    parsed = parse_docstring("Title\n\nArgs:\n    first: The first.\n    Note: It is long.\n    note: A note.")
+
+    assert parsed.items == {"first": "The first. Note: It is long.", "note": "A note."}
+    assert parsed.parameters == ["first", "note"]
+
+
 def test_attributes_are_read_too() -> None:
     assert parse_docstring("Title\n\nAttributes:\n    mean: The mean.").items == {"mean": "The mean."}

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 _PARAMETERS = {"args", "arguments", "parameters", "params"}
 _SECTIONS = _PARAMETERS | {"attributes", "fields", "outputs"}
 _OTHERS = {"returns", "return", "raises", "yields", "example", "examples", "note", "notes", "see also", "references"}
-_GOOGLE_ITEM = re.compile(r"\**(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
-_NUMPY_ITEM = re.compile(r"\**(\w+)\s*(?::.*)?")
+_NAMES = r"(\**\w+(?:\s*,\s*\**\w+)*)"  # several share a type and a description
+_GOOGLE_ITEM = re.compile(_NAMES + r"\s*(?:\([^)]*\))?\s*:\s*(.*)")
+_NUMPY_ITEM = re.compile(_NAMES + r"\s*(?::.*)?")
+_REMARKS = {"Note", "Notes", "Warning", "Example", "Examples", "Tip", "Hint", "Todo", "TODO", "Default", "Defaults"}
 
 
 @dataclass(slots=True)
@@ -60,14 +62,14 @@ def _section(lines: list[str], start: int, *, indented: bool) -> tuple[list[str]
 
 
 def _items(lines: list[str], head: re.Pattern[str]) -> dict[str, str]:
+    """The descriptions by name; a remark among them belongs to the one before it."""
     items: dict[str, list[str]] = {}
     current: list[str] | None = None
     for line in lines:
         found = head.fullmatch(line) if line and not line.startswith(" ") else None
-        if found:
-            current = items.setdefault(found[1], [])
-            if found.lastindex and found.lastindex > 1:
-                current.append(found[2])
+        if found and found[1] not in _REMARKS:
+            current = [found[2]] if found.lastindex and found.lastindex > 1 else []
+            items |= dict.fromkeys(re.findall(r"\w+", found[1]), current)
         elif current is not None:
             current.append(line.strip())
     return {name: " ".join(part for part in parts if part) for name, parts in items.items()}
