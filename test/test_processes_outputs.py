@@ -87,7 +87,11 @@ def produced(outputs: Outputs, value: object, wanted: Collection[str] = ()) -> d
         (float, math.nan, '"NaN"'),
         (list[float], [math.inf, -math.inf], '["Infinity","-Infinity"]'),
         (Annotated[Model, Output("fit")], Model(mean=math.nan), '{"mean":"NaN","label":"x"}'),
-        (float, np.float32(0.5), "0.5"),
+        (float, np.float32(0.1), "0.1"),
+        (list[float], [np.float32(0.1), np.longdouble("0.5")], "[0.1,0.5]"),
+        (Any, {"a": np.array([[0.1], [np.nan]], "f4")}, '{"a":[[0.1],["NaN"]]}'),
+        (np.ndarray, np.array([0.1, 2], "f4"), "[0.1,2.0]"),
+        (dict[Any, int], {(1, np.int64(2)): 3}, '{"1,2":3}'),
         (int, np.int64(7), "7"),
         (bool, np.bool_(True), "true"),
         (list[float], np.array([1.0, math.nan]), '[1.0,"NaN"]'),
@@ -109,6 +113,13 @@ def test_a_returned_value_is_written_as_json(hint: Any, value: object, text: str
 
     assert [one.data.decode() for one in outputs] == ([] if text is None else [text])
     assert all(one.media_type == "application/json" for one in outputs)
+
+
+def test_missing_values_of_pandas_are_null() -> None:
+    pandas = pytest.importorskip("pandas")
+    (output,) = declare_outputs(dict[str, Any]).encode({"a": [pandas.NA, pandas.NaT]})
+
+    assert output.data == b'{"a":[null,null]}'
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pydantic_core
 
 from gristmill.processes.column import Column
+from gristmill.processes.doubles import widened
 from gristmill.processes.frames import columns_of_arrow, columns_of_pandas, columns_of_polars
+from gristmill.processes.nested import is_missing
 from gristmill.processes.schema import BASE64, Schema
 from gristmill.processes.table import ROWS_SCHEMA, Table
 
@@ -28,14 +31,26 @@ def to_json(value: object) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Replace NumPy scalars and arrays by Python's own, at any depth."""
+    """Replace NumPy scalars and arrays by Python's own, at any depth; floats of 32 bits are what rows show of them."""
     if isinstance(value, Mapping):
-        return {plain(key): plain(one) for key, one in value.items()}
+        return {_plain_key(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(one) for one in value]
     if known_type(type(value)) in {"numpy.ndarray", "numpy.generic"}:
-        return plain(value.tolist())
-    return value
+        return plain(_doubles(value).tolist())
+    return None if is_missing(value) else value
+
+
+def _plain_key(key: Any) -> Any:
+    return tuple(map(plain, key)) if isinstance(key, tuple) else plain(key)
+
+
+def _doubles(values: Any) -> Any:
+    """NumPy's floats of any number of bits as those of 64; other values as they are."""
+    if values.dtype.kind != "f" or values.dtype == np.float64:
+        return values
+    made = widened(np.ma.getdata(values).ravel()).reshape(values.shape)
+    return np.ma.array(made, mask=values.mask) if np.ma.isMaskedArray(values) else made
 
 
 def known_type(kind: object) -> str:
