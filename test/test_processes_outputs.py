@@ -115,6 +115,14 @@ def test_a_returned_value_is_written_as_json(hint: Any, value: object, text: str
     assert all(one.media_type == "application/json" for one in outputs)
 
 
+def test_a_value_within_itself_fails_by_the_name_of_its_output() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+
+    with pytest.raises(TypeError, match="output 'result' is nested too deep, or in itself"):
+        declare_outputs(list[Any]).encode(endless)
+
+
 def test_missing_values_of_pandas_are_null() -> None:
     pandas = pytest.importorskip("pandas")
     (output,) = declare_outputs(dict[str, Any]).encode({"a": [pandas.NA, pandas.NaT]})

@@ -24,6 +24,8 @@ BYTES = "application/octet-stream"
 
 Encode = Callable[[Any], bytes]
 
+_PLAIN = {int, float, str, bool, type(None)}
+
 
 def to_json(value: object) -> bytes:
     """Write plain data as JSON; NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity"."""
@@ -33,16 +35,22 @@ def to_json(value: object) -> bytes:
 def plain(value: Any) -> Any:
     """Replace NumPy scalars and arrays by Python's own, at any depth; floats of 32 bits are what rows show of them."""
     if isinstance(value, Mapping):
-        return {_plain_key(key): plain(one) for key, one in value.items()}
+        if type(value) is dict and _are_plain(value.values()) and _are_plain(value):
+            return value
+        return {plain(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(one) for one in value]
+        if _are_plain(value):
+            return value
+        parts = map(plain, value)
+        return tuple(parts) if type(value) is tuple else list(parts)
     if known_type(type(value)) in {"numpy.ndarray", "numpy.generic"}:
         return plain(_doubles(value).tolist())
     return None if is_missing(value) else value
 
 
-def _plain_key(key: Any) -> Any:
-    return tuple(map(plain, key)) if isinstance(key, tuple) else plain(key)
+def _are_plain(values: Iterable[Any]) -> bool:
+    """Whether all are Python's own, as far as one quick look tells."""
+    return set(map(type, values)) <= _PLAIN
 
 
 def _doubles(values: Any) -> Any:

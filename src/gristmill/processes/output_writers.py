@@ -64,10 +64,9 @@ class _Json:
 
     def __call__(self, value: Any) -> bytes:
         try:
-            return self._write(value)
-        except (ValidationError, pydantic_core.PydanticSerializationError, TypeError):
-            pass
-        plain = encoders.plain(value)
+            plain = encoders.plain(value)  # else Pydantic would make of a float of 32 bits a double with other digits
+        except RecursionError as error:
+            raise TypeError(f"output {self._name!r} is nested too deep, or in itself") from error
         try:
             return self._write(plain)
         except ValidationError as error:
