@@ -17,14 +17,15 @@ _CASTABLE = NUMERIC | INSTANT | {"text", "boolean", "time", "uuid"}
 
 # strip_accents ends a text at NUL: another letter, which no text is meant to have, stands for it meanwhile.
 _AROUND_NUL = "replace(strip_accents(replace({0}, chr(0), chr(64976))), chr(64976), chr(0))"
-ACCENTI_OF_COLUMN = f"CASE WHEN contains({{0}}, chr(0)) THEN {_AROUND_NUL} ELSE strip_accents({{0}}) END"
+_ACCENTI_OF_COLUMN = f"CASE WHEN contains({{0}}, chr(0)) THEN {_AROUND_NUL} ELSE strip_accents({{0}}) END"
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
     """SQL with a `{}` for each argument, the kinds each may have (`cast` is done first), and the kind of the result.
 
-    weight: what it adds to a term's where it is given a text.
+    weight: what it adds to a term's where it is given a text. of_column: other SQL for the same of a column, which may
+    name it several times.
     """
 
     sql: str
@@ -32,10 +33,11 @@ class Function:
     gives: str
     casts: tuple[str | None, ...] = ()
     weight: int = 1
+    of_column: str = ""
 
 
-def _made_text(sql: str, weight: int = COPY_WEIGHT) -> Function:
-    return Function(sql, (TEXT,), "text", weight=weight)
+def _made_text(sql: str, weight: int = COPY_WEIGHT, of_column: str = "") -> Function:
+    return Function(sql, (TEXT,), "text", weight=weight, of_column=of_column)
 
 
 def _of_texts(sql: str, count: int, gives: str) -> Function:
@@ -44,7 +46,7 @@ def _of_texts(sql: str, count: int, gives: str) -> Function:
 
 FUNCTIONS: dict[str, Function] = {
     "casei": _made_text("lower({})"),
-    "accenti": _made_text(_AROUND_NUL, ACCENTI_WEIGHT),
+    "accenti": _made_text(_AROUND_NUL, ACCENTI_WEIGHT, _ACCENTI_OF_COLUMN),
     "lower": _made_text("lower({})"),
     "upper": _made_text("upper({})"),
     "trim": _made_text("trim({})"),

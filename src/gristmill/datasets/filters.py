@@ -26,7 +26,6 @@ from typing import Any
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
 from gristmill.datasets.filter_functions import (
-    ACCENTI_OF_COLUMN,
     ACCENTI_WEIGHT,
     FUNCTIONS,
     KEEP_WHOLE,
@@ -233,7 +232,7 @@ class _Walker:
         casts = function.casts or (None,) * len(terms)
         terms = [cast(term, kind) if kind else term for term, kind in zip(terms, casts, strict=True)]
         made_of = terms[0].made_of if name in KEEP_WILDCARDS else None
-        sql = ACCENTI_OF_COLUMN if name == "accenti" and terms[0].column is not None else function.sql
+        sql = function.of_column if function.of_column and terms[0].column is not None else function.sql
         return replace(joined(sql, function.gives, terms, weight), made_of=made_of)
 
 
