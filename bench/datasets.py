@@ -42,6 +42,8 @@ COLUMNS = (
 MEASURED = ("dep_delay", "arr_delay", "air_time", "distance", "dep_time", "arr_time")
 GROUPS = ("carrier", "origin", "dest", "month", "day", "hour")
 CARRIERS = ("UA", "B6", "EV", "DL", "AA", "MQ", "US", "9E")
+# After half a minute without a request, a version's lines are let go; they are opened anew a second after the next.
+LINES_SECONDS = 3
 REQUESTS = {"page": 200, "filter": 100, "sort": 30, "group": 100, "deep": 100, "sorted deep": 30, "csv": 2}
 TURN = 10
 LOADS = 3
@@ -350,6 +352,9 @@ def _tell_of_pages(
         "anywhere in ten-fold": of_large.deep,
     }  # fmt: skip
     taken: dict[str, list[float]] = {name: [] for name in makes}
+    for make in makes.values():
+        ours.ask("GET", make().ours)
+    time.sleep(LINES_SECONDS)
     for _ in range(REQUESTS["deep"]):
         for name, make in makes.items():
             one = make()
