@@ -54,6 +54,13 @@ def test_the_same_content_is_the_same_version_and_other_content_the_next(api):
     assert old["reading"]["nulls"] == ["NA"]
 
 
+def test_a_part_of_a_file_does_not_become_the_data_set(api):
+    refused = put(api, BIRDS[20:], Content_Range=f"bytes 20-{len(BIRDS) - 1}/{len(BIRDS)}")
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (400, "Content-Range")
+    assert "send the whole file" in refused.json["detail"]
+    assert api.get("/datasets/birds").status_code == 404
+
+
 def test_a_changed_data_set_is_not_overwritten_by_who_has_not_seen_the_change(api):
     etag = put(api, If_None_Match="*").headers["ETag"]
     present = put(api, BIRDS + "a,1,2010-01-01\n", If_None_Match="*")

@@ -53,20 +53,23 @@ def by_reference(*names: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("media_type", "data"),
+    ("media_type", "sent", "data"),
     [
-        ("text/plain", b"hello"),
-        ("application/json", b'{"a":1}'),
-        ("image/png", PNG),
-        ("image/png", PNG * 800),
-        ("text/csv", b""),
+        ("text/plain", "text/plain; charset=utf-8", b"hello"),
+        ("text/csv", "text/csv; charset=utf-8", "ä\n1\n".encode()),
+        ("text/csv", "text/csv; charset=utf-8", b""),
+        ("text/csv; header=present", "text/csv; header=present; charset=utf-8", b"a\n1\n"),
+        ("text/csv; charset=latin-1", "text/csv; charset=latin-1", b"\xe4\n"),
+        ("application/json", "application/json", b'{"a":1}'),
+        ("image/png", "image/png", PNG),
+        ("image/png", "image/png", PNG * 800),
     ],
 )
-def test_one_output_is_sent_as_itself(api, finished, media_type, data):
+def test_one_output_is_sent_as_itself_and_a_text_says_that_it_is_utf_8(api, finished, media_type, sent, data):
     job_id = finished(("string", media_type, data))
     answer = api.get(f"/jobs/{job_id}/results", Accept="application/json")
     assert (answer.status_code, answer.data) == (200, data)
-    assert answer.headers["Content-Type"] == media_type
+    assert answer.headers["Content-Type"] == sent
     assert answer.headers["Content-Length"] == str(len(data))
 
 
@@ -78,6 +81,7 @@ def test_several_outputs_are_parts_in_their_order(api, finished):
     assert answer.headers["Content-Type"].startswith("multipart/related; boundary=")
     assert answer.headers["Content-Length"] == str(len(answer.data))
     assert answer.data.startswith(b"--")
+    assert b"Content-Type: text/plain; charset=utf-8\r\n" in answer.data
     assert list(parts_of(answer).items()) == [
         ("string", ("text/plain", b"hello", "")),
         ("number", ("application/json", b"1.5", "")),

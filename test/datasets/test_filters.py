@@ -544,6 +544,13 @@ def test_a_term_with_values_of_its_own_is_looked_for_among_others() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "found"), [("2 IN (3)", []), ("0.5 IN (1.5, 0.25)", []), ("2 IN (3, 2)", [0]), ("2 NOT IN (3)", [0])]
+)
+def test_a_written_number_is_looked_for_among_others(text: str, found: list[int]) -> None:
+    assert rows_of(text, {"i": 1}) == found
+
+
+@pytest.mark.parametrize(
     ("end", "text", "part"),
     [
         ("1.234,5", "v > 2", "thousands separators are not read"),

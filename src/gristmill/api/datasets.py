@@ -16,7 +16,7 @@ from gristmill.api.reading_query import ReadingQuery, read_reading_options, told
 from gristmill.api.services import services
 from gristmill.datasets.dataset import Conditions, DataSet, check_name, no_such_data_set
 from gristmill.datasets.intake import facts_of
-from gristmill.errors import ForbiddenError, InvalidRequestError, NoSuchDataSetError
+from gristmill.errors import Fault, ForbiddenError, InvalidRequestError, NoSuchDataSetError
 
 _OF_LIST = ("prefix", "cursor", "limit", "f")
 _PIECE_BYTES = 256 * 1024
@@ -58,6 +58,7 @@ def upload(dataset_name: str) -> Response:
     caller = access.require("run")
     check_name(dataset_name)
     _require_own(dataset_name)
+    _refuse_part()
     asked = ReadingQuery.of(request.args, request.mimetype, request.mimetype_params)
     request.max_content_length = _ANY_BYTES
     serving = services()
@@ -157,6 +158,15 @@ def _require_own(name: str) -> None:
         raise ForbiddenError(
             f"Data set {name} belongs to another owner; only the role manage may change or delete it. Choose another "
             "name for yours."
+        )
+
+
+def _refuse_part() -> None:
+    """What goes on with an upload that broke off must not become the whole (RFC 9110, 14.5). InvalidRequestError."""
+    if "Content-Range" in request.headers:
+        raise InvalidRequestError(
+            "Content-Range says that this is a part of a file, and an upload is all of it: send the whole file.",
+            faults=[Fault("Content-Range", "must not be sent")],
         )
 
 

@@ -7,6 +7,7 @@ import itertools
 import secrets
 
 from flask import Blueprint, Response, request
+from werkzeug.http import parse_options_header
 
 from gristmill.api import access, links, negotiation
 from gristmill.api.jobs import visible_job
@@ -80,7 +81,14 @@ def _no_result(job: Job) -> Response:
 def _one(job: Job, output: Output) -> Response:
     parts = Parts(services().jobs)
     parts.output(output)
-    return _sent(parts.body(), output.media_type, f"{job.revision}-{links.quoted(output.name)}")
+    return _sent(parts.body(), _content_type(output), f"{job.revision}-{links.quoted(output.name)}")
+
+
+def _content_type(output: Output) -> str:
+    """Its media type, which says of any text that it is UTF-8: many a client would take Latin-1."""
+    kind, parameters = parse_options_header(output.media_type)
+    is_told = "charset" in parameters or not kind.lower().startswith("text/")
+    return output.media_type if is_told else f"{output.media_type}; charset=utf-8"
 
 
 def _references(job: Job, choice: Choice) -> Response:
@@ -100,7 +108,7 @@ def _multipart(job: Job, choice: Choice) -> Response:
     for number, output in enumerate(choice.outputs):
         lines = [
             f"--{boundary}" if number == 0 else f"\r\n--{boundary}",
-            f"Content-Type: {output.media_type}",
+            f"Content-Type: {_content_type(output)}",
             f"Content-ID: <{links.quoted(output.name)}>",
         ]
         if output.name in choice.referred:

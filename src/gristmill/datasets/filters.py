@@ -238,10 +238,9 @@ class _Walker:
 
 def _among(value: Term, equalities: Sequence[Term]) -> Term:
     """IN where each comparison leaves the value as it is, which is faster and shorter than OR."""
-    start = f"({value.sql} = "
-    if not all(term.sql.startswith(start) for term in equalities):
+    start, skipped = f"({value.sql} = ", len(value.values)
+    if not all(term.sql.startswith(start) and term.values[:skipped] == value.values for term in equalities):
         return joined("(" + " OR ".join(["{}"] * len(equalities)) + ")", "boolean", equalities)
-    skipped = len(value.values)
     choices = [
         replace(term, sql=term.sql[len(start) : -1], values=term.values[skipped:], weight=term.weight - value.weight)
         for term in equalities
