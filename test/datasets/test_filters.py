@@ -606,6 +606,28 @@ def test_a_filter_that_goes_through_texts_too_often_is_refused(weight: int, text
     assert f"weigh {weight} together" in refusal(text)
 
 
+@pytest.mark.parametrize(
+    ("copied", "text"),
+    [
+        (0, "t LIKE '%a%' AND length(t) > 3 AND t IN ('a', 'b') AND text(t) = 'a' AND t LIKE '_b%'"),
+        (0, "casei(s) = 'a' AND casei('A') = 'a'"),
+        (1000, "casei(t) = 'a'"),
+        (2000, "upper(trim(t)) = 'a'"),
+        (3000, "casei(t) LIKE casei('%a%') OR accenti(t) LIKE '%b%'"),
+        (2000, "casei(t) BETWEEN 'a' AND 'b'"),
+        (1000, "casei(t) IN ('a', 'b', 'c')"),
+        (2000, r"t LIKE '%\_a%b%'"),
+    ],
+)
+def test_a_filter_makes_no_more_new_texts_of_long_ones_than_there_is_memory_for(copied: int, text: str) -> None:
+    columns = [StoredColumn("t", "VARCHAR", 0, "a", "b", 1000), StoredColumn("s", "VARCHAR", 0, "a", "b")]
+    condition(text, columns, copied)
+    if copied:
+        with pytest.raises(InvalidFilterError, match=f"make {copied:,} bytes of new texts of a row") as caught:
+            condition(text, columns, copied - 1)
+        assert "regexp_matches" in caught.value.detail
+
+
 LAST = {"nano": "2023-12-31 23:59:59.999999999"}
 
 

@@ -25,7 +25,7 @@ from gristmill.datasets.options import ReadingOptions
 from gristmill.datasets.pages import read_page
 from gristmill.datasets.queries import Table
 from gristmill.datasets.shelf import Shelf
-from gristmill.errors import CacheBusyError, CacheUnusableError, NoSuchVersionError, QueryLimitError
+from gristmill.errors import CacheBusyError, CacheUnusableError, InvalidFilterError, NoSuchVersionError, QueryLimitError
 from gristmill.settings import Settings
 from gristmill.store import connect
 
@@ -64,6 +64,19 @@ def nested_deep(version: Version) -> Version:
     told = json.loads(version.facts)
     told["columns"][0]["type"] = "DOUBLE" + "[]" * 20
     return replace(version, facts=json.dumps(told).encode())
+
+
+def test_a_filter_may_make_new_texts_of_a_row_as_long_as_there_is_memory_for_thousands(shelf: Shelf) -> None:
+    version = put(shelf, content=b"t,n\n" + b"word,1\nwords,\n" * 2000)
+    told = json.loads(version.facts)
+    assert [column["mean_bytes"] for column in told["columns"]] == [4, 0]
+    refused = pytest.raises(InvalidFilterError, match="memory for 131,072")
+    for mean_bytes, problem in ((100_000, nullcontext()), (200_000, refused)):
+        told["columns"][0]["mean_bytes"] = mean_bytes
+        long = replace(version, facts=json.dumps(told).encode())
+        with shelf.tables.use(long) as (_, table), problem:
+            table.page(filter_text="casei(t) = 'word'", limit=10)
+        shelf.tables.tidy(0)
 
 
 def test_of_a_version_that_is_nested_deeper_than_json_may_be_written_the_rest_is_read(

@@ -56,7 +56,8 @@ def columns_of(
             if (told.get("longest") or 0) > limits.cell_bytes:
                 raise _too_long(called, _length_of(name(called), type_text), relation, limits, connection)
             least, most = (_as_json(type_text, told.get(end)) for end in ("least", "most"))
-            columns.append(Column(called, type_text, rows - told["count"], least, most))
+            mean_bytes = (told.get("bytes") or 0) // max(1, rows)
+            columns.append(Column(called, type_text, rows - told["count"], least, most, mean_bytes))
     return tuple(columns)
 
 
@@ -69,6 +70,8 @@ def _asked_of(column: str, type_text: str) -> dict[str, str]:
         }
     if length := _length_of(column, type_text):
         asked["longest"] = f"max({length})"
+    if kind_of(type_text) == "text":
+        asked["bytes"] = f"CAST(sum({length}) AS BIGINT)"
     return asked
 
 

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from gristmill.datasets.likes import COPY_WEIGHT
-from gristmill.datasets.terms import INSTANT, NUMERIC
+from gristmill.datasets.terms import COPY_WEIGHT, INSTANT, NUMERIC
 
 TEXT = frozenset(["text"])
 _WHOLE = frozenset(["integer"])

@@ -23,6 +23,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from gristmill.datasets.columns import Column
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
 from gristmill.datasets.filter_functions import (
@@ -33,10 +34,11 @@ from gristmill.datasets.filter_functions import (
     TAKE_STORED,
     TEXT,
 )
-from gristmill.datasets.likes import COPY_WEIGHT, TRIED_WEIGHT, like
+from gristmill.datasets.likes import SWAP_WEIGHT, TRIED_WEIGHT, like
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.spellings import column_spelling, function_spelling
 from gristmill.datasets.terms import (
+    COPY_WEIGHT,
     HOW,
     NUMERIC,
     Condition,
@@ -58,8 +60,13 @@ MOST_WEIGHT = 60
 _TOO_HEAVY = (
     f"Its functions of texts and LIKE weigh {{}} together, and may weigh {MOST_WEIGHT}: accenti {ACCENTI_WEIGHT}, "
     f"casei, lower, upper and trim {COPY_WEIGHT}, others 1, and LIKE {TRIED_WEIGHT} more for each character behind the "
-    r"first % of a pattern with _ (\_ is a plain one, and weighs nothing); what BETWEEN compares weighs twice. Ask in "
-    "parts, or in a job of the process sql."
+    rf"first % of a pattern with _ (\_ is a plain one), or {SWAP_WEIGHT} more for plain \% and \_ between several %; "
+    "what BETWEEN compares weighs twice. Ask in parts, or in a job of the process sql."
+)
+_TOO_LONG = (
+    "Its functions make {:,} bytes of new texts of a row, and of texts so long there is memory for {:,} (setting "
+    "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask without casei, accenti, lower, upper and trim, or with fewer of them; or "
+    "in a job of the process sql, where regexp_matches(x, '(?i)this|that') makes none."
 )
 
 _MOMENTS = frozenset(["date", "timestamp"])
@@ -82,12 +89,17 @@ def _known(name: str, names: Sequence[str], most: int, *, likeness: float = 0.6)
     return f"There are: {', '.join(map(repr, names[:most]))}{', ...' if len(names) > most else ''}."
 
 
-def condition(text: str, columns: Sequence[FilterColumn]) -> Condition:
-    """The SQL condition of a filter. Raises InvalidFilterError."""
+def condition(text: str, columns: Sequence[FilterColumn], most_copied_bytes: int | None = None) -> Condition:
+    """The SQL condition of a filter. Raises InvalidFilterError.
+
+    most_copied_bytes: what may be made of a row's texts, on average; None for any.
+    """
     parsed = parse(text, [column.name for column in columns])
     term = _Walker(parsed, columns).boolean(parsed.tree)
     if term.weight > MOST_WEIGHT:
         raise fault(_TOO_HEAVY.format(term.weight))
+    if most_copied_bytes is not None and term.copied_bytes > most_copied_bytes:
+        raise fault(_TOO_LONG.format(term.copied_bytes, most_copied_bytes))
     return Condition(term.sql, term.values)
 
 
@@ -136,7 +148,8 @@ class _Walker:
         if column is None:
             how = column_spelling(name) or " A text stands in single quotes: '...'."
             raise fault(f"{unknown_column(name, self.columns)}{how}")
-        return Term(quoted(name), column.kind, column=column, is_of_rows=True)
+        text_bytes = column.mean_bytes if isinstance(column, Column) else 0
+        return Term(quoted(name), column.kind, column=column, is_of_rows=True, text_bytes=text_bytes)
 
     def _moment(self, kind: str, written: str) -> Term:
         try:
@@ -242,7 +255,13 @@ def _among(value: Term, equalities: Sequence[Term]) -> Term:
     if not all(term.sql.startswith(start) and term.values[:skipped] == value.values for term in equalities):
         return joined("(" + " OR ".join(["{}"] * len(equalities)) + ")", "boolean", equalities)
     choices = [
-        replace(term, sql=term.sql[len(start) : -1], values=term.values[skipped:], weight=term.weight - value.weight)
+        replace(
+            term,
+            sql=term.sql[len(start) : -1],
+            values=term.values[skipped:],
+            weight=term.weight - value.weight,
+            copied_bytes=term.copied_bytes - value.copied_bytes,
+        )
         for term in equalities
     ]
     return joined("({} IN (" + ", ".join(["{}"] * len(choices)) + "))", "boolean", [value, *choices])

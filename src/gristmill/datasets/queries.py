@@ -11,7 +11,7 @@ from gristmill.datasets.local_forms import local_form
 from gristmill.datasets.mapping import double_of, quoted
 from gristmill.datasets.spellings import metric_spelling
 from gristmill.datasets.statements import Key, Page, Statement, from_lowest, is_plain, order_of, where_of
-from gristmill.datasets.terms import NUMERIC, FilterColumn
+from gristmill.datasets.terms import NUMERIC, Condition, FilterColumn
 from gristmill.errors import Fault, InvalidRequestError
 
 MOST_SORT_KEYS = 8
@@ -101,11 +101,13 @@ class Table:
     """An attached version.
 
     sql: the table's name as SQL. version: its identifier. columns: its columns in their order.
+    most_copied_bytes: as of ``filters.condition``.
     """
 
     sql: str
     version: str
     columns: Sequence[FilterColumn]
+    most_copied_bytes: int | None = None
 
     def page(
         self, *, properties: str = "", filter_text: str = "", sortby: str = "", limit: int, cursor: str = ""
@@ -113,7 +115,7 @@ class Table:
         """At most `limit` rows after the cursor's. Raises InvalidRequestError."""
         asked, keys = self.chosen(properties), self.keys(sortby)
         check = cursors.check_of(self.version, [f"{'-' if key.descending else '+'}{key.column.name}" for key in keys])
-        filtered = condition(filter_text, self.columns) if filter_text else None
+        filtered = next(iter(self._conditions(filter_text)), None)
         after = cursors.decode(cursor, check, len(keys)) if cursor else None
         table, row = self._numbered()
         return Page(table, row, self.columns, asked, keys, filtered, after, limit, check)
@@ -122,7 +124,7 @@ class Table:
         """Every row."""
         shown, keys = self.chosen(properties), self.keys(sortby)
         names, types = tuple(column.name for column in shown), tuple(column.type for column in shown)
-        where, values = where_of([condition(filter_text, self.columns)] if filter_text else [])
+        where, values = where_of(self._conditions(filter_text))
         table, row = self._numbered()
         order = f" ORDER BY {order_of(row, keys)}" if keys else ""
         sql = f"SELECT {', '.join(map(quoted, names))} FROM {table}{where}{order}"
@@ -140,7 +142,7 @@ class Table:
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
             raise _fault("metrics", f"{repeated!r} is asked for twice.")
-        where, where_values = where_of([condition(filter_text, self.columns)] if filter_text else [])
+        where, where_values = where_of(self._conditions(filter_text))
         columns = ", ".join(f"{sql} AS {quoted(name)}" for sql, name in zip(selected, names, strict=True))
         grouped = f" GROUP BY {', '.join(groups)}" if groups else ""
         order = f" ORDER BY {', '.join(f'{index + 1} NULLS LAST' for index in range(len(groups)))}" if groups else ""
@@ -161,6 +163,10 @@ class Table:
         if len(keys) > MOST_SORT_KEYS:
             raise _fault("sortby", f"At most {MOST_SORT_KEYS} columns are allowed.")
         return keys
+
+    def _conditions(self, filter_text: str) -> list[Condition]:
+        """What a filter says; nothing where there is none."""
+        return [condition(filter_text, self.columns, self.most_copied_bytes)] if filter_text else []
 
     def _numbered(self) -> tuple[str, str]:
         """The table as SQL, and the name of its row number there."""

@@ -1,7 +1,7 @@
 """Typed pieces of SQL that filters are made of, with their values bound."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from gristmill.datasets.mapping import double_of, microseconds
 EXACT = frozenset(["integer", "decimal"])
 NUMERIC = frozenset(["integer", "number", "decimal"])
 INSTANT = frozenset(["date", "timestamp", "timestamptz"])
+COPY_WEIGHT = 4  # of a text that is made of another
 _MOST_SQL = 100_000  # characters; BETWEEN and IN repeat their first term, and may be nested
 HOW = {
     "date": "DATE('2024-12-31')",
@@ -50,6 +51,8 @@ class Term:
     literal: what was written, where the piece is nothing else. is_of_rows: whether a column stands in it.
     made_of: the text that was written, where the piece is nothing else or functions of it that keep wildcards.
     weight: how much work the texts of a row are; one of weight 1 goes through 100 MB in half a second, and keeps none.
+    text_bytes: of a text, what a row has of it on average. copied_bytes: what is made of a row's texts meanwhile, all
+    of which DuckDB keeps until it is through with some thousand rows.
     """
 
     sql: str
@@ -60,6 +63,8 @@ class Term:
     is_of_rows: bool = False
     made_of: str | None = None
     weight: int = 0
+    text_bytes: int = 0
+    copied_bytes: int = 0
 
     def called(self) -> str:
         """The piece in the words of an error."""
@@ -73,14 +78,22 @@ class Term:
 def joined(template: str, kind: str, terms: Sequence[Term], weight: int = 0) -> Term:
     """A piece made of others: SQL with a `{}` for each. Raises InvalidFilterError where it gets too long.
 
-    weight: what it adds to theirs, where a column stands in one.
+    weight: what it adds to theirs, where a column stands in one; a text is made of theirs once for each COPY_WEIGHT.
     """
     if sum(len(term.sql) for term in terms) > _MOST_SQL:
         raise fault("It repeats long terms too often: shorten it.")
     values = tuple(value for term in terms for value in term.values)
     is_of_rows = any(term.is_of_rows for term in terms)
-    weight = sum(term.weight for term in terms) + (weight if is_of_rows else 0)
-    return Term(template.format(*(term.sql for term in terms)), kind, values, is_of_rows=is_of_rows, weight=weight)
+    text_bytes = sum(term.text_bytes for term in terms) if kind == "text" else 0
+    return Term(
+        template.format(*(term.sql for term in terms)),
+        kind,
+        values,
+        is_of_rows=is_of_rows,
+        weight=sum(term.weight for term in terms) + (weight if is_of_rows else 0),
+        text_bytes=text_bytes,
+        copied_bytes=sum(term.copied_bytes for term in terms) + text_bytes * (weight // COPY_WEIGHT),
+    )
 
 
 def cast(term: Term, type_text: str) -> Term:
@@ -102,7 +115,7 @@ def in_microseconds(term: Term) -> Term:
     """A column without its nanoseconds."""
     if term.column is None:
         return term
-    return Term(microseconds(term.sql, term.column.type), term.kind, column=term.column, is_of_rows=True)
+    return replace(term, sql=microseconds(term.sql, term.column.type))
 
 
 def written_number(value: Decimal) -> Term:
