@@ -487,7 +487,7 @@ def test_memory_that_others_have_at_the_moment_is_worth_another_try(connection: 
 
 
 def test_a_query_that_needs_too_much_memory_is_refused_and_the_connection_goes_on(
-    connection: duckdb.DuckDBPyConnection,
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     connection.execute("SET memory_limit = '64MiB'; SET temp_directory = ''")
     many = Statement(
@@ -495,6 +495,8 @@ def test_a_query_that_needs_too_much_memory_is_refused_and_the_connection_goes_o
     )
     with pytest.raises(QueryLimitError, match="GRISTMILL_DATASET_QUERY_MEMORY_MB"):
         rows.read(connection, many, seconds=60)
+    with pytest.raises(QueryLimitError, match=r"GRISTMILL_DATASET_QUERY_MEMORY_MB.*pages as NDJSON"):
+        rows.write(connection, many, tmp_path / "rows.csv", "csv", seconds=60)
     assert rows.read(connection, ONE, seconds=30).text == b'[{"n":1}]'
 
 

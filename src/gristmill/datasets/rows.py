@@ -35,7 +35,7 @@ _QUERY_TOO_SLOW = (
     "GRISTMILL_DATASET_QUERY_SECONDS). Ask for fewer rows or groups, for less of the table by a filter, or run it as a "
     "job of the process sql or groupby."
 )
-_QUERY_TOO_LARGE = (
+_QUERY_TAKES_MEMORY = (
     "The query needs more memory than there is for the queries of an API process (setting "
     "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask for fewer groups or columns, for less of the table by a filter, or run it "
     "as a job of the process sql or groupby."
@@ -47,6 +47,11 @@ _MEMORY_TAKEN = (
 _FILE_TOO_SLOW = (
     "Writing the rows as a file took longer than {:g} s, and was stopped (setting GRISTMILL_DATASET_READING_SECONDS). "
     "Ask for fewer columns, for less of the table by a filter, without sortby, or for pages as NDJSON."
+)
+_FILE_TAKES_MEMORY = (
+    "Writing the rows as a file takes more memory than there is for the queries of an API process (setting "
+    "GRISTMILL_DATASET_QUERY_MEMORY_MB): its texts are long. Ask for pages as NDJSON, for fewer columns, or for less of "
+    "the table by a filter."
 )
 
 _FILE_TOO_LARGE = (
@@ -131,7 +136,7 @@ def write(
     """
     if kind != "parquet":
         _check_nesting(statement)
-    with limited(connection, seconds, _FILE_TOO_SLOW), _bounded(connection, path, most_bytes):
+    with limited(connection, seconds, _FILE_TOO_SLOW, _FILE_TAKES_MEMORY), _bounded(connection, path, most_bytes):
         (names, inner), form = _inner(statement), FILE_FORMS[kind]
         shown = [
             f"{form.value(name, type_text)} AS {quoted(title)}"
@@ -192,7 +197,12 @@ def look_for_stuck() -> int:
 
 
 @contextmanager
-def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str = _QUERY_TOO_SLOW) -> Iterator[None]:
+def limited(
+    connection: duckdb.DuckDBPyConnection,
+    seconds: float,
+    too_slow: str = _QUERY_TOO_SLOW,
+    takes_memory: str = _QUERY_TAKES_MEMORY,
+) -> Iterator[None]:
     """Interrupts what runs on the connection after some seconds, or when nobody waits for it any more.
 
     Maps DuckDB's errors. Raises BusyError where memory lacks beside others (alone it may do), and ClientGoneError.
@@ -214,7 +224,7 @@ def limited(connection: duckdb.DuckDBPyConnection, seconds: float, too_slow: str
         except duckdb.OutOfMemoryException as error:
             if _TURNS.running > 1:
                 raise BusyError(_MEMORY_TAKEN, retry_after_seconds=_RETRY_SECONDS) from error
-            raise QueryLimitError(_QUERY_TOO_LARGE) from error
+            raise QueryLimitError(takes_memory) from error
         except duckdb.IOException as error:
             if os.strerror(errno.ENOSPC) not in str(error):
                 raise
