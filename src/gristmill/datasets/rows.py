@@ -50,8 +50,8 @@ _FILE_TOO_SLOW = (
 )
 _FILE_TAKES_MEMORY = (
     "Writing the rows as a file takes more memory than there is for the queries of an API process (setting "
-    "GRISTMILL_DATASET_QUERY_MEMORY_MB): its texts are long. Ask for pages as NDJSON, for fewer columns, or for less of "
-    "the table by a filter."
+    "GRISTMILL_DATASET_QUERY_MEMORY_MB): its texts are long. Ask for pages as NDJSON, for fewer columns, or for less "
+    "of the table by a filter."
 )
 
 _FILE_TOO_LARGE = (
