@@ -8,15 +8,14 @@ from fractions import Fraction
 from uuid import UUID
 
 from gristmill.datasets import floats
+from gristmill.datasets.advice import to_compare
 from gristmill.datasets.cql import fault
 from gristmill.datasets.local_forms import is_local_date, local_date, local_form
-from gristmill.datasets.mapping import quoted
 from gristmill.datasets.terms import (
     EXACT,
     HOW,
     INSTANT,
     NUMERIC,
-    FilterColumn,
     Term,
     as_whole,
     cast,
@@ -37,15 +36,7 @@ def compared(op: str, left: Term, right: Term) -> Term:
     """A comparison of two terms. Raises InvalidFilterError where their kinds cannot be compared."""
     left, right = _read_as(left, right), _read_as(right, left)
     if not any(left.kind in group and right.kind in group for group in _COMPARABLE):
-        known, other = (left, right) if left.column is not None else (right, left)
-        how = "Only IS NULL is possible with it" if known.kind in {"nested", "binary"} else "Compare it with "
-        if known.kind not in {"nested", "binary"}:
-            how += HOW.get(known.kind, "a number" if known.kind in NUMERIC else f"another {known.kind}")
-        if known.kind == "boolean" and known.column is None and other.kind in NUMERIC:
-            how = "Between two ends lies x BETWEEN 1 AND 5, or 1 < x AND x < 5"
-        if known.column is not None and known.kind == "text":
-            how += _converted(op if known is left else MIRRORED[op], known.column, other)
-        raise fault(f"{known.called()} cannot be compared with {other.called()}. {how}.")
+        raise fault(to_compare(op, left, right, MIRRORED[op]))
     if left.kind == "boolean" and op not in {"=", "<>"}:
         raise fault(f"{left.called()} has no order: only = and <> are possible.")
     if left.kind == "text" and op not in {"=", "<>"}:
@@ -62,24 +53,6 @@ def compared(op: str, left: Term, right: Term) -> Term:
         else:
             left, right = in_utc(left), in_utc(right)
     return joined(f"({{}} {op} {{}})", "boolean", [left, right])
-
-
-def _converted(op: str, column: FilterColumn, other: Term) -> str:
-    """How a column of texts is compared with a number, date or timestamp after all."""
-    if told := local_form(column):
-        return told
-    function, written = other.kind, "..." if other.literal is None else str(other.literal)
-    if other.kind in NUMERIC:
-        function = "number"
-    elif other.kind in INSTANT:
-        function = "date" if other.kind == "date" else "timestamp"
-        if other.literal is not None:
-            written = f"{function.upper()}('{written.replace(' ', 'T')}')"
-    else:
-        return ""
-    if other.column is not None:
-        written = quoted(other.column.name)
-    return f", or as a {function}: {function}({quoted(column.name)}) {op} {written}"
 
 
 def _refuse_order_of_dates(left: Term, right: Term) -> None:
