@@ -566,6 +566,12 @@ def test_a_written_number_is_looked_for_among_others(text: str, found: list[int]
         ("1.234,5", "v > 2", "thousands separators are not read"),
         ("1.234", "v > 2", "if it is a decimal point, say which other texts mean NULL"),
         ("2,5", "v > 2", "decimal=,"),
+        ("10%", "v > 8", "with '8' (integer); it has '10%': '%' and thousands separators are not read"),
+        ("10%", "v = 8", "Compare it with a text in single quotes; it has '10%'"),
+        ("10%", "v > '8'", "Column 'v' is text, whose order is alphabetical; it has '10%'"),
+        ("$1,200", "v BETWEEN '$900' AND '$2,000'", "alphabetical; it has '$1,200'"),
+        ("1'200", "'950.5' < v", "alphabetical"),
+        ("1.224", "v > '1000'", "alphabetical"),
         ("01.05.2024", "v = DATE('2024-05-01')", "dates are read as 2024-12-31"),
         ("01.05.2024", "v >= '02.05.2024'", "Column 'v' is text, whose order is alphabetical; it has '01.05.2024'"),
         ("01.05.2024", "'2.5.2024' > v", "alphabetical"),
@@ -584,6 +590,20 @@ def test_a_column_of_numbers_or_dates_in_the_form_of_a_country_is_told_as_one(en
 def test_texts_that_are_dates_are_compared_as_texts_where_their_order_does_not_matter(text: str) -> None:
     condition(text, [StoredColumn("v", "VARCHAR", 0, "01.05.2024", "x")])
     condition("v > '1.2.10'", [StoredColumn("v", "VARCHAR", 0, "1.2.9", "1.3.1")])
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        ("10%", "v = '8%'"),
+        ("10%", "v IN ('8%')"),
+        ("10%", "v > 'a'"),
+        ("10%", "v > '2024-01-01'"),
+        ("00001", "v > '5'"),
+    ],
+)
+def test_texts_that_are_numbers_are_compared_as_texts_where_their_order_does_not_matter(end: str, text: str) -> None:
+    condition(text, [StoredColumn("v", "VARCHAR", 0, end, "x")])
 
 
 def test_functions_of_texts_are_nested_and_repeated_within_bounds() -> None:

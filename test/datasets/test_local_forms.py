@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from gristmill.datasets.columns import Column
-from gristmill.datasets.local_forms import is_local_date, local_form, local_number
+from gristmill.datasets.local_forms import has_another_order, is_local_date, local_form, local_number
 
 COMMA = "upload the file with decimal=, in the query (then the delimiter is another one)"
 SEPARATORS = "thousands separators are not read: take them out of the file, or ask"
@@ -28,6 +28,24 @@ SAID: list[tuple[tuple[Any, Any], list[str], list[tuple[Any, Any]]]] = [
     (("1.234,50", "k.A."), ["'1.234,50'", SEPARATORS], [(1234.5, None)]),
     (("2,5", "3.000"), ["'3.000'", "if the dot parts thousands", SEPARATORS, "(null=)"], [(2.5, 3000)]),
     (("-1.234.567", None), ["'-1.234.567'", SEPARATORS], [(-1234567, None)]),
+    (("10%", "80%"), ["'10%': '%' and thousands separators are not read: take"], [(10, 80)]),
+    (("-5.5 %", "5%"), ["'-5.5 %': '%' and"], [(-5.5, 5)]),
+    (("5,5\u00a0%", "€5"), ["without '%' and thousands separators"], [(5.5, None)]),
+    (
+        ("$1,200", "$950"),
+        ["'$1,200'", "if the comma parts thousands, '$' and thousands", "if it is a decimal comma"],
+        [(1200, 950), (1.2, 950)],
+    ),
+    (("$1,200,300.5", "-$5"), ["'$1,200,300.5': '$' and thousands separators"], [(1200300.5, -5)]),
+    (("1.200,50 €", "9,50 €"), ["'1.200,50 €': '€' and thousands separators"], [(1200.5, 9.5)]),
+    (("£1.234", "£950"), ["if it is a decimal point, '£' and"], [(1234, 950), (1.234, 950)]),
+    (("$5", "€6"), ["'$5': '$' and"], [(5, None)]),
+    (("1'200", "950.5"), ["\"1'200\": if that is a number, thousands separators"], [(1200, 950.5)]),
+    (("1\u2019234\u2019567.5", "x"), ["thousands separators"], [(1234567.5, None)]),
+    (("1 200", "950"), ["'1 200': if that is a number, thousands separators"], [(1200, 950)]),
+    (("1\u00a0200,5", "9,5"), [f"if that is a number, {COMMA}"], [(1200.5, 9.5)]),
+    (("-1\u202f234\u202f567,5 €", "x"), [f"if that is a number, {COMMA}", "without '€' and"], [(-1234567.5, None)]),
+    (("1 200", "1 %"), ["'1 200': '%' and thousands separators"], [(1200, 1)]),
     (("01.05.2024", "n/a"), ["'01.05.2024'", "read as 2024-12-31"], [(date(2024, 5, 1), None)]),
     (("01.15.2024", "x"), ["'01.15.2024'"], [(date(2024, 1, 15), None)]),
     (("01/02/2024", "12/30/2024"), ["'01/02/2024'"], [(date(2024, 1, 2), date(2024, 12, 30))]),
@@ -67,7 +85,8 @@ def test_an_end_in_the_form_of_a_country_is_named_with_sql_that_reads_it(
     ("kind", "ends"),
     [("VARCHAR", ("1.234x", "a, b")), ("VARCHAR", (None, None)), ("BIGINT", (1, 2)), ("VARCHAR", ("0.125", "1.5")),
      ("VARCHAR", ("10.12.1", "2024-12-31")), ("VARCHAR", ("1.2.10", "1.2.9")), ("VARCHAR", ("", "1/5/24 10:00")),
-     ("DECIMAL(9,3)", ("1.234", "2.345"))],
+     ("DECIMAL(9,3)", ("1.234", "2.345")), ("VARCHAR", ("100 00", "12 34")), ("VARCHAR", ("1.2.10%", "5 5%")),
+     ("VARCHAR", ("00001", "x%")), ("VARCHAR", ("O'200", "1 200'300"))],
 )  # fmt: skip
 def test_other_ends_say_nothing(kind: str, ends: tuple[Any, Any]) -> None:
     assert local_form(Column("x", kind, 0, *ends)) == ""
@@ -90,3 +109,18 @@ def test_where_a_decimal_comma_is_no_way_only_separators_are_named() -> None:
         said = local_number(text, "x", decimals=False)
         assert SEPARATORS in said
         assert "decimal" not in said
+
+
+def test_where_a_decimal_comma_is_given_signs_are_named_all_the_same() -> None:
+    said = local_number("1,5 %", "x", decimals=False)
+    assert "'%' and thousands separators are not read" in said
+    assert "decimal" not in said
+    assert """replace(replace(replace("x", ' ', ''), '%', ''), ',', '.')""" in said
+
+
+def test_another_order_is_that_of_dates_among_dates_and_of_numbers_among_numbers() -> None:
+    dates, shares = Column("x", "VARCHAR", 0, "01.05.2024", "x"), Column("x", "VARCHAR", 0, "10%", "x")
+    assert [has_another_order(dates, text) for text in ("02.05.2024", "5", "a")] == [True, False, False]
+    assert [has_another_order(shares, text) for text in ("8", "8%", "1.200,5", "02.05.2024", "a")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip

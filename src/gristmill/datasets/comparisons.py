@@ -10,7 +10,7 @@ from uuid import UUID
 from gristmill.datasets import floats
 from gristmill.datasets.advice import to_compare
 from gristmill.datasets.cql import fault
-from gristmill.datasets.local_forms import is_local_date, local_date, local_form
+from gristmill.datasets.local_forms import has_another_order, local_form
 from gristmill.datasets.terms import (
     EXACT,
     HOW,
@@ -40,7 +40,7 @@ def compared(op: str, left: Term, right: Term) -> Term:
     if left.kind == "boolean" and op not in {"=", "<>"}:
         raise fault(f"{left.called()} has no order: only = and <> are possible.")
     if left.kind == "text" and op not in {"=", "<>"}:
-        _refuse_order_of_dates(left, right)
+        _refuse_order_of_letters(left, right)
     if left.kind in NUMERIC:
         return _numbers(op, left, right)
     if left.kind in INSTANT:
@@ -55,10 +55,10 @@ def compared(op: str, left: Term, right: Term) -> Term:
     return joined(f"({{}} {op} {{}})", "boolean", [left, right])
 
 
-def _refuse_order_of_dates(left: Term, right: Term) -> None:
-    """Of texts that begin with the day, whose order is that of letters: not what anybody means."""
+def _refuse_order_of_letters(left: Term, right: Term) -> None:
+    """Of texts that are numbers or dates in the form of a country: not what anybody means."""
     for column, text in ((left.column, right.literal), (right.column, left.literal)):
-        if column is not None and isinstance(text, str) and is_local_date(text) and local_date(column):
+        if column is not None and isinstance(text, str) and has_another_order(column, text):
             raise fault(f"Column {column.name!r} is text, whose order is alphabetical{local_form(column)}.")
 
 

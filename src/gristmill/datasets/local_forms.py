@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from gristmill.datasets.columns import WithEnds
 from gristmill.datasets.mapping import quoted
+from gristmill.datasets.number_signs import is_number, signs_of, sql_without, unit_of, without
 
 _SQL = "ask as a job of the process sql (other texts become NULL):"
 _DOTS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+,[0-9]+|(?:\.[0-9]{3}){2,})")
@@ -12,6 +13,8 @@ _COMMAS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+\.[0-9]+|(?:,[0-9]{3
 _DOT = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _COMMA = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _DECIMAL_COMMA = re.compile(rf"(?!{_COMMA.pattern}\Z)[+-]?[0-9]+,[0-9]+")
+_PLAIN = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_NULLS = "say which other texts mean NULL when it is uploaded (null=)"
 _LAST_MONTH = 12
 _DATE = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2[0-9]{4}(?: (.*))?")
 _CLOCKS = tuple(
@@ -38,9 +41,12 @@ def local_number(text: str, name: str, *, decimals: bool) -> str:
     return _of_numbers([text], name, decimals=decimals)
 
 
-def local_date(column: object) -> str:
-    """An end of the column that is a date whose texts have another order; empty where none is."""
-    return next(filter(is_local_date, _ends(column)), "")
+def has_another_order(column: object, text: str) -> bool:
+    """Whether both are such dates or numbers, of which the text may be a plain one: texts have another order."""
+    ends = _ends(column)
+    if is_local_date(text):
+        return any(map(is_local_date, ends))
+    return is_number(text) and bool(_of_numbers(ends, ""))
 
 
 def is_local_date(text: str) -> bool:
@@ -56,26 +62,38 @@ def _ends(column: object) -> tuple[str, ...]:
 
 def _of_numbers(texts: Sequence[str], name: str, *, decimals: bool = True) -> str:
     """What is said of the text that tells most: two marks say which one parts thousands, three digits do not."""
-    column = quoted(name)
-    separators = f"thousands separators are not read: take them out of the file, or {_SQL}"
+    signs = signs_of(texts)
+    column, unit = sql_without(quoted(name), signs), unit_of(signs)
+    what = f"{unit!r} and thousands separators" if unit else "thousands separators"
+    separators = f"{what} are not read: take them out of the file, or {_SQL}"
     dots = f"{separators} TRY_CAST(replace(replace({column}, '.', ''), ',', '.') AS DOUBLE)"
     commas = f"{separators} TRY_CAST(replace({column}, ',', '') AS DOUBLE)"
-    comma = (
-        "upload the file with decimal=, in the query (then the delimiter is another one) and without thousands "
-        f"separators, or {_SQL} TRY_CAST(replace({column}, ',', '.') AS DOUBLE)"
-    )
+    plain = f"{separators} TRY_CAST({column} AS DOUBLE)"
+    comma = f"TRY_CAST(replace({column}, ',', '.') AS DOUBLE)"
+    if decimals:
+        way = "upload the file with decimal=, in the query (then the delimiter is another one) and without"
+        comma = f"{way} {what}, or {_SQL} {comma}"
+    else:
+        comma = f"{separators} {comma}"
     of_dot, of_comma = f"if the dot parts thousands, {dots}", f"if the comma parts thousands, {commas}"
     if decimals:
-        of_dot += "; if it is a decimal point, say which other texts mean NULL when it is uploaded (null=)"
+        of_dot += f"; if it is a decimal point, {plain if signs else _NULLS}"
         of_comma += f"; if it is a decimal comma, {comma}"
     sayings = {
         _DOTS: dots,
         _COMMAS: commas,
         _DOT: of_dot,
-        _DECIMAL_COMMA: f"if that is a number, {comma}" if decimals else "",
+        _DECIMAL_COMMA: f"if that is a number, {comma}" if decimals or signs else "",
         _COMMA: of_comma,
+        _PLAIN: plain if unit else f"if that is a number, {plain}",
     }
-    found = ((text, said) for form, said in sayings.items() for text in texts if said and form.fullmatch(text))
+    pairs = [(text, without(text, signs)) for text in texts]
+    found = (
+        (text, said)
+        for form, said in sayings.items()
+        for text, bare in pairs
+        if said and form.fullmatch(bare) and (form is not _PLAIN or bare != text)
+    )
     return next((f"; it has {text!r}: {said}" for text, said in found), "")
 
 
