@@ -1,10 +1,13 @@
-"""What the errors of filters advise where the kind of a term does not suit what it is compared with. Pure."""
+"""What the errors of filters advise where the kind of a term does not suit: to compare it, or to take it. Pure."""
+
+from collections.abc import Set as AbstractSet
 
 from gristmill.datasets.local_forms import local_form
 from gristmill.datasets.mapping import quoted
 from gristmill.datasets.terms import HOW, INSTANT, NUMERIC, Term
 
 _OTHERS = "(other texts become NULL)"
+_NO_TEXT = frozenset(["nested", "binary", "interval"])  # which text() does not take
 
 
 def to_compare(op: str, left: Term, right: Term, mirrored: str) -> str:
@@ -12,6 +15,18 @@ def to_compare(op: str, left: Term, right: Term, mirrored: str) -> str:
     if _tells(right) > _tells(left):
         op, left, right = mirrored, right, left
     return f"{left.called()} cannot be compared with {right.called()}{_how(op, left, right)}."
+
+
+def to_take(term: Term, kinds: AbstractSet[str]) -> str:
+    """Behind what a function takes and was not given: how the term suits after all; empty where it does not."""
+    written = _written(term)
+    if kinds == {"text"} and term.is_of_rows and term.kind not in _NO_TEXT:
+        parts = f", and year({written}), month({written}) are parts of it" if term.kind in INSTANT else ""
+        return f"; as a text it is text({written}){parts}"
+    function = next((one for one in ("number", "date", "timestamp") if one in kinds), "")
+    if term.kind != "text" or not term.is_of_rows or not function:
+        return ""
+    return local_form(term.column) or f"; as a {function} it is {function}({written}) {_OTHERS}"
 
 
 def _tells(term: Term) -> tuple[bool, bool, bool]:

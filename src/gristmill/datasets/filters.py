@@ -23,6 +23,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from gristmill.datasets.advice import to_take
 from gristmill.datasets.columns import Column
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
@@ -199,7 +200,8 @@ class _Walker:
     def _expected(self, node: Any, kinds: frozenset[str], user: str) -> Term:
         term = self.term(node)
         if term.kind not in kinds:
-            raise fault(f"{user} takes {' or '.join(sorted(kinds))}, and {term.called()} is none.")
+            taken = " or ".join(sorted(kinds))
+            raise fault(f"{user} takes {taken}, and {term.called()} is none{to_take(term, kinds)}.")
         return term
 
     def _is_null(self, term: Term) -> Term:
