@@ -21,6 +21,7 @@ from gristmill.datasets import cql
 from gristmill.datasets.columns import Column as StoredColumn
 from gristmill.datasets.filter_functions import FUNCTIONS
 from gristmill.datasets.filters import condition
+from gristmill.datasets.queries import METRICS
 from gristmill.errors import InvalidFilterError
 
 
@@ -428,6 +429,18 @@ def test_an_injection_stays_a_value_or_a_name() -> None:
         ("coalesce(i, 0) = 0", ["no function 'coalesce' here. A missing value is found by IS NULL"]),
         ("LEFT(s, 1) = 'a'", ["no function 'left' here. How a text begins is told by starts_with("]),
         ("lenght(s) = 1", ["Near: 'length'."]),
+        ("power(x, 2) > 3", ["no function 'power' here. A power is written x ^ 2."]),
+        ("sqrt(x) > 3", ["x ^ 0.5."]),
+        ("x ** 2 > 3", ["character 4", ": a power is written x ^ 2."]),
+        ("mod(i, 2) = 1", ["A remainder is written x % 2."]),
+        ("i mod 2 = 1", ["character 3", ": a remainder is written x % 2."]),
+        ("avg(x) > 3", ["aggregate?metrics=mean(x)."]),
+        ("count() > 3", ["aggregate?metrics=count()."]),
+        ("isnull(x)", ["x IS NULL."]),
+        ("notnull(x)", ["x IS NOT NULL."]),
+        ("day > today()", ["no function 'today' here. A filter does not know what day it is", "DATE('2024-12-31')"]),
+        ("day > CURRENT_DATE", ["no column 'CURRENT_DATE'", "A filter does not know what day it is"]),
+        ("strptime(s, '%d.%m.%Y') > day", ["a job of the process sql: try_strptime(x, '%d.%m.%Y')"]),
         ("i::text = '1'", ["no column 'i::text'", "text(x)"]),
         ("i = 1 -- i", ["no comments"]),
         ("zzz(i) = 1", ["no function 'zzz' here. There are: 'abs', 'accenti', ", "'year'."]),
@@ -613,6 +626,11 @@ def test_texts_that_are_dates_are_compared_as_texts_where_their_order_does_not_m
 )
 def test_texts_that_are_numbers_are_compared_as_texts_where_their_order_does_not_matter(end: str, text: str) -> None:
     condition(text, [StoredColumn("v", "VARCHAR", 0, end, "x")])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_in_a_filter_is_told_where_metrics_are(name: str) -> None:
+    assert f"aggregate?metrics={name}(" in refusal(f"{name}(x) > 3")
 
 
 def test_functions_of_texts_are_nested_and_repeated_within_bounds() -> None:

@@ -6,6 +6,15 @@ from collections.abc import Iterable
 _CONDITION = "a filter is the condition alone, without WHERE; sortby, properties, limit are parameters beside it"
 _CAST = "types are changed by functions: text(x), number(x), integer(x), date(x)"
 _NO_COMMENT = "a filter has no comments"
+_POWER, _REMAINDER = "x ^ 2", "x % 2"
+_TODAY = (
+    "A filter does not know what day it is: write it, as DATE('2024-12-31'), or the time, as "
+    "TIMESTAMP('2024-12-31T23:59:59Z')."
+)
+_FORMS_OF_DATES = (
+    "Texts such as 2024-12-31 become dates by date(x), others in a job of the process sql: try_strptime(x, '%d.%m.%Y')."
+)
+_NOW = ("now", "today", "current_date", "current_timestamp", "curdate", "getdate", "localtimestamp", "sysdate")
 # What stands before the place where the parser stops, without the blanks between; what is found there; what is said.
 _SPELLINGS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = tuple(
     (re.compile(f"(?:{before})$", re.IGNORECASE), re.compile(found, re.IGNORECASE), said)
@@ -17,6 +26,8 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = tuple(
         (r"\bcast\s*\([^()]*", r"as\b", _CAST),
         ("", "::", _CAST),
         ("/", r"\*", _NO_COMMENT),
+        (r"\*", r"\*", f"a power is written {_POWER}"),
+        ("", r"mod\b", f"a remainder is written {_REMAINDER}"),
         ("", "==", "equal is written ="),
         ("(?<![<>!=])=+", "=", "equal is written ="),
         ("(?<![<>!])=", ">", "at least is written >="),
@@ -44,16 +55,29 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...] = tuple(
         ("", r",\s*\d", "decimals have a point, and BETWEEN has AND"),
     )
 )
-_FUNCTIONS = {
-    **dict.fromkeys(("coalesce", "ifnull", "nvl"), "A missing value is found by IS NULL: x = 0 OR x IS NULL."),
-    **dict.fromkeys(("left", "substr", "substring"), "How a text begins is told by starts_with(x, 'a'), or LIKE 'a%'."),
-    "right": "How a text ends is told by ends_with(x, 'a'), or LIKE '%a'.",
-}
 _METRICS = {
     **dict.fromkeys(("avg", "average"), "mean"),
     **dict.fromkeys(("std", "stdev", "stddev_samp"), "stddev"),
     **dict.fromkeys(("var", "var_samp"), "variance"),
     "nunique": "count_distinct",
+}
+_OWN_METRICS = ("count", "count_distinct", "sum", "mean", "min", "max", "median", "stddev", "variance", "quantile")
+_FUNCTIONS = {
+    **dict.fromkeys(("coalesce", "ifnull", "nvl"), "A missing value is found by IS NULL: x = 0 OR x IS NULL."),
+    **dict.fromkeys(("left", "substr", "substring"), "How a text begins is told by starts_with(x, 'a'), or LIKE 'a%'."),
+    "right": "How a text ends is told by ends_with(x, 'a'), or LIKE '%a'.",
+    **dict.fromkeys(("power", "pow"), f"A power is written {_POWER}."),
+    "sqrt": "A root is written x ^ 0.5.",
+    **dict.fromkeys(("mod", "fmod"), f"A remainder is written {_REMAINDER}."),
+    **dict.fromkeys(("isnull", "is_null", "isna"), "A missing value is found by x IS NULL."),
+    **dict.fromkeys(("isnotnull", "is_not_null", "notnull", "notna"), "What is not missing is found by x IS NOT NULL."),
+    **dict.fromkeys(_NOW, _TODAY),
+    **dict.fromkeys(("strptime", "try_strptime", "to_date", "str_to_date", "to_timestamp"), _FORMS_OF_DATES),
+    **{
+        name: f"A filter looks at one row at a time; aggregate reckons with many: aggregate?metrics={called}."
+        for name, metric in (*_METRICS.items(), *((own, own) for own in _OWN_METRICS))
+        for called in [{"count": "count()", "quantile": "quantile(x, 0.9)"}.get(metric, f"{metric}(x)")]
+    },
 }
 _COMMENT = re.compile(r"--(?:\s|$)")
 _PLAIN = re.compile(r"(?!\d)\w+")
@@ -85,10 +109,10 @@ def metric_spelling(name: str) -> str:
 
 
 def column_spelling(name: str) -> str:
-    """The same of what is written behind a column's name, or around it."""
+    """The same of what is written behind a column's name, around it, or in its place."""
     if "::" in name:
         return f" In a filter, {_CAST}."
-    return ""
+    return f" {_TODAY}" if name.lower() in _NOW else ""
 
 
 def comment_at(text: str, position: int) -> str:
