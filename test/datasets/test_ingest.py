@@ -448,6 +448,28 @@ def test_a_decimal_mark_is_not_advised_where_it_is_given_or_the_type_has_none(
     assert ("thousands" in said) == (value != "1,5")
 
 
+@pytest.mark.parametrize(
+    ("value", "decimal", "part"),
+    [
+        ("1.005", ".", "if it is a decimal point, DECIMAL(9,3) has room for all digits. Give another type, or"),
+        ("-0.00550", ".", "Give another type (DECIMAL(9,4) has room for all digits), or"),
+        ("12345678", ".", "(DECIMAL(10,2) has room for all digits)"),
+        ("1,0055", ",", "(DECIMAL(9,4) has room for all digits)"),
+        ("1.0055", ",", "Give another type, or"),
+        ("9" * 38 + ".5", ".", "Give another type, or"),
+    ],
+)
+def test_a_number_that_a_decimal_would_round_is_refused_with_the_decimal_that_does_not(
+    tmp_path: Path, read: Read, value: str, decimal: str, part: str
+) -> None:
+    data = f"a;n\n1;{value}\n".encode()
+    assert part in refused(tmp_path, read, MalformedDataError, data, types={"n": "DECIMAL(9,2)"}, decimal=decimal)
+    if decimal == ".":
+        data = f'{{"n":"{value}"}}\n'.encode()
+        said = refused(tmp_path, read, MalformedDataError, data, "ndjson", types={"n": "DECIMAL(9,2)"})
+        assert ("room" in said) == ("room" in part)
+
+
 def test_a_number_with_a_plus_is_one_where_the_type_is_given(tmp_path: Path, read: Read) -> None:
     read(b"a,b,c\n+5,+16777216,+9007199254740992\n", types={"a": "INTEGER", "b": "FLOAT", "c": "DOUBLE"})
     assert rows_of(tmp_path / "table") == [(5, 2.0**24, 2.0**53)]

@@ -4,6 +4,7 @@ DuckDB's own CSV and JSON readers round 1.5 to 2 and drop the zeros of 007 once 
 holds integers. Here a text is a number only if the number can say it; else the whole file decides again.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from gristmill.datasets.mapping import double_of
@@ -30,6 +31,7 @@ _ZONE = r"(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)"  # DuckDB takes +99:99, and mo
 _NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}|^\+[0-9]+$|^[+-]{2}"
 _WHOLE = r"[+-]?[0-9]+"
 _EXACT_LETTERS = {"DOUBLE": 15, "FLOAT": 7}  # a whole number of so many is exact in the type
+_MOST_DIGITS = 38  # of a DECIMAL
 _NO_FRACTIONS = 2**24  # from here on, no FLOAT has one
 
 
@@ -182,6 +184,18 @@ def _given(text: str, number: str, type_text: str) -> Rule:
         pattern = r"[\s\S]*"
     value = f"TRY_CAST({text} AS {type_text})"
     return Rule(type_text, f"{value} IS NOT NULL AND regexp_full_match({text}, {literal(pattern)})", value)
+
+
+def with_room(type_text: str, text: str, decimal: str) -> str:
+    """Which DECIMAL has room for all digits of a number that the given one would change; empty where none does."""
+    given = re.fullmatch(r"DECIMAL\(([0-9]+),([0-9]+)\)", type_text)
+    number = re.fullmatch(rf"[+-]?([0-9]*)(?:{re.escape(decimal)}([0-9]*))?", text.strip('"'))
+    if not given or not number:
+        return ""
+    scale = max(int(given[2]), len((number[2] or "").rstrip("0")))
+    width = max(int(given[1]), len(number[1].lstrip("0")) + scale)
+    has_room = width <= _MOST_DIGITS and f"DECIMAL({width},{scale})" != type_text
+    return f"DECIMAL({width},{scale}) has room for all digits" if has_room else ""
 
 
 def converted(rule: Rule, column: str, position: int) -> str:

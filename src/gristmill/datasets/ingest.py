@@ -28,6 +28,7 @@ from gristmill.datasets.inference import (
     converted,
     literal,
     name,
+    with_room,
 )
 from gristmill.datasets.json_files import JsonFile, nested
 from gristmill.datasets.local_forms import local_number
@@ -228,10 +229,11 @@ def _does_not_fit(
     write = f"Write it as {WRITTEN_AS[rule.type]}, or give" if rule.type in WRITTEN_AS else "Give"
     is_of_csv, called = isinstance(file, CsvFile), file.names[position]
     more = ", or say which texts mean NULL" if is_of_csv else ""
-    form = ""
+    form, room = "", with_room(rule.type, value, file.options.decimal)
     if isinstance(file, CsvFile) and rule.type not in WRITTEN_AS:
         decimals = file.options.decimal != "," and "INT" not in rule.type
-        form = local_number(value, called, decimals=decimals)
+        form = local_number(value, called, decimals=decimals, point=room)
+    more = f" ({room}){more}" if room and room not in form else more
     return MalformedDataError(
         f"{file.place(row)}, column {shown(called)}: {shown(value)} is no {rule.type}, the type "
         f"that was given for the column{form}. {write} another type{more}."

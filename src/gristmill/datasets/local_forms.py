@@ -36,9 +36,12 @@ def local_form(column: object) -> str:
     return _of_numbers(_ends(column), column.name) or _of_dates(_ends(column), column.name)
 
 
-def local_number(text: str, name: str, *, decimals: bool) -> str:
-    """The same of a text in a file, where it is such a number. decimals: whether decimal=, could be the way."""
-    return _of_numbers([text], name, decimals=decimals)
+def local_number(text: str, name: str, *, decimals: bool, point: str = "") -> str:
+    """The same of a text in a file, where it is such a number.
+
+    decimals: whether decimal=, could be the way. point: what to do where its dot is a decimal point, if that is known.
+    """
+    return _of_numbers([text], name, decimals=decimals, point=point)
 
 
 def has_another_order(column: object, text: str) -> bool:
@@ -60,7 +63,7 @@ def _ends(column: object) -> tuple[str, ...]:
     return tuple(end for end in (column.minimum, column.maximum) if isinstance(end, str))
 
 
-def _of_numbers(texts: Sequence[str], name: str, *, decimals: bool = True) -> str:
+def _of_numbers(texts: Sequence[str], name: str, *, decimals: bool = True, point: str = "") -> str:
     """What is said of the text that tells most: two marks say which one parts thousands, three digits do not."""
     signs = signs_of(texts)
     column, unit = sql_without(quoted(name), signs), unit_of(signs)
@@ -77,7 +80,7 @@ def _of_numbers(texts: Sequence[str], name: str, *, decimals: bool = True) -> st
         comma = f"{separators} {comma}"
     of_dot, of_comma = f"if the dot parts thousands, {dots}", f"if the comma parts thousands, {commas}"
     if decimals:
-        of_dot += f"; if it is a decimal point, {plain if signs else _NULLS}"
+        of_dot += f"; if it is a decimal point, {point or (plain if signs else _NULLS)}"
         of_comma += f"; if it is a decimal comma, {comma}"
     sayings = {
         _DOTS: dots,
