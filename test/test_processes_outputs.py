@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainSerializer
 
 from gristmill.errors import ConfigurationError, Fault
 from gristmill.processes import DataSet, MediaType, OnDemand, Output, ProducedOutput, Table
@@ -51,6 +51,33 @@ class Data:
     mean: float
     text: Annotated[str, MediaType("text/markdown")]
     picture: Annotated[bytes, MediaType("image/webp")]
+
+
+@dataclasses.dataclass
+class Peak:
+    """A part of an output; nothing checks what stands in its fields but the output."""
+
+    index: int
+    height: Annotated[float, Field(alias="h")]
+    unit: str = dataclasses.field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        """Count how often it has run."""
+        self.unit += "m"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Curve:
+    points: list[float]
+    peaks: tuple[Peak, ...] = ()
+    own: Annotated[Any, PlainSerializer(lambda value: value.tolist())] = dataclasses.field(
+        default_factory=lambda: np.zeros(1)
+    )
+
+
+@dataclasses.dataclass
+class Loose:
+    found: Any
 
 
 class Named(NamedTuple):
@@ -105,6 +132,18 @@ def produced(outputs: Outputs, value: object, wanted: Collection[str] = ()) -> d
         (dict[str, object], {"a": [math.inf]}, '{"a":["Infinity"]}'),
         (Annotated[Free, Output("fit")], Free(found=[math.nan]), '{"found":["NaN"]}'),
         (list[Free], [Free(found={"a": math.inf})], '[{"found":{"a":"Infinity"}}]'),
+        (list[Free], [Free(found=[np.int64(1), {np.int8(2): np.array([0.1], "f4")}])], '[{"found":[1,{"2":[0.1]}]}]'),
+        (Annotated[Free, Output("fit")], Free(found=np.float32(0.1)), '{"found":0.1}'),
+        (list[Peak], [Peak(np.int64(1), np.float32(0.1))], '[{"index":1,"height":0.1,"unit":"m"}]'),
+        (Annotated[Peak, Output("fit")], Peak(True, "5"), '{"index":1,"height":5.0,"unit":"m"}'),
+        (dict[str, Curve], {"a": Curve(np.array([0.1], "f4"))}, '{"a":{"points":[0.1],"peaks":[],"own":[0.0]}}'),
+        (
+            list[Curve | Peak],
+            [Curve([], [Peak(np.int8(3), 4)])],
+            '[{"points":[],"peaks":[{"index":3,"height":4.0,"unit":"m"}],"own":[0.0]}]',
+        ),
+        (dict, {"a": Loose(Peak(np.int64(1), None))}, '{"a":{"found":{"index":1,"height":null,"unit":"m"}}}'),
+        (Any, Loose({"a": np.array([math.nan])}), '{"found":{"a":["NaN"]}}'),
         (bytes | None, None, None),
     ],
 )
@@ -118,9 +157,23 @@ def test_a_returned_value_is_written_as_json(hint: Any, value: object, text: str
 def test_a_value_within_itself_fails_by_the_name_of_its_output() -> None:
     endless: list[Any] = []
     endless.append(endless)
+    around = Loose(None)
+    around.found = around
 
     with pytest.raises(TypeError, match="output 'result' is nested too deep, or in itself"):
         declare_outputs(list[Any]).encode(endless)
+    with pytest.raises(TypeError, match="output 'result' is nested too deep, or in itself"):
+        declare_outputs(list[Loose]).encode([Loose(endless)])
+    with pytest.raises(TypeError, match="output 'result' cannot be written as JSON: Circular reference"):
+        declare_outputs(list[Loose]).encode([around])
+
+
+def test_what_was_returned_is_left_as_it_was() -> None:
+    peak = Peak(np.int64(1), 2)
+
+    declare_outputs(list[Peak]).encode([peak])
+
+    assert type(peak.index) is np.int64
 
 
 def test_missing_values_of_pandas_are_null() -> None:
@@ -200,6 +253,9 @@ def test_an_optional_output_that_is_not_there_is_left_out() -> None:
         (list[int], [1, "x"], r"output 'result'\[1\] does not match"),
         (dict[str, Any], {"a": object()}, r"output 'result'\['a'\] cannot be written as JSON"),
         (dict, {"a": [1, {"b": np.array([1]), "c": object()}]}, r"output 'result'\['a'\]\[1\]\['c'\] cannot be"),
+        (dict, {"a": Loose([b"\xff", Free(found=object())])}, r"'result'\['a'\]\['found'\]\[1\]\['found'\] cannot be"),
+        (list[Peak], [Peak(1, 2), Peak(1, None)], r"output 'result'\[1\]\['height'\] does not match.* not None"),
+        (list[Curve | Peak], [Peak("x", 2)], r"output 'result'\[0\]\['index'\] does not match.* not 'x'"),
         (bytes, "text", r"is 'text' \(str\), where the process declares bytes"),
         (Annotated[str, MediaType("text/plain")], b"x", "declares text"),
         (Figure, b"x", "declares Figure"),

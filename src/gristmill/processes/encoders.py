@@ -48,6 +48,14 @@ def plain(value: Any) -> Any:
     return None if is_missing(value) else value
 
 
+def plain_only(value: Any) -> Any:
+    """The same of a value that Pydantic cannot write. Raises PydanticSerializationError where it stays as it is."""
+    made = plain(value)
+    if made is value:
+        raise pydantic_core.PydanticSerializationError(f"Unable to serialize unknown type: {type(value)}")
+    return made
+
+
 def _are_plain(values: Iterable[Any]) -> bool:
     """Whether all are Python's own, as far as one quick look tells."""
     return set(map(type, values)) <= _PLAIN

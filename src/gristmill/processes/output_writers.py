@@ -1,14 +1,16 @@
 """How a value becomes the bytes of an output, by its declared type: schema, media type and writing function."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pydantic_core
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from gristmill.errors import ConfigurationError
 from gristmill.processes import encoders
+from gristmill.processes.dataclass_fields import place, with_checked_fields
 from gristmill.processes.hints import make_adapter
 from gristmill.processes.schema import BASE64, Schema, openapi_schema
 
@@ -59,32 +61,32 @@ class _Json:
 
     def __init__(self, name: str, adapter: TypeAdapter[Any]) -> None:
         self._name = name
-        self._adapter = adapter
+        self._validator = pydantic_core.SchemaValidator(with_checked_fields(adapter.core_schema))
         self._serializer = pydantic_core.SchemaSerializer(adapter.core_schema, _UNTYPED)
 
     def __call__(self, value: Any) -> bytes:
         try:
             plain = encoders.plain(value)  # else Pydantic would make of a float of 32 bits a double with other digits
+            return self._write(plain)
         except RecursionError as error:
             raise TypeError(f"output {self._name!r} is nested too deep, or in itself") from error
-        try:
-            return self._write(plain)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = "".join(f"[{part!r}]" for part in first["loc"])
-            given = shown(first["input"])
+            # The deepest: of a union, that of the type which the value is nearest to.
+            told = max(error.errors(include_url=False), key=lambda one: len(one["loc"]))
             raise TypeError(
-                f"output {self._name!r}{where} does not match its declared type: {first['msg']}, not {given}"
+                f"output {self._name!r}{place(told['loc'])} does not match its declared type: {told['msg']}, "
+                f"not {shown(told['input'])}"
             ) from error
-        except pydantic_core.PydanticSerializationError as error:
-            at = _unwritable(plain) or ""
+        except (ValueError, TypeError) as error:  # Pydantic's of what cannot be written, and of what is in itself
+            at = (_unwritable(plain) or "") if isinstance(error, pydantic_core.PydanticSerializationError) else ""
             raise TypeError(f"output {self._name!r}{at} cannot be written as JSON: {error}") from error
 
     def _write(self, value: Any) -> bytes:
         return encoders.to_json(self._dumped(value))
 
     def _dumped(self, value: Any) -> Any:
-        return self._serializer.to_python(self._adapter.validate_python(value), mode="json")
+        valid = self._validator.validate_python(value)
+        return self._serializer.to_python(valid, mode="json", fallback=encoders.plain_only)
 
 
 class _PlainText(_Json):
@@ -116,16 +118,24 @@ class _Text:
 
 def _unwritable(value: Any) -> str | None:
     """Where in a value that which JSON cannot have stands, such as `['a'][0]`; None where there is no such thing."""
-    if isinstance(value, Mapping | list | tuple):
-        for key, one in value.items() if isinstance(value, Mapping) else enumerate(value):
+    try:
+        pydantic_core.to_jsonable_python(value, bytes_mode="base64", fallback=encoders.plain_only)
+    except pydantic_core.PydanticSerializationError:
+        for key, one in _parts(value):
             if (at := _unwritable(one)) is not None:
                 return f"[{key!r}]{at}"
-        return None
-    try:
-        pydantic_core.to_jsonable_python(value)
-    except pydantic_core.PydanticSerializationError:
         return ""
     return None
+
+
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    if isinstance(value, list | tuple):
+        return enumerate(value)
+    if dataclasses.is_dataclass(value):
+        return [(one.name, getattr(value, one.name)) for one in dataclasses.fields(value)]
+    return value if isinstance(value, BaseModel) else ()
 
 
 def shown(value: object) -> str:
