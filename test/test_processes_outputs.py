@@ -184,6 +184,39 @@ def test_missing_values_of_pandas_are_null() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (
+            np.array(["2024-01-01", "2024-01-01T00:00:00.5", "NaT"], "M8[ns]"),
+            '["{day}T00:00:00","{day}T00:00:00.500000",null]',
+        ),
+        (np.array([["2024-01-01T00:00:00.123456780"], ["NaT"]], "M8[ns]"), '[["{day}T00:00:00.12345678"],[null]]'),
+        (np.array(["2024-01-01"], "M8[D]"), '["{day}"]'),
+        (np.array(["12024-01-01"], "M8[s]"), '["1{day}T00:00:00"]'),
+        (np.ma.array(["2024-01-01", "NaT"], "M8[ns]", mask=[True, False]), "[null,null]"),
+        (np.array([2 * 10**9, None], "m8[ns]"), '["PT2S",null]'),
+        (np.array([1], "m8[ns]"), '["P0M0DT0.000000001S"]'),
+        (np.array([14], "m8[M]"), '["P14M0DT0.000000S"]'),
+    ],
+)
+def test_times_of_numpy_are_text_whatever_their_unit(values: Any, text: str) -> None:
+    text = text.replace("{day}", "2024-01-01")
+
+    assert written(np.ndarray, values).data.decode() == text
+    assert written(dict, {"a": values}).data.decode() == f'{{"a":{text}}}'
+    assert written(list[Free], [Free(found=values)]).data.decode() == f'[{{"found":{text}}}]'
+
+
+def test_times_in_nanoseconds_are_what_was_declared() -> None:
+    times = np.array(["2024-01-01T00:00:00.5", "2024-01-03"], "M8[ns]")
+
+    assert written(datetime.timedelta, times[1] - times[0]).data == b'"P1DT23H59M59.5S"'
+    assert written(list[datetime.datetime], times).data == b'["2024-01-01T00:00:00.500000","2024-01-03T00:00:00"]'
+    with pytest.raises(TypeError, match=r"output 'result'\[0\] does not match its declared type"):
+        written(list[int], times)
+
+
+@pytest.mark.parametrize(
     ("hint", "value", "media_type", "start"),
     [
         (str, 'Ä "b', "text/plain; charset=utf-8", 'Ä "b'.encode()),

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pydantic_core
 
-from gristmill.processes.column import Column
+from gristmill.processes.column import Array, Column
 from gristmill.processes.doubles import widened
 from gristmill.processes.frames import columns_of_arrow, columns_of_pandas, columns_of_polars
-from gristmill.processes.nested import is_missing
+from gristmill.processes.nested import is_missing, time_text
 from gristmill.processes.schema import BASE64, Schema
 from gristmill.processes.table import ROWS_SCHEMA, Table
 
@@ -33,7 +33,10 @@ def to_json(value: object) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Replace NumPy scalars and arrays by Python's own, at any depth; floats of 32 bits are what rows show of them."""
+    """Replace NumPy scalars and arrays by Python's own, at any depth; floats of 32 bits are what rows show of them.
+
+    Times are text where Python's own have not all of their digits.
+    """
     if isinstance(value, Mapping):
         if type(value) is dict and _are_plain(value.values()) and _are_plain(value):
             return value
@@ -44,7 +47,7 @@ def plain(value: Any) -> Any:
         parts = map(plain, value)
         return tuple(parts) if type(value) is tuple else list(parts)
     if known_type(type(value)) in {"numpy.ndarray", "numpy.generic"}:
-        return plain(_doubles(value).tolist())
+        return plain(_exact(value).tolist())
     return None if is_missing(value) else value
 
 
@@ -61,12 +64,30 @@ def _are_plain(values: Iterable[Any]) -> bool:
     return set(map(type, values)) <= _PLAIN
 
 
-def _doubles(values: Any) -> Any:
-    """NumPy's floats of any number of bits as those of 64; other values as they are."""
-    if values.dtype.kind != "f" or values.dtype == np.float64:
+def _exact(values: Any) -> Any:
+    """NumPy's floats of any number of bits as those of 64, and times as Python's or as text; others as they are."""
+    flat = np.ma.getdata(values).ravel()
+    if flat.dtype.kind == "f" and flat.dtype != np.float64:
+        flat = widened(flat)
+    elif flat.dtype.kind in "mM":
+        flat = _times(flat)
+    else:
         return values
-    made = widened(np.ma.getdata(values).ravel()).reshape(values.shape)
+    made = flat.reshape(values.shape)
     return np.ma.array(made, mask=values.mask) if np.ma.isMaskedArray(values) else made
+
+
+def _times(values: Array) -> Array:
+    """Times and durations as Python's; as text where these do not hold them, of which NumPy makes bare integers."""
+    if np.datetime_data(values.dtype)[0] == "ns":
+        micros = values.astype(f"{values.dtype.kind}8[us]")
+        if ((micros.astype(values.dtype) == values) | np.isnat(values)).all():
+            values = micros
+    found = values.astype(object)
+    for place, one in enumerate(found):
+        if type(one) is int:
+            found[place] = time_text(values[place])
+    return found
 
 
 def known_type(kind: object) -> str:

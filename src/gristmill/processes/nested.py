@@ -61,6 +61,13 @@ def clock_text(nanoseconds: int) -> str:
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:09}"
 
 
+def time_text(value: np.datetime64 | np.timedelta64) -> str | None:
+    """NumPy's time or duration, with all of its digits; None for NaT."""
+    if isinstance(value, np.timedelta64):
+        return duration_of(value)
+    return None if np.isnat(value) else without_zeros(str(value))
+
+
 def without_zeros(time: str) -> str:
     """A time without the zeros at the end of its fraction."""
     return _LAST_ZEROS.sub(lambda zeros: zeros[1].rstrip("."), time)
@@ -93,10 +100,8 @@ def _json(value: Any) -> Any:  # noqa: PLR0911  one return a type
 
 
 def _scalar(value: np.generic) -> Any:
-    if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else without_zeros(str(value))
-    if isinstance(value, np.timedelta64):
-        return duration_of(value)
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return time_text(value)
     return str(value) if isinstance(value, np.longdouble) else value.item()
 
 
