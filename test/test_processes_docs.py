@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.stored import stored
 
 from gristmill import DataSet, Table
 from gristmill.datasets.queries import METRICS
@@ -83,6 +84,14 @@ def test_the_example_that_asks_a_data_set_answers(offered: dict[str, Process]) -
     assert json.loads(output.data)["rows"] == [["a", 1.5], ["b", 6.0]]
     (same,) = offered["mean_by"].run({"table": {"mean": [1, 2, 2]}, "column": "mean", "by": "mean"}, CONTEXT)
     assert json.loads(same.data)["rows"] == [[1, 1.0], [2, 2.0]]
+
+
+def test_the_example_that_asks_a_data_set_shows_floats_as_rows_do(offered: dict[str, Process], tmp_path: Path) -> None:
+    data, _ = stored(tmp_path, "SELECT unnest([0.1, 0.2, 0.2])::FLOAT AS f")
+
+    table = offered["mean_by"].function(data, "f", "f")
+
+    assert table.to_json()["rows"] == [[0.1, 0.1], [0.2, 0.2]]
 
 
 WRONG = {"x": [2, 1, 3], "y": [1, 2, 3], "g": ["a", "a", "b"], "t": ["2024-01-01", "2024-01-02", "2024-01-03"]}

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 
 from gristmill.datasets.inference import WRITTEN_AS
 from gristmill.datasets.local_forms import local_form
-from gristmill.datasets.mapping import double_of
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import as_text, color_groups
 from gristmill.processes.column import Column
@@ -185,7 +184,7 @@ def _numeric(table: DataSet, name: str, chosen: str, *, times: bool) -> DataColu
 def _points(table: DataSet, x: DataColumn, y: DataColumn, color: DataColumn | None) -> tuple[Points, LeftOut]:
     """The rows to draw, and how many are left out."""
     _, moment = as_table_has_it(x)
-    across, up = (f"CAST({double_of(one.sql, one.type)} AS DOUBLE)" for one in (x, y))
+    across, up = (f"CAST({one.shown} AS DOUBLE)" for one in (x, y))
     if x.is_time:
         is_drawn = f"isfinite({x.sql}) AND {moment} {ARE_DRAWN}"
         across = f"CASE WHEN {is_drawn} THEN epoch_us({moment}) / {_MICROSECONDS_A_DAY} ELSE 'NaN' END"

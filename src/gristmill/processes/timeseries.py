@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from gristmill.datasets.inference import WRITTEN_AS
 from gristmill.datasets.local_forms import local_form
-from gristmill.datasets.mapping import double_of, microseconds
+from gristmill.datasets.mapping import microseconds
 from gristmill.processes.authoring import MediaType, OnDemand, Progress, process, wrong_input
 from gristmill.processes.color_groups import ColorGroups, as_text, color_groups
 from gristmill.processes.column import Array, Column, Kind
@@ -250,7 +250,7 @@ def _compute(table: DataSet, times: tuple[str, str, Period], asked: _Asked, grou
 def _finite(column: DataColumn) -> str:
     if column.kind != "number":
         return column.sql
-    return f"CASE WHEN isfinite({column.sql}) THEN {double_of(column.sql, column.type)} END"
+    return f"CASE WHEN isfinite({column.sql}) THEN {column.shown} END"
 
 
 def _results(

@@ -11,7 +11,7 @@ import duckdb
 from gristmill.datasets.columns import Kind, kind_of
 from gristmill.datasets.descriptions import ColumnText
 from gristmill.datasets.inference import literal
-from gristmill.datasets.mapping import quoted
+from gristmill.datasets.mapping import double_of, quoted
 from gristmill.datasets.nameless import nameless
 from gristmill.limits import MIB
 from gristmill.processes.column import Array
@@ -48,6 +48,11 @@ class DataColumn:
     def sql(self) -> str:
         """The name as SQL."""
         return quoted(self.name)
+
+    @property
+    def shown(self) -> str:
+        """The values as SQL, with the digits that rows show: of a FLOAT 0.1, where DuckDB has 0.10000000149011612."""
+        return double_of(self.sql, self.type)
 
     @property
     def label(self) -> str:
