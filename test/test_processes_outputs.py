@@ -55,7 +55,7 @@ class Data:
 
 @dataclasses.dataclass
 class Peak:
-    """A part of an output; nothing checks what stands in its fields but the output."""
+    """A part of an output; nothing checks what stands in its fields."""
 
     index: int
     height: Annotated[float, Field(alias="h")]
@@ -135,12 +135,11 @@ def produced(outputs: Outputs, value: object, wanted: Collection[str] = ()) -> d
         (list[Free], [Free(found=[np.int64(1), {np.int8(2): np.array([0.1], "f4")}])], '[{"found":[1,{"2":[0.1]}]}]'),
         (Annotated[Free, Output("fit")], Free(found=np.float32(0.1)), '{"found":0.1}'),
         (list[Peak], [Peak(np.int64(1), np.float32(0.1))], '[{"index":1,"height":0.1,"unit":"m"}]'),
-        (Annotated[Peak, Output("fit")], Peak(True, "5"), '{"index":1,"height":5.0,"unit":"m"}'),
         (dict[str, Curve], {"a": Curve(np.array([0.1], "f4"))}, '{"a":{"points":[0.1],"peaks":[],"own":[0.0]}}'),
         (
             list[Curve | Peak],
             [Curve([], [Peak(np.int8(3), 4)])],
-            '[{"points":[],"peaks":[{"index":3,"height":4.0,"unit":"m"}],"own":[0.0]}]',
+            '[{"points":[],"peaks":[{"index":3,"height":4,"unit":"m"}],"own":[0.0]}]',
         ),
         (dict, {"a": Loose(Peak(np.int64(1), None))}, '{"a":{"found":{"index":1,"height":null,"unit":"m"}}}'),
         (Any, Loose({"a": np.array([math.nan])}), '{"found":{"a":["NaN"]}}'),
@@ -162,10 +161,9 @@ def test_a_value_within_itself_fails_by_the_name_of_its_output() -> None:
 
     with pytest.raises(TypeError, match="output 'result' is nested too deep, or in itself"):
         declare_outputs(list[Any]).encode(endless)
-    with pytest.raises(TypeError, match="output 'result' is nested too deep, or in itself"):
-        declare_outputs(list[Loose]).encode([Loose(endless)])
-    with pytest.raises(TypeError, match="output 'result' cannot be written as JSON: Circular reference"):
-        declare_outputs(list[Loose]).encode([around])
+    for value in (Loose(endless), around):
+        with pytest.raises(TypeError, match="output 'result' cannot be written as JSON: Circular reference"):
+            declare_outputs(list[Loose]).encode([value])
 
 
 def test_what_was_returned_is_left_as_it_was() -> None:
@@ -287,8 +285,7 @@ def test_an_optional_output_that_is_not_there_is_left_out() -> None:
         (dict[str, Any], {"a": object()}, r"output 'result'\['a'\] cannot be written as JSON"),
         (dict, {"a": [1, {"b": np.array([1]), "c": object()}]}, r"output 'result'\['a'\]\[1\]\['c'\] cannot be"),
         (dict, {"a": Loose([b"\xff", Free(found=object())])}, r"'result'\['a'\]\['found'\]\[1\]\['found'\] cannot be"),
-        (list[Peak], [Peak(1, 2), Peak(1, None)], r"output 'result'\[1\]\['height'\] does not match.* not None"),
-        (list[Curve | Peak], [Peak("x", 2)], r"output 'result'\[0\]\['index'\] does not match.* not 'x'"),
+        (list[Peak], [Peak(1, 2), Loose(1)], r"output 'result'\[1\] does not match.* not Loose"),
         (bytes, "text", r"is 'text' \(str\), where the process declares bytes"),
         (Annotated[str, MediaType("text/plain")], b"x", "declares text"),
         (Figure, b"x", "declares Figure"),

@@ -10,7 +10,6 @@ from pydantic.errors import PydanticUserError
 
 from gristmill.errors import ConfigurationError
 from gristmill.processes import encoders
-from gristmill.processes.dataclass_fields import place, with_checked_fields
 from gristmill.processes.hints import make_adapter
 from gristmill.processes.schema import BASE64, Schema, openapi_schema
 
@@ -61,7 +60,7 @@ class _Json:
 
     def __init__(self, name: str, adapter: TypeAdapter[Any]) -> None:
         self._name = name
-        self._validator = pydantic_core.SchemaValidator(with_checked_fields(adapter.core_schema))
+        self._adapter = adapter
         self._serializer = pydantic_core.SchemaSerializer(adapter.core_schema, _UNTYPED)
 
     def __call__(self, value: Any) -> bytes:
@@ -73,8 +72,9 @@ class _Json:
         except ValidationError as error:
             # The deepest: of a union, that of the type which the value is nearest to.
             told = max(error.errors(include_url=False), key=lambda one: len(one["loc"]))
+            where = "".join(f"[{part!r}]" for part in told["loc"])
             raise TypeError(
-                f"output {self._name!r}{place(told['loc'])} does not match its declared type: {told['msg']}, "
+                f"output {self._name!r}{where} does not match its declared type: {told['msg']}, "
                 f"not {shown(told['input'])}"
             ) from error
         except (ValueError, TypeError) as error:  # Pydantic's of what cannot be written, and of what is in itself
@@ -85,8 +85,9 @@ class _Json:
         return encoders.to_json(self._dumped(value))
 
     def _dumped(self, value: Any) -> Any:
-        valid = self._validator.validate_python(value)
-        return self._serializer.to_python(valid, mode="json", fallback=encoders.plain_only)
+        valid = self._adapter.validate_python(value)
+        # Instances of dataclasses and models are valid whatever stands in their fields: NumPy's values, too.
+        return self._serializer.to_python(valid, mode="json", fallback=encoders.plain_only, warnings=False)
 
 
 class _PlainText(_Json):
