@@ -320,6 +320,8 @@ MALFORMED = {
     "blank": (b" \n\n", ["empty"]),
     "too few": (b'a,b\n"x\ny",1\n2\n', ["Line 4 ", "1 value,", "2 columns", "column 'b' has none: '2'"]),
     "too many": (b"a,b\n1,2\n1,2,3\n", ["Line 3 ", "3 values", "value 3, behind the last column, is '3': '1,2,3'"]),
+    "title above an empty line": (b"North, South\n\na,b,c\nx,y,z\n", ["Line 3 has 3 values", "remove a title"]),
+    "blanks": (b"a,b\n1,2\n\n  \n", ["Line 4 has 1 value,", "'  '", "Remove what is no row"]),
     "open quote": (b'a,b\n1,"x\n2,y\n', ["Line 2, column 'b'", "not closed"]),
     "behind a quote": (b'a,b\n1,"x"y\n', ["Line 2, column 'b'", "'1,\"x\"y'"]),
     "zero byte": (b"a,b\n1,x\0\n", ["Line 2, letter 4, after '1,x', is a zero byte"]),
@@ -348,6 +350,37 @@ MALFORMED = {
     ),
     "first line empty": (b"\na,b\n", ["Line 1 is empty"]),
 }
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("empty", [0, 1, 2, 20_000])
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("b,2,3", " has 3 values, but the table has 2 columns; value 3, behind the last column, is '3': 'b,2,3'."),
+        ("Total", " has 1 value, but the table has 2 columns; column 'x' has none: 'Total'."),
+        ('"b\n\nc",2,3', " has 3 values, but"),
+        ('b,"2', ", column 'x': a quote"),
+    ],
+)
+def test_a_wrong_row_is_named_by_its_own_line_and_not_by_empty_ones_before_it(
+    tmp_path: Path, read: Read, row: str, words: str, empty: int, end: str
+) -> None:
+    data = "\n".join(["name,x", "ü,1", *[""] * empty, row, ""]).replace("\n", end).encode()
+    said = refused(tmp_path, read, MalformedDataError, data)
+    assert said.startswith(f"Line {3 + empty}{words}"), said
+
+
+def test_a_note_below_a_table_is_refused_with_what_to_do(tmp_path: Path, read: Read) -> None:
+    for note in (b"Total\n", b"\nTotal", b"\nSource: Smith, Jones, and others\n", b"\n  \n"):
+        said = refused(tmp_path, read, MalformedDataError, b"name,x\na,1\n" + note)
+        assert said.endswith("Remove what is no row of the table, such as a note below it.")
+
+
+def test_a_late_and_long_row_is_refused_with_its_line_and_all_its_values(tmp_path: Path, read: Read) -> None:
+    data = b"name,x\n" + "äöü,1\n".encode() * 1_500_000 + b"\n\n" + b"b" * 20_000 + b",2,3\n" + b"c,3\n" * 9
+    said = refused(tmp_path, read, MalformedDataError, data)
+    assert said.startswith("Line 1500004 has 3 values, but the table has 2 columns; value 3")
 
 
 @pytest.mark.parametrize("what", MALFORMED)

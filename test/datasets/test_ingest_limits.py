@@ -45,6 +45,16 @@ def test_a_row_longer_than_duckdbs_buffer_is_refused_and_not_left_out(
     assert [word for word in ("GRISTMILL_DATASET_CELL_BYTES", "Line 3 ") if word not in said] == []
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_rows_below_more_empty_lines_than_duckdb_takes_are_refused_and_not_left_out(
+    tmp_path: Path, read: Read, end: bytes
+) -> None:
+    said = refused(tmp_path, read, TooLargeError, b"a,b" + end + b"1,2" + end * 3_000_000 + b"3,4" + end)
+    assert "bytes and more are empty lines. Remove them." in said
+    one_column = b"a\n1" + b"\n" * 3_000_000 + b"3\n"  # whose empty lines are rows
+    assert read(one_column, limits={"rows": 5_000_000}).rows == 3_000_001
+
+
 @pytest.mark.slow
 def test_a_stray_quote_does_not_hide_a_row_that_is_too_long(read: Read) -> None:
     data = b'a,b\n3,h"m\n4,"' + b"x\n" * 2_200_000 + b'"\n5,z\n'
@@ -58,7 +68,7 @@ def test_a_row_that_does_not_end_is_read_no_further_than_its_limit(tmp_path: Pat
     no_text = b"\xff"  # what is read there fails as no UTF-8
     file.write_bytes(b"a,b\n1,2\n" + row + row[-1:] * 4_000_000 + no_text)
     with pytest.raises(TooLargeError, match=r"Line 3 begins a row of more than 1,000,000 bytes") as refusal:
-        check_records(file, ",", '"', 1_000_000)
+        check_records(file, ",", '"', 1_000_000, width=2)
     assert len(refusal.value.detail) < 500
 
 

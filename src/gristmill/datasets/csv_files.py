@@ -5,15 +5,17 @@ from pathlib import Path
 
 import duckdb
 
-from gristmill.datasets.first_lines import LINE_ENDS, TITLE, values_of
+from gristmill.datasets.first_lines import LINE_ENDS, NOTE, TITLE
 from gristmill.datasets.inference import Texts, literal
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.texts import (
+    behind_line_ends,
     check_records,
     check_width,
     find_record,
     first_line_of,
     line_at,
+    record_at,
     shown,
     start_of_file,
     unique_names,
@@ -50,7 +52,7 @@ class CsvFile:
                 f"{shown(','.join(first))}. Give the delimiter, or leave the decimal mark out."
             )
         check_width(len(first), limits)
-        check_records(path, delimiter, options.quote, line_bytes)
+        check_records(path, delimiter, options.quote, line_bytes, width=len(first))
         names = unique_names(first if options.header else [""] * len(first), limits.column_name_bytes)
         return cls(path, delimiter, options, names, line_bytes, start.skipped)
 
@@ -100,12 +102,14 @@ class CsvFile:
         if found is None:
             return self._explain_line_ends(error)
         position, column, kind, text, said = found
-        return self._problem(
-            line_at(self.path, max(0, (position or 1) - 1)), column or 0, str(kind), text or "", str(said)
-        )
+        return self._problem(max(0, (position or 1) - 1), column or 0, str(kind), text or "", str(said))
 
-    def _problem(self, line: int, column: int, kind: str, text: str, said: str) -> Exception:
+    def _problem(self, begin: int, column: int, kind: str, text: str, said: str) -> Exception:
+        """What is wrong with the record that begins at an offset, or behind the empty lines there, as DuckDB has it."""
         width = len(self.names)
+        text = text.lstrip("\r\n")
+        offset = behind_line_ends(self.path, begin)
+        line = line_at(self.path, offset)
         if kind == "LINE SIZE OVER MAXIMUM":
             return TooLargeError(
                 f"Line {line} has more than {self.line_bytes:,} bytes; the setting "
@@ -113,25 +117,38 @@ class CsvFile:
                 "Perhaps a quote is not closed."
             )
         if kind in {"MISSING COLUMNS", "TOO MANY COLUMNS"}:
-            values = values_of(text, self.delimiter, self.options.quote)
-            there = f"{len(values)} {'value' if len(values) == 1 else 'values'}"
-            if len(values) > width:
-                more = f"value {width + 1}, behind the last column, is {shown(values[width])}"
-            else:
-                more = f"column {shown(self.names[len(values)])} has none"
-            columns = f"{width} {'column' if width == 1 else 'columns'}"
-            has_title = width == 1 or (line == 2 + self.skipped and len(values) > width)
-            title = f" {TITLE}" if has_title and self.options.header else ""
-            return MalformedDataError(
-                f"Line {line} has {there}, but the table has {columns}; {more}: {shown(text)}. "
-                f"The delimiter is {self.delimiter!r}; put values that contain it in quotes.{title}"
-            )
+            text, values = record_at(self.path, self.delimiter, self.options.quote, offset)  # DuckDB cuts a long one
+            if not values:
+                return MalformedDataError(f"Line {line} and the lines before it are empty. Remove them.")
+            if len(values) != width:
+                is_below_empty_lines = line > line_at(self.path, begin)
+                return self._wrong_width(line, text, values, is_below_empty_lines=is_below_empty_lines)
         where = f", column {shown(self.names[column - 1])}" if 0 < column <= width else ""
         if kind == "UNQUOTED VALUE":
             said = f"a quote ({self.options.quote}) is not closed, or something follows the closing one"
         return MalformedDataError(
             f"Line {line}{where}: {said.rstrip('.')}. The text is {shown(text)}. "
             "A quote within quotes is doubled (RFC 4180)."
+        )
+
+    def _wrong_width(self, line: int, text: str, values: list[str], *, is_below_empty_lines: bool) -> Exception:
+        width = len(self.names)
+        there = f"{len(values)} {'value' if len(values) == 1 else 'values'}"
+        has_more = len(values) > width
+        if has_more:
+            more = f"value {width + 1}, behind the last column, is {shown(values[width])}"
+            advice = "put values that contain it in quotes."
+        else:
+            more = f"column {shown(self.names[len(values)])} has none"
+            advice = "it also stands where a value is missing."
+        columns = f"{width} {'column' if width == 1 else 'columns'}"
+        if self.options.header and (width == 1 or (has_more and self.place(1) == f"Line {line}")):
+            advice += f" {TITLE}"
+        elif not has_more or is_below_empty_lines:
+            advice += f" {NOTE}"
+        return MalformedDataError(
+            f"Line {line} has {there}, but the table has {columns}; {more}: {shown(text)}. "
+            f"The delimiter is {self.delimiter!r}; {advice}"
         )
 
     def _explain_line_ends(self, error: duckdb.Error) -> Exception:

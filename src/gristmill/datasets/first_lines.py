@@ -21,6 +21,7 @@ _LOOKED_AT_LETTERS = 2**18
 ONE_LINE = "one line without a line end, so it has no rows"
 """What a text with a header is where something has taken its line ends away, or it is the name of the file."""
 TITLE = "The first line must be the names of the columns: remove a title that stands above it."
+NOTE = "Remove what is no row of the table, such as a note below it."
 _MISSING = re.compile(r"(?:n/?a|nan|null|none|-+|\?)?", re.IGNORECASE)
 # What is no name of a column: what begins like a number or date, or says that a value is missing.
 _NO_NAME = re.compile(rf"[+-]?[.,]?[0-9]|{_MISSING.pattern}\Z", re.IGNORECASE)

@@ -117,6 +117,33 @@ def line_at(path: Path, offset: int) -> int:
     return line
 
 
+def behind_line_ends(path: Path, offset: int) -> int:
+    """The offset, from this one on, of the first byte that ends no line."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        while chunk := file.read(_CHUNK_BYTES):
+            rest = chunk.lstrip(b"\r\n")
+            offset += len(chunk) - len(rest)
+            if rest:
+                break
+    return offset
+
+
+def record_at(path: Path, delimiter: str, quote: str, offset: int) -> tuple[str, list[str]]:
+    """The CSV record that begins at this offset of a UTF-8 file: its text, and its values."""
+    read: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in file:
+            read.append(line)
+            yield line
+
+    with path.open(encoding="utf-8", newline="") as file:
+        file.seek(offset)
+        values = next(iter(records(lines(), delimiter, quote)), [])
+    return "".join(read).rstrip("\r\n"), values
+
+
 def shown(text: str) -> str:
     """A text for a message: quoted, on one line, and not too long."""
     return repr(text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "…")
@@ -162,12 +189,13 @@ def find_record(path: Path, delimiter: str, quote: str, *, number: int, width: i
     return line, []
 
 
-def check_records(path: Path, delimiter: str, quote: str, most_bytes: int) -> None:
+def check_records(path: Path, delimiter: str, quote: str, most_bytes: int, *, width: int) -> None:
     """Raise TooLargeError for a record of more than most_bytes, which is at least a few chunks.
 
-    DuckDB leaves out rows, and says nothing, where a record is longer than its buffer.
+    DuckDB leaves out rows, and says nothing, where a record is longer than its buffer, and behind empty
+    lines of as many bytes, which are no rows where there are several columns.
     """
-    line_end = record_end = offset = 0
+    line_end = record_end = offset = empty = 0
     mark, inside = quote.encode(), False
     with path.open("rb") as file:
         while chunk := file.read(_RECORD_CHUNK_BYTES):
@@ -181,6 +209,10 @@ def check_records(path: Path, delimiter: str, quote: str, most_bytes: int) -> No
                 if offset + ends[0] - record_end > most_bytes:
                     break
                 record_end = offset + ends[1]
+            empty = empty + len(chunk) if ends and not chunk.strip(b"\r\n") else 0
+            if width > 1 and empty > most_bytes // 2:
+                first = line_at(path, offset + len(chunk) - empty)
+                raise TooLargeError(f"From line {first} on, {empty:,} bytes and more are empty lines. Remove them.")
             if mark:
                 inside ^= chunk.count(mark) % 2 == 1
             offset += len(chunk)
