@@ -246,6 +246,13 @@ def test_a_value_is_shown_once() -> None:
     assert faults(Table, "flights")["/inputs/x"].endswith(', not "flights"')
 
 
+def test_letters_of_all_languages_are_shown_as_they_were_given_and_half_a_pair_as_its_escape() -> None:
+    assert faults(int, "gültig\n") == {"/inputs/x": 'should be a valid integer, not "gültig\\n"'}
+    assert faults(list[str], "日本")["/inputs/x"].endswith(', not "日本"')
+    named = faults(dict[str, DataSet], {"dataset": "ab", "title": "ü\ud800"})["/inputs/x"]
+    assert named.endswith(r'expected: {"ab": {"dataset": "ab", "title": "ü\ud800"}}')
+
+
 def test_a_missing_property_is_pointed_at() -> None:
     assert faults(Model, {}) == {"/inputs/x/size": "is required"}
 

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from gristmill.errors import Fault, InvalidInputsError, NoSuchDataSetError, NoSuchVersionError, pointer_part
 from gristmill.fetch import Fetched, FetchError, check_url
 from gristmill.processes.column import TableError
-from gristmill.processes.input_faults import faults_of, invalid, sentence
+from gristmill.processes.input_faults import as_json, faults_of, invalid, sentence
 from gristmill.processes.references import FORMAT, LINK, is_data_set, is_reference, names_data_set, reference_of
 from gristmill.processes.repetitions import repetitions, says_unique
 from gristmill.processes.run_data import RunData
@@ -126,7 +126,7 @@ class Input:
         if not isinstance(raw, dict) or not raw:
             raise invalid(at, 'must be an object with a data set for each name, such as {"a": {"dataset": "flights"}}')
         if names_data_set(raw):
-            named = json.dumps({raw["dataset"]: raw})
+            named = as_json({raw["dataset"]: raw})
             raise invalid(at, f"is a data set, where an object with a name for each is expected: {named}")
         for name in raw:
             if not name or "\0" in name:

@@ -34,10 +34,15 @@ def faults_of(error: ValidationError, value: object, at: str) -> Iterator[Fault]
             and one["type"] != "missing"
             and not (isinstance(given, str) and repr(given) in message)
         ):
-            message += f", not {json.dumps(given)}"
+            message += f", not {as_json(given)}"
         by_pointer.setdefault(pointer, []).append(message)
     joined = (Fault(pointer, "; or ".join(dict.fromkeys(messages))) for pointer, messages in by_pointer.items())
     yield from first_faults(joined, at)
+
+
+def as_json(value: object) -> str:
+    """A value in JSON, for a message; half of a surrogate pair, which no answer can hold, as its escape."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _pointer(location: tuple[int | str, ...], value: Any, *, missing: bool) -> str:
