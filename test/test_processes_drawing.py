@@ -1,6 +1,7 @@
 """What all pictures have in common: labels that can be told apart, titles and scales that are whole."""
 
 import io
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -8,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import LogNorm
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import imread
 from support.runs import outputs_of
 
 from gristmill.processes import drawing, pictures_heat
-from gristmill.processes.drawing import NumberFormatter, all_short, picture, short
+from gristmill.processes.drawing import NumberFormatter, all_short, picture, short, time_ticks
 from gristmill.processes.pictures_points import add_color_bar
 
 NUMBERED = [f"The quick brown fox number {number} of a long category" for number in (1, 2, 12, 31)]
@@ -143,3 +145,49 @@ def test_an_axis_of_times_ends_where_matplotlib_s_do(days: tuple[str, str]) -> N
     ]
 
     assert all(outputs["plot"].startswith(b"\x89PNG") for outputs in made)
+
+
+def times(low: str, high: str) -> tuple[list[str], str]:
+    """The labels of an axis of times, and what stands in its corner; none touches the next."""
+    figure = Figure(figsize=(9, 2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlim(date2num(np.datetime64(low)), date2num(np.datetime64(high)))
+    time_ticks(axes.xaxis, 8)
+    figure.draw_without_rendering()
+    labels = [label for label in axes.get_xticklabels() if label.get_text()]
+    for one, other in pairwise(label.get_window_extent() for label in labels):
+        assert one.x1 < other.x0
+    return [label.get_text() for label in labels], axes.xaxis.get_offset_text().get_text()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels", "corner"),
+    [
+        ("2024-02-29", "2024-03-28", ["Mar", "05", "09", "13", "17", "21", "25"], "2024-Mar"),
+        ("2024-01-29", "2024-02-22", ["Feb", "05", "09", "13", "17", "21"], "2024-Feb"),
+        ("2024-03-30", "2024-04-09", ["Apr", "03", "05", "07", "09"], "2024-Apr"),
+        ("2023-12-25", "2024-01-18", ["Dec-25", "29", "Jan", "05", "09", "13", "17"], "2024"),
+        ("2024-03-10", "2024-03-17", ["10", "11", "12", "13", "14", "15", "16", "17"], "2024-Mar"),
+        ("2024-01-01", "2024-01-02", ["Jan-01", "04:00", "08:00", "12:00", "16:00", "20:00", "Jan-02"], "2024-Jan"),
+        (
+            "2024-02-28T18",
+            "2024-02-29T12",
+            ["18:00", "21:00", "Feb-29", "03:00", "06:00", "09:00", "12:00"],
+            "2024-Feb",
+        ),
+        ("2024-02-29T10", "2024-02-29T13", [], "2024-Feb-29"),
+    ],
+)
+def test_ticks_of_times_are_apart_and_of_the_month_that_they_seem_to_be(
+    low: str, high: str, labels: list[str], corner: str
+) -> None:
+    found, said = times(low, high)
+    assert (found, said) == (labels or found, corner or said)
+
+
+@pytest.mark.parametrize("days", [5, 9, 14, 24, 29])
+def test_no_first_day_of_an_axis_is_taken_for_one_of_the_month_beside_it(days: int) -> None:
+    for begin in np.arange("2024-01-20", "2024-03-05", 2, dtype="M8[D]"):
+        labels, _ = times(str(begin), str(begin + days))
+        first, following = labels[:2]
+        assert not (first.isdecimal() and following.isalpha()), labels

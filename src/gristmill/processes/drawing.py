@@ -5,6 +5,7 @@ runs, because it brings in Matplotlib.
 """
 
 import io
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import DAILY, AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, NullLocator
@@ -33,6 +34,7 @@ _SEPARATED = 10_000
 # The first and the last moment that Matplotlib can label, in days since 1970: of the years 1 and 9999.
 FIRST_DAY, LAST_DAY = -719_162.0, 2_932_896.999
 _DOTS_PER_INCH = 144
+_WEEK = 7  # the longest step of days
 TITLE_SIZE = 11
 # The first has Latin, Greek and Cyrillic letters and comes with Matplotlib. Those of them that there are have others.
 _FONTS = (
@@ -133,14 +135,56 @@ def number_ticks(axis: Axis, most: int, *, whole: bool = False) -> None:
     axis.set_major_formatter(NumberFormatter())
 
 
+class _TimeLocator(AutoDateLocator):
+    """Matplotlib's, without the 29th or 31st beside the first of a month."""
+
+    def __call__(self) -> Any:
+        """The ticks within what is seen."""
+        return self._apart(super().__call__())  # type: ignore[no-untyped-call]
+
+    def tick_values(self, vmin: Any, vmax: Any) -> Any:
+        """The ticks between two times."""
+        return self._apart(super().tick_values(vmin, vmax))  # type: ignore[no-untyped-call]
+
+    def _apart(self, ticks: Any) -> list[float]:
+        found: list[float] = list(ticks)
+        if self._freq != DAILY or len(found) < 2:
+            return found
+        step = min(max(np.diff(found)), _WEEK)
+        kept = []
+        for at, (one, following) in enumerate(itertools.pairwise(found)):
+            least = step if at == 0 else step / 2 + 0.1  # the first is written with its month
+            if num2date(following).day != 1 or following - one >= least:
+                kept.append(one)
+        return [*kept, found[-1]]
+
+
+class _TimeFormatter(ConciseDateFormatter):
+    """Matplotlib's, whose corner says what all ticks have in common, where that says it for the last one alone."""
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Write the times of one axis; of days of two months, the first with its own."""
+        labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]
+        moments = [num2date(value) for value in values]
+        has_dates = all(not (one.minute or one.second or one.microsecond) for one in moments)
+        first, last = moments[0], moments[-1]
+        if not self._offset_string or not has_dates or first.date() == last.date():
+            return labels
+        is_of_a_month = (first.year, first.month) == (last.year, last.month)
+        self._offset_string = last.strftime("%Y-%b" if is_of_a_month else "%Y")
+        if not is_of_a_month and first.day > 1 and not any(one.hour for one in moments):
+            labels[0] = first.strftime("%b-%d")
+        return labels
+
+
 def time_ticks(axis: Axis, most: int | dict[int, int]) -> None:
     """Tick an axis of times, with so many ticks at the most; a dict: of each frequency of Matplotlib's.
 
     The room beside what is drawn ends where Matplotlib's times do.
     """
-    locator = AutoDateLocator(minticks=3, maxticks=most)
+    locator = _TimeLocator(minticks=3, maxticks=most)  # type: ignore[no-untyped-call]
     axis.set_major_locator(locator)
-    axis.set_major_formatter(ConciseDateFormatter(locator))
+    axis.set_major_formatter(_TimeFormatter(locator))  # type: ignore[no-untyped-call]
     low, high = axis.get_view_interval()
     if low < FIRST_DAY or high > LAST_DAY:
         axis.axes.set_xlim(max(low, FIRST_DAY), min(high, LAST_DAY))
