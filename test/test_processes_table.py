@@ -3,6 +3,7 @@
 import json
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.datasets.ingest import ingest
+from gristmill.datasets.options import ENDINGS, FORMATS, MEDIA_TYPES, Format, ReadingLimits, ReadingOptions
 from gristmill.processes import Column, Table
 from gristmill.processes.column import TableError
 from gristmill.processes.csv_texts import NULLS
 from gristmill.samples import penguins
+from gristmill.settings import Settings
 
 NANOSECOND = "2024-01-01T00:00:00.000000001"
 FORMS: list[Any] = [
@@ -173,6 +177,34 @@ def test_files_are_read_by_media_type_or_by_name() -> None:
     assert Table.from_bytes(b'{"a": [1, 2]}', "application/json") == table
     assert Table.from_bytes(b'{"a": 1}\n\n{"a": 2}\n', "application/x-ndjson") == table
     assert Table.from_bytes(b'{"a": 1}\n{"a": 2}\n', "", name="http://example.org/x.ndjson?y=z.csv") == table
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_format_of_uploads_is_one_of_links_by_its_media_types_and_endings(tmp_path: Path, form: Format) -> None:
+    parquet = tmp_path / "parquet"
+    duckdb.sql(f"COPY (SELECT * FROM (VALUES (1, 'x'), (2, 'y')) AS t(a, b)) TO '{parquet}' (FORMAT parquet)")
+    content = {
+        "csv": b"a,b\n1,x\n2,y\n",
+        "tsv": b"a\tb\n1\tx\n2\ty\n",
+        "json": b'[{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]',
+        "ndjson": b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n',
+        "parquet": parquet.read_bytes(),
+    }[form]
+    table = Table.from_columns({"a": [1, 2], "b": ["x", "y"]})
+    (tmp_path / "source").write_bytes(content)
+
+    ingest(tmp_path / "source", tmp_path / "table", ReadingOptions(form), ReadingLimits.of(Settings()))
+    assert duckdb.sql(f"FROM read_parquet('{tmp_path / 'table'}')").fetchall() == [(1, "x"), (2, "y")]
+    media_types = [one for one, known in MEDIA_TYPES.items() if known == form]
+    endings = [one for one, known in ENDINGS.items() if known == form]
+    assert media_types
+    assert endings
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    for media_type in media_types:
+        assert Table.from_bytes(content, media_type) == table
+    for ending in endings:
+        assert Table.from_bytes(content, "", name=f"http://example.org/x.{ending}") == table
 
 
 @pytest.mark.parametrize(

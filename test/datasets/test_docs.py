@@ -9,6 +9,7 @@ import pytest
 from gristmill.datasets import rows
 from gristmill.datasets.cql import MOST_BYTES, MOST_LEVELS
 from gristmill.datasets.filter_functions import FUNCTIONS
+from gristmill.datasets.options import FORMATS, MEDIA_TYPES
 from gristmill.datasets.queries import METRICS, Statement
 from gristmill.datasets.row_formats import ROW_FORMATS
 
@@ -45,6 +46,16 @@ def test_the_page_names_every_metric_of_groups_and_no_other() -> None:
 
 def test_the_page_names_every_format_of_rows_and_no_other() -> None:
     assert set(re.findall(r"`f=(\w+)`", PAGE)) == set(ROW_FORMATS)
+
+
+def test_the_page_has_a_row_for_every_format_of_uploads_and_no_other() -> None:
+    table = re.search(r"^\| Format \| Media type \|.*\n\|.*\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert table
+    named = {row.split("|")[1].strip().lower(): row.split("|")[2] for row in table[1].splitlines()}
+
+    assert list(named) == list(FORMATS)
+    for form, cell in named.items():
+        assert MEDIA_TYPES[re.findall(r"`(.*?)`", cell)[0]] == form
 
 
 def test_the_page_says_how_long_and_deep_a_filter_may_be() -> None:

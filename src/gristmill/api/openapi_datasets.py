@@ -16,12 +16,11 @@ from gristmill.api.openapi_components import (
     schema,
 )
 from gristmill.api.openapi_operations import ASKING, READING, operation
-from gristmill.api.reading_query import MEDIA_TYPES
 from gristmill.api.rows import DEFAULT_ROWS, MOST_ROWS
 from gristmill.datasets.dataset import LONGEST_NAME, NAME_PATTERN
 from gristmill.datasets.descriptions import COLUMN_TEXTS, TEXTS
 from gristmill.datasets.json_rows import Shape
-from gristmill.datasets.options import ENCODING_LABELS, FORMATS
+from gristmill.datasets.options import ENCODING_LABELS, FORMATS, MEDIA_TYPES
 from gristmill.datasets.row_formats import ROW_FORMATS
 
 MERGE_PATCH = "application/merge-patch+json"

@@ -9,19 +9,9 @@ from werkzeug.datastructures import MultiDict
 
 from gristmill.api.parameters import refuse_repeated, wrong_parameter
 from gristmill.datasets.mistaken import EXPORT
-from gristmill.datasets.options import FORMATS, Format, ReadingOptions, encoding_labelled
+from gristmill.datasets.options import FORMATS, MEDIA_TYPES, Format, ReadingOptions, encoding_labelled
 from gristmill.errors import Fault, InvalidRequestError, UnsupportedFormatError
 
-MEDIA_TYPES: dict[str, Format] = {
-    "text/csv": "csv",
-    "text/tab-separated-values": "tsv",
-    "application/json": "json",
-    "application/x-ndjson": "ndjson",
-    "application/ndjson": "ndjson",
-    "application/jsonl": "ndjson",
-    "application/vnd.apache.parquet": "parquet",
-    "application/x-parquet": "parquet",
-}
 # As which browsers send CSV from a computer that has Excel; a workbook itself is known by its first bytes.
 _EXCEL = "application/vnd.ms-excel"
 _WORKBOOKS = {

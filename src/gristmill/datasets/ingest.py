@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 import duckdb
 
@@ -141,11 +142,7 @@ def _lock(connection: duckdb.DuckDBPyConnection, columns: int, group_bytes: int 
 def _copy_texts(
     path: Path, target: Path, options: ReadingOptions, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
 ) -> int:
-    file: CsvFile | JsonFile
-    if options.format in {"csv", "tsv"}:
-        file = CsvFile.open(path, options, limits)
-    else:
-        file = JsonFile.open(path, options, limits, connection)
+    file = _opened(path, options, limits, connection)
     _lock(connection, len(file.names))
     _check_types(options, file.names)
     columns: Sequence[Texts | JsonTexts] = file.columns()
@@ -172,6 +169,20 @@ def _copy_texts(
         if _is_shortage(error):
             raise
         raise file.explain(error, connection) from error
+
+
+def _opened(
+    path: Path, options: ReadingOptions, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
+) -> CsvFile | JsonFile:
+    match options.format:
+        case "csv" | "tsv":
+            return CsvFile.open(path, options, limits)
+        case "json" | "ndjson":
+            return JsonFile.open(path, options, limits, connection)
+        case "parquet":
+            raise TypeError("Parquet is no text")
+        case _:
+            assert_never(options.format)
 
 
 def _check_types(options: ReadingOptions, names: Sequence[str]) -> None:

@@ -5,14 +5,36 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gristmill.errors import Fault, InvalidRequestError
 from gristmill.limits import MIB
 from gristmill.settings import Settings
 
 Format = Literal["csv", "tsv", "json", "ndjson", "parquet"]
-FORMATS: tuple[Format, ...] = ("csv", "tsv", "json", "ndjson", "parquet")
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""Of uploads, and of tables behind a link or in a request: whoever reads them matches all (``assert_never``)."""
+MEDIA_TYPES: Mapping[str, Format] = {
+    "text/csv": "csv",
+    "application/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "application/json": "json",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+}
+ENDINGS: Mapping[str, Format] = {
+    "csv": "csv",
+    "tsv": "tsv",
+    "tab": "tsv",
+    "json": "json",
+    "ndjson": "ndjson",
+    "jsonl": "ndjson",
+    "parquet": "parquet",
+}
+"""Of the names of files, where no media type is known."""
 ENCODINGS = ("utf-8", "windows-1252")
 # As browsers read them: what is said to be Latin-1 is windows-1252, which has letters where Latin-1 has control
 # characters (WHATWG Encoding Standard, https://encoding.spec.whatwg.org/#names-and-labels). ASCII is UTF-8 too.

@@ -10,7 +10,7 @@ import codecs
 import io
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, assert_never
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from gristmill.datasets.json_objects import read_json, read_json_lines
 from gristmill.datasets.mistaken import START_BYTES, check_start
-from gristmill.datasets.options import encoding_labelled
+from gristmill.datasets.options import ENDINGS, MEDIA_TYPES, Format, encoding_labelled
 from gristmill.errors import MalformedDataError, pointer_part
 from gristmill.processes.column import KINDS, Array, Column, Kind, TableError, column_of_values
 from gristmill.processes.column_texts import column_of_texts
@@ -220,8 +220,10 @@ class Table(Mapping[str, Array]):
                     return cls._from_objects(read_json_lines(text))
                 case "tsv":
                     return cls.from_csv(text, "\t")
-                case _:
+                case "csv":
                     return cls.from_csv(text)
+                case _:
+                    assert_never(kind)
         except MalformedDataError as error:
             raise TableError(f"is not {kind.upper()}: {error.detail}") from error
         except (UnicodeDecodeError, LookupError) as error:
@@ -298,30 +300,11 @@ _OTHER_FORMS: list[dict[str, Any]] = [
     {"title": "Column arrays", "type": "object", "additionalProperties": {"type": "array", "items": {}}},
     {"title": "CSV", "type": "string", "contentMediaType": "text/csv"},
 ]
-_FORMATS = {
-    "text/csv": "csv",
-    "application/csv": "csv",
-    "text/tab-separated-values": "tsv",
-    "application/json": "json",
-    "application/x-ndjson": "ndjson",
-    "application/ndjson": "ndjson",
-    "application/jsonl": "ndjson",
-    "application/vnd.apache.parquet": "parquet",
-}
-_ENDINGS = {
-    "csv": "csv",
-    "tsv": "tsv",
-    "tab": "tsv",
-    "json": "json",
-    "ndjson": "ndjson",
-    "jsonl": "ndjson",
-    "parquet": "parquet",
-}
 
 
-def _format(media_type: str, name: str) -> str:
-    by_type = _FORMATS.get(media_type.partition(";")[0].strip().lower())
-    return by_type or _ENDINGS.get(urlsplit(name).path.rpartition(".")[2].lower(), "csv")
+def _format(media_type: str, name: str) -> Format:
+    by_type = MEDIA_TYPES.get(media_type.partition(";")[0].strip().lower())
+    return by_type or ENDINGS.get(urlsplit(name).path.rpartition(".")[2].lower(), "csv")
 
 
 def _fields(column: Column) -> list[str]:
