@@ -178,10 +178,18 @@ def test_the_page_and_the_description_of_groupby_name_every_metric_and_no_other(
         assert sorted(names) == sorted([*METRICS, "p90"])
 
 
+def test_the_page_lists_every_built_in_process_as_what_ships_and_no_other() -> None:
+    table = re.search(r"^## What ships\n\n\| process \| \|\n\| --- \| --- \|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert table
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table[1], re.MULTILINE)) == sorted(BUILT_IN)
+
+
 @pytest.mark.parametrize("process_id", sorted(set(BUILT_IN) - {"echo"}))  # whose outputs are its inputs
 def test_the_page_has_a_row_for_every_output_of_a_built_in_process_and_no_other(process_id: str) -> None:
     sections = re.split(r"^##+ ", PAGE, flags=re.MULTILINE)
-    (section,) = (text for text in sections if process_id in text.partition("\n")[0].split())
+    found = [text for text in sections if process_id in text.partition("\n")[0].split()]
+    assert len(found) == 1, f"docs/processes.md needs one section `### {process_id}`, with a table of its outputs"
+    (section,) = found
     tables = re.findall(
         rf"^\| output(?: of `{process_id}`)? \| \|\n\| --- \| --- \|\n((?:\|.*\n)+)", section, re.MULTILINE
     )
