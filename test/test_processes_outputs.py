@@ -375,6 +375,14 @@ def test_frames_and_arrow_tables_become_tables() -> None:
             assert Table.from_bytes(parquet, "application/vnd.apache.parquet").column("b").cells() == ["x", "y"]
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "text/csv", "application/vnd.apache.parquet"])
+def test_a_table_that_cannot_be_written_fails_by_the_name_of_its_output(media_type: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    outputs = declare_outputs(Annotated[pandas.DataFrame, MediaType(media_type), Output("fit")])
+    with pytest.raises(TypeError, match=r"output 'fit': .*column '?b\b"):
+        outputs.encode(pandas.DataFrame({"b": [1, "x"]}))
+
+
 def test_a_data_frame_keeps_what_json_can_hold_of_it() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(
@@ -385,7 +393,7 @@ def test_a_data_frame_keeps_what_json_can_hold_of_it() -> None:
 
     assert [one["type"] for one in table["columns"]] == ["integer", "datetime", "string"]
     assert table["rows"] == [[1, "2023-12-31T23:00:00.000000Z", "x"], [2, None, None]]
-    with pytest.raises(ValueError, match="two columns 'a'"):
+    with pytest.raises(TypeError, match="two columns 'a'"):
         written(type(frame), pandas.DataFrame([[1, 2]], columns=["a", "a"]))
 
 

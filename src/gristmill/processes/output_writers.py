@@ -29,7 +29,10 @@ def writer_of(name: str, hint: Any, kind: Any, wanted: str) -> tuple[Schema, str
         def encode_known(value: Any) -> bytes:
             if not isinstance(value, kind):
                 raise TypeError(f"output {name!r} is {shown(value)}, where the process declares {kind.__name__}")
-            return write(value)
+            try:
+                return write(value)
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"output {name!r}: {error}") from error
 
         return encoders.schema_of(known, media_type), media_type, encode_known
     if kind is bytes:
