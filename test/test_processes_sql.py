@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,13 +59,30 @@ def test_a_result_that_is_nested_too_deep_is_the_querys_fault() -> None:
     assert "'deep'" in refused(f"SELECT {deep} AS deep")
 
 
-def test_dates_as_excel_writes_them_become_dates() -> None:
-    with tables(t={"Datum": ["29.08.2025", "unknown"], "at": ["26/10/2024 00:00", "01/02/2024 23:59"]}) as made:
-        query = """SELECT * REPLACE (try_strptime("Datum", '%d.%m.%Y')::DATE AS "Datum",
-            try_strptime("at", '%d/%m/%Y %H:%M') AS "at") FROM t"""
-        answer = sql(query, made, 10, progress=Progress())
+def test_dates_and_times_as_excel_writes_them_are_read_as_the_page_says() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    day, both, clock = re.findall(r"try_strptime\(.*?\)(?:::\w+)?", page)
+    (with_half_days,) = re.findall(r"'%d/%m/%Y %I:%M %p'", page)
+    given = {
+        "Datum": ["29.08.2025", "unknown", None],
+        "at": ["26/10/2024 00:00", "01/02/2024 23:59", None],
+        "half": ["26/10/2024 1:30 PM", None, None],
+        "Zeit": ["1:30 PM", "noon", "12:05 AM"],
+    }
+    with tables(t=given) as made:
+        parts = [
+            f'{day} AS "Datum"',
+            f'{both.replace("Datum", "at")} AS "at"',
+            f'try_strptime("half", {with_half_days}) AS "half"',
+            f'{clock} AS "Zeit"',
+        ]
+        answer = sql(f"SELECT {', '.join(parts)} FROM t", made, 10, progress=Progress())
 
-    assert answer["table"] == "Datum,at\n2025-08-29,2024-10-26 00:00:00\n,2024-02-01 23:59:00\n"
+    assert answer["table"].splitlines()[1:] == [
+        "2025-08-29,2024-10-26 00:00:00,2024-10-26 13:30:00,13:30:00",
+        ",2024-02-01 23:59:00,,",
+        ",,,00:05:00",
+    ]
 
 
 def test_data_sets_are_joined_under_their_names() -> None:

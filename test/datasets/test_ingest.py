@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -398,6 +399,17 @@ def test_what_looks_like_a_title_is_read_where_no_header_or_the_delimiter_is_tol
         assert rows_of(tmp_path / "table")[-2:] == [("a;b;c",), ("1;2;3",)]
     read(b"sep=,\ntags\na;b;c\n1;2;3\n")
     assert rows_of(tmp_path / "table") == [("a;b;c",), ("1;2;3",)]
+
+
+def test_the_texts_of_one_column_on_the_page_that_look_like_a_table_are_refused_and_read_as_it_says(
+    tmp_path: Path, read: Read
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    found = re.search(r"Where texts of one column look so \(`(.*?)` above `(.*?)`, `(.*?)` and `(.*?)`\)", page)
+    assert found
+    data = "\n".join([*found.groups(), ""])
+    assert "Line 1 has one value" in refused(tmp_path, read, MalformedDataError, data.encode())
+    assert read(data.encode(), delimiter=",").rows == read(b"sep=,\n" + data.encode()).rows == 3
 
 
 def test_texts_of_one_column_are_no_table_below_a_title(tmp_path: Path, read: Read) -> None:

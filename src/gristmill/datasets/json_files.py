@@ -68,7 +68,7 @@ class JsonFile:
         objects = f"SELECT {few} AS keys, row FROM ({objects})"
         try:
             found = connection.execute(
-                "SELECT key FROM (SELECT row, unnest(keys) AS key, generate_subscripts(keys, 1) AS place "
+                "SELECT key, min(row) FROM (SELECT row, unnest(keys) AS key, generate_subscripts(keys, 1) AS place "
                 f"FROM ({objects})) GROUP BY key ORDER BY min(row), arg_min(place, row) LIMIT {limits.columns + 1}"
             ).fetchall()
         except duckdb.Error as error:
@@ -81,12 +81,13 @@ class JsonFile:
                     "key that stands there again and again."
                 ) from error
             raise file.explain(error, connection) from error
-        keys_found = [str(key) for (key,) in found]
+        keys_found = {str(key): int(row) for key, row in found}
         if not keys_found:
             raise MalformedDataError("The file holds no object with a key, so the table would have no columns.")
         check_width(len(keys_found), limits)
-        _check_keys(keys_found)
-        return cls(path, options, keys_found, unique_names(keys_found, limits.column_name_bytes), file.object_bytes)
+        file._check_keys(keys_found)
+        names = unique_names([*keys_found], limits.column_name_bytes)
+        return cls(path, options, [*keys_found], names, file.object_bytes)
 
     def relation(self, only: int | None = None) -> str:
         """What stands behind FROM: the value of each key as JSON text, in columns c0, c1 and so on; or of one alone."""
@@ -161,6 +162,21 @@ class JsonFile:
             raise MalformedDataError(
                 "Line 1 begins with [: each line must be one object. Send an array as application/json."
             )
+
+    def _check_keys(self, rows: dict[str, int]) -> None:
+        """rows: of each key, in which it stands first."""
+        if "" in rows:
+            raise MalformedDataError(
+                f"{self.place(rows[''])}: the object has a key without letters. A key is the name of a column."
+            )
+        seen: dict[str, str] = {}
+        for key, row in rows.items():
+            other = seen.setdefault(key.casefold(), key)
+            if other != key:
+                raise MalformedDataError(
+                    f"{self.place(row)}: the keys {shown(other)} and {shown(key)} differ in case alone. Rename one of "
+                    "them."
+                )
 
     def _check_array(self) -> None:
         text = self.path.read_text("utf-8")
@@ -272,18 +288,6 @@ def _not_an_object(place: str, text: str) -> MalformedDataError:
     return MalformedDataError(
         f"{place}: this is no object, but {shown(text)}. Each row is an object: a value for each column."
     )
-
-
-def _check_keys(keys: list[str]) -> None:
-    if "" in keys:
-        raise MalformedDataError("An object has a key without letters. A key is the name of a column.")
-    seen: dict[str, str] = {}
-    for key in keys:
-        other = seen.setdefault(key.casefold(), key)
-        if other != key:
-            raise MalformedDataError(
-                f"The keys {shown(other)} and {shown(key)} differ in case alone. Rename one of them."
-            )
 
 
 def nested(file: JsonFile, at: int, connection: duckdb.DuckDBPyConnection) -> Rule:
