@@ -6,7 +6,7 @@ import operator
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -712,6 +712,58 @@ def test_a_time_in_nanoseconds_before_1970_is_in_the_second_that_it_began() -> N
 def test_a_time_in_nanoseconds_is_compared_with_one_that_nanoseconds_do_not_reach() -> None:
     assert rows_of("nano < TIMESTAMP('9999-12-31T00:00:00Z') AND DATE('1066-10-14') < nano", LAST, {}) == [0]
     assert rows_of("nano BETWEEN DATE('1677-01-01') AND DATE('2262-12-31')", LAST, {}) == [0]
+
+
+def moment(nanoseconds: float) -> str:
+    if not isinstance(nanoseconds, int):
+        return "infinity" if nanoseconds > 0 else "-infinity"
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{datetime(1970, 1, 1) + timedelta(seconds=seconds)}.{rest:09}"  # noqa: DTZ001  no zone
+
+
+DAY = 86_400 * 10**9
+NEAR = [-(2**63) + DAY, 2**63 - 2, *(n + 1000 * m for n in (0, -DAY, 20_000 * DAY) for m in (-1, 0, 1))]
+NANOSECONDS = st.builds(operator.add, st.sampled_from(NEAR), st.integers(-1001, 0)) | st.sampled_from(
+    [math.inf, -math.inf]
+)
+
+
+@settings(max_examples=50)
+@given(
+    nanos=st.lists(NANOSECONDS, min_size=1, max_size=3),
+    other=NANOSECONDS | st.sampled_from([2_932_890 * DAY, -700_000 * DAY, 2**63 + DAY, -(2**63) - DAY]),
+    on=st.sampled_from([0, 0, 1000, DAY]),
+    name=st.sampled_from(["t", "z", "day", "TIMESTAMP", "DATE"]),
+    op=st.sampled_from(list(OPERATORS)),
+)
+def test_a_time_in_nanoseconds_is_compared_exactly(
+    nanos: list[float], other: float, on: int, name: str, op: str
+) -> None:
+    if isinstance(other, int):
+        other = (other + on) // (unit := DAY if name.upper() in {"DAY", "DATE"} else 1000) * unit
+    written = moment(other).removesuffix("000")
+    row: dict[str, Any] = {}
+    if name.islower():
+        row[name] = written + ("+00" if name == "z" and isinstance(other, int) else "")
+    elif isinstance(other, int):
+        name = f"DATE('{written[:10]}')" if name == "DATE" else f"TIMESTAMP('{written.replace(' ', 'T')}Z')"
+    else:
+        return
+    rows = [row | {"nano": moment(nano)} for nano in nanos]
+
+    found = rows_of(f"nano {op} {name}", *rows, row, {"nano": moment(0)} if row else {})
+
+    assert found == [at for at, nano in enumerate(nanos) if OPERATORS[op](nano, other)]
+    mirrored = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(op, op)
+    assert rows_of(f"{name} {mirrored} nano", *rows) == found
+
+
+@pytest.mark.parametrize("name", ["t", "z", "day", "date(s)", "timestamp(s)"])
+def test_a_time_in_nanoseconds_stands_beside_those_that_nanoseconds_do_not_reach(name: str) -> None:
+    row = dict.fromkeys(["t", "z", "day", "s"], "9999-12-31")
+
+    assert rows_of(f"nano < {name} AND nano BETWEEN DATE('2000-01-01') AND {name}", LAST | row, LAST) == [0]
+    assert rows_of(f"nano IN ({name}, nano) AND NOT (nano = {name} OR {name} IN (nano))", LAST | row, LAST) == [0]
 
 
 def test_decimals_without_digits_after_the_point_are_whole_numbers() -> None:

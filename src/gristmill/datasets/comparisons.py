@@ -44,14 +44,7 @@ def compared(op: str, left: Term, right: Term) -> Term:
     if left.kind in NUMERIC:
         return _numbers(op, left, right)
     if left.kind in INSTANT:
-        left, right = _within_nanoseconds(left, right), _within_nanoseconds(right, left)
-    if left.kind in INSTANT and left.kind != right.kind:
-        if left.kind == "timestamptz" and right.kind == "timestamp" and right.literal is not None:
-            right = _zoned(right)
-        elif right.kind == "timestamptz" and left.kind == "timestamp" and left.literal is not None:
-            left = _zoned(left)
-        else:
-            left, right = in_utc(left), in_utc(right)
+        return _instants(op, left, right)
     return joined(f"({{}} {op} {{}})", "boolean", [left, right])
 
 
@@ -62,10 +55,35 @@ def _refuse_order_of_letters(left: Term, right: Term) -> None:
             raise fault(f"Column {column.name!r} is text, whose order is alphabetical{local_form(column)}.")
 
 
-def _within_nanoseconds(term: Term, other: Term) -> Term:
-    """The term in microseconds where the other lies beyond all nanoseconds, at which DuckDB would fail."""
-    reaches = not isinstance(other.literal, date) or other.literal.year in _NANOSECONDS_REACH
-    return term if reaches else in_microseconds(term)
+def _instants(op: str, left: Term, right: Term) -> Term:
+    if _is_finer(left, right):
+        return _beside_nanoseconds(MIRRORED[op], right, left)
+    if _is_finer(right, left):
+        return _beside_nanoseconds(op, left, right)
+    if left.kind != right.kind:
+        if left.kind == "timestamptz" and right.kind == "timestamp" and right.literal is not None:
+            right = _zoned(right)
+        elif right.kind == "timestamptz" and left.kind == "timestamp" and left.literal is not None:
+            left = _zoned(left)
+        else:
+            left, right = in_utc(left), in_utc(right)
+    return joined(f"({{}} {op} {{}})", "boolean", [left, right])
+
+
+def _is_finer(term: Term, other: Term) -> bool:
+    """Whether it is in nanoseconds, and the other may lie beyond all of them, at which DuckDB would fail."""
+    if isinstance(other.literal, date):
+        return _is_in_nanoseconds(term) and other.literal.year not in _NANOSECONDS_REACH
+    return _is_in_nanoseconds(term) and not _is_in_nanoseconds(other)
+
+
+def _is_in_nanoseconds(term: Term) -> bool:
+    return term.column is not None and term.column.type == "TIMESTAMP_NS"
+
+
+def _beside_nanoseconds(op: str, moment: Term, finer: Term) -> Term:
+    """A time is exactly compared with the whole microseconds on both sides of one in nanoseconds."""
+    return _between(op, in_utc(moment), in_microseconds(finer, up=True), in_microseconds(finer))
 
 
 def _zoned(literal: Term) -> Term:
@@ -108,10 +126,15 @@ def _numbers(op: str, left: Term, right: Term) -> Term:
 def _beside_decimal(op: str, whole: Term, decimal: Term) -> Term:
     """A whole number is exactly compared with the whole numbers on both sides of a decimal."""
     above, below = (joined(f"CAST({side}({{}}) AS HUGEINT)", "integer", [decimal]) for side in ("ceil", "floor"))
+    return _between(op, as_whole(whole), above, below)
+
+
+def _between(op: str, whole: Term, above: Term, below: Term) -> Term:
+    """A comparison with what has no whole value but itself from the one above it to the one below it."""
     if op in {"=", "<>"}:
         between = "BETWEEN" if op == "=" else "NOT BETWEEN"
-        return joined(f"({{}} {between} {{}} AND {{}})", "boolean", [as_whole(whole), above, below])
-    return joined(f"({{}} {op} {{}})", "boolean", [as_whole(whole), below if op in {"<=", ">"} else above])
+        return joined(f"({{}} {between} {{}} AND {{}})", "boolean", [whole, above, below])
+    return joined(f"({{}} {op} {{}})", "boolean", [whole, below if op in {"<=", ">"} else above])
 
 
 def _as_shown(op: str, term: Term, number: Decimal) -> Term:

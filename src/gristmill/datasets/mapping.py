@@ -68,11 +68,15 @@ def double_of(sql: str, type_text: str) -> str:
     return f"CAST(CAST({sql} AS VARCHAR) AS DOUBLE)" if type_text == "FLOAT" else sql
 
 
-def microseconds(sql: str, type_text: str) -> str:
-    """A time without a zone, its nanoseconds cut off: DuckDB's own cast would round them, into the next year even."""
+def microseconds(sql: str, type_text: str, *, up: bool = False) -> str:
+    """A time without a zone, its nanoseconds cut off: DuckDB's own cast would round them, into the next year even.
+
+    up: where there are some, it is the next microsecond instead.
+    """
     if type_text != "TIMESTAMP_NS":
         return sql
-    micros = f"epoch_ns({sql}) // 1000 - CAST(epoch_ns({sql}) % 1000 < 0 AS BIGINT)"  # `//` goes towards zero
+    away = "+ CAST(epoch_ns({0}) % 1000 > 0 AS BIGINT)" if up else "- CAST(epoch_ns({0}) % 1000 < 0 AS BIGINT)"
+    micros = f"epoch_ns({sql}) // 1000 {away.format(sql)}"  # `//` goes towards zero
     return f"CASE WHEN isfinite({sql}) THEN make_timestamp({micros}) ELSE CAST({sql} AS TIMESTAMP) END"
 
 

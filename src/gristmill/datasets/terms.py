@@ -111,11 +111,11 @@ def in_utc(term: Term) -> Term:
     return joined("timezone('UTC', {})", "timestamp", [term]) if term.kind == "timestamptz" else term
 
 
-def in_microseconds(term: Term) -> Term:
-    """A column without its nanoseconds."""
+def in_microseconds(term: Term, *, up: bool = False) -> Term:
+    """A column without its nanoseconds. up: as the microsecond after them, where there are some."""
     if term.column is None:
         return term
-    return replace(term, sql=microseconds(term.sql, term.column.type))
+    return replace(term, sql=microseconds(term.sql, term.column.type, up=up))
 
 
 def written_number(value: Decimal) -> Term:
