@@ -144,6 +144,25 @@ def test_a_title_above_the_names_is_told() -> None:
         Table.from_csv("Umsatz 2024\na;b;c\n1;2;3\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ('"a"\t"b"\n"1"\t"x"\tNA\n"2"\t"y"\t3\n', "write.table"),
+        ('"a","b"\n"x",1,\n"y",2,3\n', "write.table"),
+        ('sep=;\n"Car name";"b"\n"r";"x";"p"\n"s";"y";"q"\n', "write.table"),
+        ("Umsatz, netto\nOrt,2019,2020\nBern,1,2\nChur,3,4\n", "remove a title"),
+        ("# Logger 7, Feld Nord\nday,place,x\n2024-01-31,A,1\n", "remove a title"),
+        ("a,b\nx,1,2\ny,1\n", "remove a title"),
+        ("a,b\n" + "x,1,\n" * 20 + "x,1,2\n", r"in quotes\.$|2 columns$"),
+    ],
+)
+def test_a_line_of_names_that_lacks_one_is_told_from_a_title(text: str, uploaded: Any, advice: str) -> None:
+    with pytest.raises(MalformedDataError, match=advice):
+        uploaded(text.encode())
+    with pytest.raises(TableError, match=advice):
+        Table.from_csv(text)
+
+
 def test_a_delimiter_that_is_given_goes_before_the_one_that_is_named() -> None:
     assert columns_of(Table.from_csv("sep=;\na;b,c\n1,2\n", ",")) == [("a;b", "integer", [1]), ("c", "integer", [2])]
 

@@ -345,6 +345,10 @@ MALFORMED = {
         ["Line 1 has one value", "';' between", "remove a title"],
     ),
     "title in the first of the cells": (b"Umsatz;;\na;b;c\n1;2;3\n", ["lines below have 3", "remove a title"]),
+    "no name for the first column": (
+        b'"mpg";"cyl"\n"Mazda RX4";21;6\n"Datsun";22.8;4\n',
+        ["Line 2 has 3 values", "the first line has names", "R's write.table"],
+    ),
     "title of two lines": (
         b"Report 2024;\nBerlin branch;\nname;x\nA;3\nB;4\n",
         ["Line 1 has one value, where lines below have 2", "remove a title"],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from gristmill.datasets.first_lines import LINE_ENDS, NOTE, TITLE
+from gristmill.datasets.first_lines import LINE_ENDS, NOTE, Start
 from gristmill.datasets.inference import Texts, literal
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
 from gristmill.datasets.texts import (
@@ -34,11 +34,10 @@ class CsvFile:
     """A CSV or TSV file in UTF-8."""
 
     path: Path
-    delimiter: str
+    start: Start
     options: ReadingOptions
     names: list[str]
     line_bytes: int
-    skipped: int
 
     @classmethod
     def open(cls, path: Path, options: ReadingOptions, limits: ReadingLimits) -> "CsvFile":
@@ -54,7 +53,7 @@ class CsvFile:
         check_width(len(first), limits)
         check_records(path, delimiter, options.quote, line_bytes, width=len(first))
         names = unique_names(first if options.header else [""] * len(first), limits.column_name_bytes)
-        return cls(path, delimiter, options, names, line_bytes, start.skipped)
+        return cls(path, start, options, names, line_bytes)
 
     def relation(self, **more: str) -> str:
         """What stands behind FROM: all values as texts, in columns c0, c1 and so on."""
@@ -63,8 +62,8 @@ class CsvFile:
         told = {
             "auto_detect": "false",
             "header": str(self.options.header).lower(),
-            "skip": str(self.skipped),
-            "delim": literal(self.delimiter),
+            "skip": str(self.start.skipped),
+            "delim": literal(self.start.delimiter),
             "quote": quote,
             "escape": quote,
             "comment": "''",
@@ -83,8 +82,8 @@ class CsvFile:
 
     def place(self, row: int) -> str:
         """Where a row stands, from 1."""
-        at = row - 1 + self.options.header + self.skipped
-        line, _ = find_record(self.path, self.delimiter, self.options.quote, number=at, width=len(self.names))
+        at = row - 1 + self.options.header + self.start.skipped
+        line, _ = find_record(self.path, self.start.delimiter, self.options.quote, number=at, width=len(self.names))
         return f"Line {line}"
 
     def explain(self, error: duckdb.Error, connection: duckdb.DuckDBPyConnection) -> Exception:
@@ -117,7 +116,9 @@ class CsvFile:
                 "Perhaps a quote is not closed."
             )
         if kind in {"MISSING COLUMNS", "TOO MANY COLUMNS"}:
-            text, values = record_at(self.path, self.delimiter, self.options.quote, offset)  # DuckDB cuts a long one
+            text, values = record_at(
+                self.path, self.start.delimiter, self.options.quote, offset
+            )  # DuckDB cuts a long one
             if not values:
                 return MalformedDataError(f"Line {line} and the lines before it are empty. Remove them.")
             if len(values) != width:
@@ -137,18 +138,21 @@ class CsvFile:
         has_more = len(values) > width
         if has_more:
             more = f"value {width + 1}, behind the last column, is {shown(values[width])}"
-            advice = "put values that contain it in quotes."
+            advice = f"The delimiter is {self.start.delimiter!r}; put values that contain it in quotes."
         else:
             more = f"column {shown(self.names[len(values)])} has none"
-            advice = "it also stands where a value is missing."
+            advice = f"The delimiter is {self.start.delimiter!r}; it also stands where a value is missing."
         columns = f"{width} {'column' if width == 1 else 'columns'}"
-        if self.options.header and (width == 1 or (has_more and self.place(1) == f"Line {line}")):
-            advice += f" {TITLE}"
+        is_next = self.place(1) == f"Line {line}"
+        of_start = self.start.advice(len(values), is_next=is_next) if self.options.header else ""
+        if self.start.lacks_a_name and of_start:
+            advice = of_start
+        elif of_start:
+            advice += f" {of_start}"
         elif not has_more or is_below_empty_lines:
             advice += f" {NOTE}"
         return MalformedDataError(
-            f"Line {line} has {there}, but the table has {columns}; {more}: {shown(text)}. "
-            f"The delimiter is {self.delimiter!r}; {advice}"
+            f"Line {line} has {there}, but the table has {columns}; {more}: {shown(text)}. {advice}"
         )
 
     def _explain_line_ends(self, error: duckdb.Error) -> Exception:

@@ -22,6 +22,10 @@ ONE_LINE = "one line without a line end, so it has no rows"
 """What a text with a header is where something has taken its line ends away, or it is the name of the file."""
 TITLE = "The first line must be the names of the columns: remove a title that stands above it."
 NOTE = "Remove what is no row of the table, such as a note below it."
+_ONE_NAME_LESS = (
+    "Each line has one value more than the first line has names: that of the first column is missing, as in files of "
+    "R's write.table. Name it too; in R, write.csv does, and so does col.names=NA."
+)
 _MISSING = re.compile(r"(?:n/?a|nan|null|none|-+|\?)?", re.IGNORECASE)
 # What is no name of a column: what begins like a number or date, or says that a value is missing.
 _NO_NAME = re.compile(rf"[+-]?[.,]?[0-9]|{_MISSING.pattern}\Z", re.IGNORECASE)
@@ -36,12 +40,21 @@ class Start:
     """How a CSV text begins.
 
     skipped: lines before the first record, at most one. is_one_line: whether none ends behind those.
+    lacks_a_name: whether the lines below have one value more than the first, which is no title.
     """
 
     delimiter: str
     first: list[str]
     skipped: int
     is_one_line: bool
+    lacks_a_name: bool
+
+    def advice(self, values: int, *, is_next: bool) -> str:
+        """What to do where a line has too few or too many values. is_next: whether it is the one below the names."""
+        width = len(self.first)
+        if self.lacks_a_name and values == width + 1:
+            return _ONE_NAME_LESS
+        return TITLE if width == 1 or (is_next and values > width) else ""
 
 
 def start_of(text: str, delimiter: str, quote: str, decimal: str = ".", *, header: bool = True) -> Start:
@@ -71,7 +84,8 @@ def start_of(text: str, delimiter: str, quote: str, decimal: str = ".", *, heade
             f"Line {1 + skipped} has one value, where lines below have {len(first)}. {TITLE} If it is no title, "
             "name the other columns too."
         )
-    return Start(delimiter, first, skipped, "\n" not in rest and "\r" not in rest)
+    is_one_line = "\n" not in rest and "\r" not in rest
+    return Start(delimiter, first, skipped, is_one_line, header and _lacks_a_name(rest, delimiter, quote))
 
 
 def _check_end(rest: str, end: str, quote: str) -> None:
@@ -93,6 +107,20 @@ def _refuse_title_of_one_value(text: str, quote: str) -> None:
             )
 
 
+def _lacks_a_name(text: str, delimiter: str, quote: str) -> bool:
+    """Whether all lines have one value more than the first, which has two or more, and is no title above names."""
+    first, *others = _first_records(text, delimiter, quote)
+    rows = [record for record in others if record]
+    stands_apart = not all(others[:1])  # above an empty line, as titles do
+    if len(first) < 2 or stands_apart or any(len(record) != len(first) + 1 for record in rows):
+        return False
+    if all(_MISSING.fullmatch(record[-1]) for record in rows):
+        return False
+    names, *rows = rows
+    are_names = _are_years(names) or not any(map(_NO_NAME.match, names))
+    return not (are_names and _stand_above_figures(names, rows))
+
+
 def _is_title(text: str, delimiter: str, quote: str) -> bool:
     """Whether names of columns follow the first line, which has one value, and rows of as many values as these.
 
@@ -110,14 +138,21 @@ def _is_title(text: str, delimiter: str, quote: str) -> bool:
     is_prose = any(value.startswith(" ") for row in [names, *rows] for value in row)
     if not are_names or not is_table or is_prose or len(rows) < (2 if width == 2 else 1):
         return False
+    if _stand_above_figures(names, rows):
+        return True
+    is_no_name = " " in "".join(first) or not all(map(any, lines_of_title))
+    is_sure = delimiter == "\t" if len(first) == 1 else is_no_name
+    return is_sure and width > 2 and not any(map(_NO_NAME.match, names))
+
+
+def _stand_above_figures(names: list[str], rows: list[list[str]]) -> bool:
+    """Whether one of the names has figures alone below it, and is none itself."""
     are_years = _are_years(names)
     for name, *values in zip(names, *rows, strict=False):  # without what is empty behind the names
         figures = [value for value in values if not _MISSING.fullmatch(value)]
         if figures and all(map(_FIGURE.fullmatch, figures)) and (are_years or not _NO_NAME.match(name)):
             return True
-    is_no_name = " " in "".join(first) or not all(map(any, lines_of_title))
-    is_sure = delimiter == "\t" if len(first) == 1 else is_no_name
-    return is_sure and width > 2 and not any(map(_NO_NAME.match, names))
+    return False
 
 
 def _are_years(names: list[str]) -> bool:

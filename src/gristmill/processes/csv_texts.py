@@ -6,7 +6,7 @@ The API checks tables that come with requests, and what users have written must 
 import re
 from collections.abc import Sequence
 
-from gristmill.datasets.first_lines import LINE_ENDS, ONE_LINE, TITLE, start_of
+from gristmill.datasets.first_lines import LINE_ENDS, ONE_LINE, Start, start_of
 from gristmill.datasets.texts import unique_names
 from gristmill.errors import MalformedDataError
 from gristmill.processes.column import TableError
@@ -43,11 +43,7 @@ def read_csv(text: str, delimiter: str = "") -> tuple[list[str], list[Cells]]:
     head = 1 + start.skipped
     records = read(text, start.delimiter)[head:]
     width = len(names)
-    rows = [
-        _row(record, width, number, is_first=number == head + 1)
-        for number, record in enumerate(records, head + 1)
-        if record or width == 1
-    ]
+    rows = [_row(record, start, number) for number, record in enumerate(records, head + 1) if record or width == 1]
     return names, list(zip(*rows, strict=True)) if rows else [()] * width
 
 
@@ -93,15 +89,16 @@ def _check_ends(ends: list[str]) -> None:
         raise TableError(f"has lines that end in {first}, and others in {second}; give all lines the same end")
 
 
-def _row(record: list[str | None], width: int, number: int, *, is_first: bool) -> Cells:
+def _row(record: list[str | None], start: Start, number: int) -> Cells:
     """The values of a record; what is missing behind the last column is left out."""
+    width = len(start.first)
     if len(record) == width:
         return record
     if not record:
         return [None]
     if len(record) < width or any(one is not None for one in record[width:]):
         there = "there is 1 column" if width == 1 else f"there are {width} columns"
-        has_title = width == 1 or (is_first and len(record) > width)
-        title = f". {TITLE.removesuffix('.')}" if has_title else ""
-        raise TableError(f"row {number} has {len(record)} values, where {there}{title}")
+        advice = start.advice(len(record), is_next=number == start.skipped + 2)
+        told = f". {advice.removesuffix('.')}" if advice else ""
+        raise TableError(f"row {number} has {len(record)} values, where {there}{told}")
     return record[:width]
