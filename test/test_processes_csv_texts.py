@@ -46,6 +46,10 @@ READ = [
     "film\nAlien;1979;8\nHeat;1995;9\n", "note\nfine\nred;late\nblue;7\n", "x\nred;n/a\nblue;7\ngreen;8\n",
     "id\t\t\nA\tred\t1\nB\tblue\t2\n", "id,,\nA,red,x\nB,blue,y\n", "id,,\nA,n/a,x\nB,3,y\nC,4,z\n", "id,\nA,3\nB,4\n",
     "i;;\nLaptop;1999;1\nMouse;25;3\n", "x,,\n,,\n,,\n", "sep=,\nUmsatz 2024\na;b;c\n1;2;3\n",
+    "tags\na;b\n1;2\n3;4\nscience fiction\n", "full text\na;b\n1;2\n3;4\nnone\n",
+    "todo\nTom;Eva\nBob;Ann\nEve: later\n", "tags\na;b\nc;d\n1;2\n3;4\n", "x\na;b\n1;2\nc: 3\n4;5\n",
+    "tags\na;b;c\nd;e;f\ng;x;1\nh;3;4\n", "tags\na;b;c\n;d;e\nf;1;2\n", "x\n;a;b\nc;1;2\n", "x\n;1;2\na;1;2\nb;3;4\n",
+    "x,,\n,red,big\nA,3,4\n", "id,,\nA,red,x\nB,big,y\nC,3,z\n",
     "sep=;\na,b;c\n1;2\n", '\ufeff"SEP=|"\r\na|b\r\n1|"x|y"\r\n', "sep=\t\na\tb\n1\t2\n", "sep=,\na\n\n1\n",
     "sep=;\ra\r", "sep=x\n1\n", "sep=;;\n1;2;3\n", "sep=;x\n1;2\n", "sep=;\na" + '"' * 39 + "\n",
     # quotes
@@ -66,6 +70,12 @@ REFUSED = [
     "Bericht;\nName;Wert\nA;3\nB;\nC;4\n", "Bericht\nStand 2024\n\nName;Ort\nA;3\nB;4",
     "Kunden 2024;;\nName;Ort;Land\nA;B;C\n", "Umsatz;;;\nKunde;Betrag;;\nA;1,50;;\nB;-;;\n",
     "Umsatz\nRegion;2022;2023\nNord;1.234,50 €;\nWest;-5;3,2%\n", "Messung\nTag;Ort\n2024-01-31;A\n2024-02-01;B\n",
+    "Bevölkerung nach Kanton\nKanton;Einwohner\nZH;1500000\nBE;1000000\nQuelle: BFS\n",
+    "Umsatz\nKanton|Wert\nZH|1\nBE|2\n\nStand: Mai\nQuelle: BFS", "Jahr 2024\nOrt\tx\nA\t1\nB\t\nAll figures in CHF\n",
+    "Tab. 1\nKanton;Männer;Frauen;Total\n;in 1000;in 1000;in 1000\nZH;1;2;3\nBE;1;2;3\n",
+    "Messung\nTag\tTemperatur\tWind\nyyyy-mm-dd\t°C\tkm/h\n2024-01-01\t3\t1\n2024-01-02\t4\t\nQuelle: DWD\n",
+    "Tab. 1;;\nOrt;x;y\n;m;°C\nA;1;2\nB;3;4\n", "Tab. 1\nOrt;x\n;m\nA;1\nB;3\n",
+    "Umsatz nach Jahr\n;2019;2020\nBern;1;2\nChur;3;4\n", "Umsatz;;\n;Bern;Chur\nA;1;2\nB;3;4\n",
     '"a\tb"\n1\n', '"a\nb",c\n1,2\n', '"a\r\nb",c\n1,2',
 ]  # fmt: skip
 

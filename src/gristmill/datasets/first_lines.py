@@ -125,7 +125,8 @@ def _is_title(text: str, delimiter: str, quote: str) -> bool:
     """Whether names of columns follow the first line, which has one value, and rows of as many values as these.
 
     Texts of one column may hold the delimiter, and only the first of several columns may be named. So figures must
-    stand below what is none; where all are texts, the delimiter is a tab, or the first line looks like no name.
+    stand below what is none, or below its unit; where all are texts, the delimiter is a tab, or the first line looks
+    like no name. The first column may lack its name, and notes of one value may stand below the rows.
     """
     first, *others = _first_records(text, delimiter, quote)
     lines_of_title = list(itertools.takewhile(lambda record: sum(map(bool, record)) < 2, others))
@@ -133,16 +134,41 @@ def _is_title(text: str, delimiter: str, quote: str) -> bool:
     while names and not names[-1]:
         names.pop()
     width = len(names)
-    are_names = all(names) and len(set(names)) == width and not _NO_NAME.match("".join(names[:1]))
+    has_corner = width > 2 and not names[0]  # that no name stands in, above the names of rows
+    named = names[has_corner:]
+    is_name = not _NO_NAME.match("".join(named[:1])) or (has_corner and _are_years(named))
+    are_names = is_name and all(named) and len(set(named)) == len(named)
+    rows = _without_notes(rows, width, " ".join(first))
     is_table = all(len(row) >= width and not any(row[width:]) for row in rows)
     is_prose = any(value.startswith(" ") for row in [names, *rows] for value in row)
-    if not are_names or not is_table or is_prose or len(rows) < (2 if width == 2 else 1):
+    if not are_names or not is_table or is_prose or len(rows) < (2 if width == 2 or has_corner else 1):
         return False
-    if _stand_above_figures(names, rows):
+    if _stand_above_figures(names, rows) or (_are_units(rows, width) and _stand_above_figures(names, rows[1:])):
         return True
     is_no_name = " " in "".join(first) or not all(map(any, lines_of_title))
     is_sure = delimiter == "\t" if len(first) == 1 else is_no_name
     return is_sure and width > 2 and not any(map(_NO_NAME.match, names))
+
+
+def _without_notes(rows: list[list[str]], width: int, title: str) -> list[list[str]]:
+    """The rows but for lines of one value at the end that are sentences, such as `Source: BFS`."""
+    end = len(rows)
+    while end and len(rows[end - 1]) < width and sum(map(bool, rows[end - 1])) == 1:
+        end -= 1
+    notes = [" ".join(row).strip() for row in rows[end:]]
+    are_notes = all(":" in note or (" " in note and " " in title) for note in notes)
+    return rows[:end] if are_notes else rows
+
+
+def _are_units(rows: list[list[str]], width: int) -> bool:
+    """Whether the first of the rows has units of the columns: texts, and two rows or more with figures below them."""
+    units, *others = rows
+    if len(others) < 2 or any(map(_FIGURE.fullmatch, units)):
+        return False
+    columns = list(zip(*others, strict=False))[1:width]
+    return not units[0] or (
+        width > 2 and all(_FIGURE.fullmatch(value) or _MISSING.fullmatch(value) for one in columns for value in one)
+    )
 
 
 def _stand_above_figures(names: list[str], rows: list[list[str]]) -> bool:
@@ -157,7 +183,7 @@ def _stand_above_figures(names: list[str], rows: list[list[str]]) -> bool:
 
 def _are_years(names: list[str]) -> bool:
     """Whether the figures among the names are years in a row."""
-    years = [int(name) if _YEAR.fullmatch(name) else 0 for name in names if _NO_NAME.match(name)]
+    years = [int(name) if _YEAR.fullmatch(name) else 0 for name in names if name and _NO_NAME.match(name)]
     return len(years) > 1 and years == list(range(years[0], years[0] + len(years)))
 
 

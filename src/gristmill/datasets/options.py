@@ -53,7 +53,7 @@ _OPTIONS: Mapping[Format, frozenset[str]] = {
     "ndjson": frozenset({"encoding", "types"}),
     "parquet": frozenset(),
 }
-_RULES = 8  # counts up when the same file with the same options would give another table
+_RULES = 9  # counts up when the same file with the same options would give another table
 _TYPE = re.compile(
     r"BOOLEAN|U?(?:TINYINT|SMALLINT|INTEGER|BIGINT)|FLOAT|DOUBLE|VARCHAR|DATE|TIME|TIMESTAMP(?: WITH TIME ZONE)?|"
     r"UUID|DECIMAL\((?P<width>[1-9]|[12][0-9]|3[0-8]),(?P<scale>[0-9]|[12][0-9]|3[0-8])\)"
