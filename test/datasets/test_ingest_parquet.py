@@ -1,10 +1,14 @@
 """Parquet that is uploaded: its types stay, and large groups take little memory."""
 
 import datetime as dt
+import io
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as arrow_parquet
 from support.tables import Read, refused, rows_of, settings_at_writing, types_of
 
 from gristmill.datasets import ingest as module
@@ -100,6 +104,13 @@ def test_a_column_that_is_nested_too_deep_is_refused_and_told_what_to_do(
         deep = value.format(deep)
     said = refused(tmp_path, read, MalformedDataError, parquet(tmp_path, f"SELECT 1 AS ok, {deep} AS deep"), "parquet")
     assert [word for word in ("'deep'", "text that holds them as JSON") if word not in said] == [], said
+
+
+def test_a_decimal_of_more_than_38_digits_is_a_double(tmp_path: Path, read: Read) -> None:
+    column = pa.array([Decimal("1234567890123456789.01")], pa.decimal256(60, 2))
+    arrow_parquet.write_table(pa.table({"d": column}), written := io.BytesIO())
+    assert types_of(read(written.getvalue(), "parquet")) == {"d": "DOUBLE"}
+    assert rows_of(tmp_path / "table") == [(1234567890123456789.01,)]
 
 
 def test_what_is_no_parquet_is_refused(tmp_path: Path, read: Read) -> None:
