@@ -330,6 +330,15 @@ def test_a_qualified_value_may_be_in_base64() -> None:
     assert faults(str, {"value": "a", "encoding": "rot13"}).keys() == {"/inputs/x/encoding"}
 
 
+def test_a_media_type_that_is_none_of_a_table_is_named_where_its_text_is_no_csv() -> None:
+    wrong = {"value": "iVBORw0KGgo=", "mediaType": "image/png"}
+
+    for raw in (wrong, wrong | {"encoding": "base64"}):
+        assert "media type image/png, which is none of a table" in faults(Table, raw)["/inputs/x/value"]
+    assert "media type" not in faults(Table, wrong | {"mediaType": "text/csv"})["/inputs/x/value"]
+    assert read(Table, {"value": "a\n1\n", "mediaType": "text/plain"})["a"].tolist() == [1]
+
+
 @pytest.mark.parametrize("hint", [str, Table])
 def test_the_charset_of_the_given_media_type_goes_before_the_fetched_one(hint: Any) -> None:
     content, media_type = "a,b\nÄ,€\n".encode("cp1252"), 'text/csv; charset="windows-1252"'

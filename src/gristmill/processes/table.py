@@ -207,7 +207,20 @@ class Table(Mapping[str, Array]):
     @classmethod
     def from_bytes(cls, content: bytes, media_type: str, *, charset: str = "", name: str = "") -> Self:
         """Read CSV, TSV, JSON, NDJSON or Parquet (needs pyarrow): by media type, else by the ending of ``name``."""
-        kind = _format(media_type, name)
+        bare = media_type.partition(";")[0].strip().lower()
+        kind = MEDIA_TYPES.get(bare) or ENDINGS.get(urlsplit(name).path.rpartition(".")[2].lower())
+        try:
+            return cls._of_format(kind or "csv", content, charset)
+        except TableError as error:
+            if kind or not bare:
+                raise
+            raise TableError(
+                f"has the media type {bare[:60]}, which is none of a table (these are {', '.join(MEDIA_TYPES)}); "
+                f"as CSV, it {error}"
+            ) from error
+
+    @classmethod
+    def _of_format(cls, kind: Format, content: bytes, charset: str) -> Self:
         if kind == "parquet":
             return cls._from_parquet(content)
         try:
@@ -300,11 +313,6 @@ _OTHER_FORMS: list[dict[str, Any]] = [
     {"title": "Column arrays", "type": "object", "additionalProperties": {"type": "array", "items": {}}},
     {"title": "CSV", "type": "string", "contentMediaType": "text/csv"},
 ]
-
-
-def _format(media_type: str, name: str) -> Format:
-    by_type = MEDIA_TYPES.get(media_type.partition(";")[0].strip().lower())
-    return by_type or ENDINGS.get(urlsplit(name).path.rpartition(".")[2].lower(), "csv")
 
 
 def _fields(column: Column) -> list[str]:
