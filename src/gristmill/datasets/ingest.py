@@ -16,7 +16,7 @@ from typing import assert_never
 import duckdb
 
 from gristmill.datasets import sample, stored_parquet
-from gristmill.datasets.columns import Column, kind_of
+from gristmill.datasets.columns import Column
 from gristmill.datasets.csv_files import CsvFile
 from gristmill.datasets.facts import Facts, columns_of
 from gristmill.datasets.guesses import Guess, narrow
@@ -35,8 +35,9 @@ from gristmill.datasets.json_files import JsonFile, nested
 from gristmill.datasets.local_forms import local_number
 from gristmill.datasets.nesting import check_nesting
 from gristmill.datasets.options import ReadingLimits, ReadingOptions
+from gristmill.datasets.parquet_files import ParquetFile
 from gristmill.datasets.shortage import lacks_memory
-from gristmill.datasets.texts import as_utf8, check_width, first_line_of, shown, unique_names
+from gristmill.datasets.texts import as_utf8, first_line_of, shown
 from gristmill.errors import (
     Fault,
     GristmillError,
@@ -52,10 +53,6 @@ _FIRST_ROWS = 100  # a cast that fails is slow, so that few rows first rule out 
 _DUCKDB_SHARE = 0.6
 _MOST_FOR_ALL = 500  # columns
 _MOST_BYTES_FOR_THREADS = 128 * 2**20
-_NOT_STORED = re.compile(r"\b(VARIANT|GEOMETRY|GEOGRAPHY|HUGEINT|UHUGEINT|BIT|ANY)\b")
-_FIELD = r'(?! )|"(?:[^"]|"")*+"'  # or a field's name, which a blank and its type follow
-_NULL_TYPE = re.compile(rf'("NULL"){_FIELD}')
-_NANOSECONDS = re.compile(rf"\b(TIMESTAMPTZ_NS)\b{_FIELD}")
 
 
 def ingest(source: Path, target: Path, options: ReadingOptions, limits: ReadingLimits) -> Facts:
@@ -255,54 +252,11 @@ def _does_not_fit(
 
 
 def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection) -> int:
-    file = literal(str(path))
-    relation = f"read_parquet({file}, hive_partitioning = false)"
-    found = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    check_width(len(found), limits)
-    counted = connection.execute(
-        f"SELECT (SELECT sum(num_rows) FROM parquet_file_metadata({file})), sum(size), max(size) FROM "
-        f"(SELECT sum(total_uncompressed_size) AS size FROM parquet_metadata({file}) GROUP BY row_group_id)"
-    ).fetchone()
-    rows, size, group_bytes = (int(number or 0) for number in counted or (0, 0, 0))
-    if rows > limits.rows:
+    file = ParquetFile.open(path, limits, connection)
+    if file.rows > limits.rows:
         raise _too_many_rows(limits)
-    _lock(connection, len(found), group_bytes)
-    raw = [str(column[0]) for column in found]
-    names = unique_names(raw, limits.column_name_bytes)
-    check_nesting((called, str(column[1])) for called, column in zip(names, found, strict=True))
-    parts = []
-    for given, called, (_, type_text, *_) in zip(raw, names, found, strict=True):
-        value = name(given)
-        if (held := _without_null_types(type_text)) != type_text:
-            value, type_text = f"CAST({value} AS {held})", held  # noqa: PLW2901
-        held = _in_microseconds(type_text)
-        if held != type_text and _is_kept(value, type_text, held, relation, connection):
-            value, type_text = f"CAST({value} AS {held})", held  # noqa: PLW2901
-        if kind_of(type_text) is None or _NOT_STORED.search(type_text) or held != type_text:
-            raise MalformedDataError(
-                f"The column {shown(called)} is of the Parquet type {type_text}, which data sets do not hold. Leave "
-                "it out, or convert it before the upload."
-            )
-        parts.append(f"{value} AS {name(called)}")
-    select = f"SELECT {', '.join(parts)} FROM {relation}"
-    return stored_parquet.write(select, target, connection, row_bytes=size // max(1, rows), rows=rows)
-
-
-def _without_null_types(type_text: str) -> str:
-    """The type with texts in the place of what has no value anywhere; pandas writes `e: [[], []]` so."""
-    return _NULL_TYPE.sub(lambda found: "VARCHAR" if found[1] else found[0], type_text)
-
-
-def _in_microseconds(type_text: str) -> str:
-    """The type with times in microseconds for those with a zone in nanoseconds, which pandas and Polars write."""
-    return _NANOSECONDS.sub(lambda found: "TIMESTAMP WITH TIME ZONE" if found[1] else found[0], type_text)
-
-
-def _is_kept(value: str, type_text: str, held: str, relation: str, connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether no value changes as one of another type: it comes back from there."""
-    back = f"TRY_CAST(CAST({value} AS {held}) AS {type_text})"
-    sql = f"SELECT count(*) FROM {relation} WHERE {back} IS DISTINCT FROM {value}"
-    return connection.execute(sql).fetchone() == (0,)
+    _lock(connection, len(file.columns), file.group_bytes)
+    return stored_parquet.write(file.select(connection), target, connection, row_bytes=file.row_bytes, rows=file.rows)
 
 
 # Errors
