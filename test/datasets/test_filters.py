@@ -680,7 +680,7 @@ def test_a_filter_makes_no_more_new_texts_of_long_ones_than_there_is_memory_for(
     columns = [StoredColumn("t", "VARCHAR", 0, "a", "b", 1000), StoredColumn("s", "VARCHAR", 0, "a", "b")]
     condition(text, columns, copied)
     if copied:
-        with pytest.raises(InvalidFilterError, match=f"make {copied:,} bytes of new texts of a row") as caught:
+        with pytest.raises(InvalidFilterError, match=f"make up to {copied:,} bytes of new texts of 2,048") as caught:
             condition(text, columns, copied - 1)
         assert "regexp_matches" in caught.value.detail
 

@@ -136,6 +136,13 @@ def test_rows_stay_in_their_order(tmp_path: Path, read: Read) -> None:
     assert [row[0] for row in rows_of(tmp_path / "table")] == list(range(90_000))
 
 
+def test_the_facts_know_how_much_text_stands_together(read: Read) -> None:
+    rows = [(f"{row}", "short", "\u00e4" * (20_000 if 3_000 <= row < 3_100 else 1)) for row in range(5_000)]
+    data = "id,row,t\n" + "".join(",".join(row) + "\n" for row in rows)
+    sizes = {column.name: column.text_bytes for column in read(data.encode()).columns}
+    assert sizes == {"id": 0, "row": 0, "t": 100 * 40_000 + (2_048 - 100) * 2}
+
+
 def test_the_facts_name_nulls_and_ends(read: Read) -> None:
     facts = read(b"n,t,x,z,e\n1,2024-01-01T10:00:00Z,0.5,b,\n,2023-01-01T10:00:00Z,nan,a,\n9007199254740993,,-inf,,\n")
     told = {column.name: (column.nulls, column.minimum, column.maximum) for column in facts.columns}

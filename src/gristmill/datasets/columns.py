@@ -46,6 +46,8 @@ _KINDS: dict[str, Kind] = {
     "BLOB": "binary",
     "UUID": "uuid",
 }
+ROWS_AT_ONCE = 2048
+"""DuckDB's standard vector size."""
 _NESTED_STARTS = ("STRUCT(", "MAP(", "UNION(")
 
 
@@ -67,7 +69,7 @@ class Column:
     type: DuckDB's name of the type as the stored Parquet has it, such as ``DECIMAL(18,3)`` or ``INTEGER[]``.
     minimum, maximum: as JSON values; numbers beyond 2^53, decimals, dates and times as strings, NaN and infinities
     as ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``; None where there is no value, or no order (nested, binary).
-    mean_bytes: what a row has of text in it, on average; 0 where it is no text.
+    text_bytes: of texts, the most that so many rows in a row have as DuckDB takes at a time; 0 where it is little.
     """
 
     name: str
@@ -75,7 +77,7 @@ class Column:
     nulls: int
     minimum: Any
     maximum: Any
-    mean_bytes: int = 0
+    text_bytes: int = 0
 
     @property
     def kind(self) -> Kind:

@@ -1,14 +1,15 @@
 """What is in a table that was written as Parquet: rows, columns, and of each column its nulls and ends."""
 
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from gristmill.datasets.columns import Column, kind_of
+from gristmill.datasets.columns import ROWS_AT_ONCE, Column, kind_of
 from gristmill.datasets.inference import literal, name
 from gristmill.datasets.json_numbers import EXACT_IN_JSON
 from gristmill.datasets.options import ReadingLimits
@@ -16,6 +17,7 @@ from gristmill.datasets.texts import shown
 from gristmill.errors import TooLargeError
 
 _FACT_LETTERS = 200
+_LITTLE_BYTES = 2**20
 _COLUMNS_A_STATEMENT = 256  # one over all of thousands would be slow to plan, and takes memory
 
 
@@ -45,20 +47,37 @@ def columns_of(
     """The facts of each column of a Parquet file. Raises TooLargeError for a value that is too long."""
     relation = f"read_parquet({literal(str(target))}, hive_partitioning = false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    columns = []
+    columns: list[Column] = []
+    sizes: dict[str, int] = {}
     for first in range(0, len(described), _COLUMNS_A_STATEMENT):
         batch = [(str(column[0]), str(column[1])) for column in described[first : first + _COLUMNS_A_STATEMENT]]
         asked = [_asked_of(name(called), type_text) for called, type_text in batch]
         parts = ", ".join(part for one in asked for part in one.values())
+        long = []
         answers = iter(connection.execute(f"SELECT {parts} FROM {relation}").fetchone() or ())
         for (called, type_text), one in zip(batch, asked, strict=True):
             told = dict(zip(one, islice(answers, len(one)), strict=True))
             if (told.get("longest") or 0) > limits.cell_bytes:
                 raise _too_long(called, _length_of(name(called), type_text), relation, limits, connection)
             least, most = (_as_json(type_text, told.get(end)) for end in ("least", "most"))
-            mean_bytes = (told.get("bytes") or 0) // max(1, rows)
-            columns.append(Column(called, type_text, rows - told["count"], least, most, mean_bytes))
-    return tuple(columns)
+            columns.append(Column(called, type_text, rows - told["count"], least, most))
+            if kind_of(type_text) == "text" and (told["longest"] or 0) * min(rows, ROWS_AT_ONCE) > _LITTLE_BYTES:
+                long.append(called)
+        if long:
+            sizes |= dict(zip(long, _sizes_of(long, relation, connection), strict=True))
+    return tuple(replace(column, text_bytes=sizes.get(column.name, 0)) for column in columns)
+
+
+def _sizes_of(called: Sequence[str], relation: str, connection: duckdb.DuckDBPyConnection) -> Sequence[int]:
+    """The bytes of texts that DuckDB takes at a time, at the most: an average would hide long ones among short ones."""
+    lengths = ", ".join(f"strlen({name(one)}) AS l{place}" for place, one in enumerate(called))
+    sums = ", ".join(f"sum(l{place}) AS s{place}" for place in range(len(called)))
+    most = ", ".join(f"CAST(max(s{place}) AS BIGINT)" for place in range(len(called)))
+    numbered = f"SELECT {lengths}, row_number() OVER () - 1 AS row FROM {relation}"
+    found = connection.execute(
+        f"SELECT {most} FROM (SELECT {sums} FROM ({numbered}) GROUP BY row // {ROWS_AT_ONCE})"
+    ).fetchone()
+    return found or ()
 
 
 def _asked_of(column: str, type_text: str) -> dict[str, str]:
@@ -70,8 +89,6 @@ def _asked_of(column: str, type_text: str) -> dict[str, str]:
         }
     if length := _length_of(column, type_text):
         asked["longest"] = f"max({length})"
-    if kind_of(type_text) == "text":
-        asked["bytes"] = f"CAST(sum({length}) AS BIGINT)"
     return asked
 
 

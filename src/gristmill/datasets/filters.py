@@ -24,7 +24,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from gristmill.datasets.advice import to_take
-from gristmill.datasets.columns import Column
+from gristmill.datasets.columns import ROWS_AT_ONCE, Column
 from gristmill.datasets.comparisons import MIRRORED, compared
 from gristmill.datasets.cql import MOST_LEVELS, Parsed, fault, parse
 from gristmill.datasets.filter_functions import (
@@ -65,9 +65,9 @@ _TOO_HEAVY = (
     "what BETWEEN compares weighs twice. Ask in parts, or in a job of the process sql."
 )
 _TOO_LONG = (
-    "Its functions make {:,} bytes of new texts of a row, and of texts so long there is memory for {:,} (setting "
-    "GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask without casei, accenti, lower, upper and trim, or with fewer of them; or "
-    "in a job of the process sql, where regexp_matches(x, '(?i)this|that') makes none."
+    f"Its functions make up to {{:,}} bytes of new texts of {ROWS_AT_ONCE:,} rows, which are done at a time, and there "
+    "is memory for {:,} (setting GRISTMILL_DATASET_QUERY_MEMORY_MB). Ask without casei, accenti, lower, upper, trim, "
+    "or with fewer of them; or in a job of the process sql, where regexp_matches(x, '(?i)this|that') makes none."
 )
 
 _MOMENTS = frozenset(["date", "timestamp"])
@@ -93,7 +93,7 @@ def _known(name: str, names: Sequence[str], most: int, *, likeness: float = 0.6)
 def condition(text: str, columns: Sequence[FilterColumn], most_copied_bytes: int | None = None) -> Condition:
     """The SQL condition of a filter. Raises InvalidFilterError.
 
-    most_copied_bytes: what may be made of a row's texts, on average; None for any.
+    most_copied_bytes: what may be made of the texts of ``ROWS_AT_ONCE`` rows; None for any.
     """
     parsed = parse(text, [column.name for column in columns])
     term = _Walker(parsed, columns).boolean(parsed.tree)
@@ -149,7 +149,7 @@ class _Walker:
         if column is None:
             how = column_spelling(name) or " A text stands in single quotes: '...'."
             raise fault(f"{unknown_column(name, self.columns)}{how}")
-        text_bytes = column.mean_bytes if isinstance(column, Column) else 0
+        text_bytes = column.text_bytes if isinstance(column, Column) else 0
         return Term(quoted(name), column.kind, column=column, is_of_rows=True, text_bytes=text_bytes)
 
     def _moment(self, kind: str, written: str) -> Term:

@@ -28,9 +28,8 @@ from gristmill.settings import Settings
 
 # A version that nobody has asked for so long is detached, so that the cache may let it go.
 IDLE_SECONDS = 30.0
-# DuckDB's limit of memory knows nothing of what functions make of texts: each thread has that of so many rows.
-_ROWS_AT_ONCE = 2048
-_SHARE = 2  # of the memory for queries, as much for a thread
+# Of the memory for queries, for each thread: DuckDB's limit knows nothing of what functions make of texts.
+_COPIES_SHARE = 2
 
 
 @dataclass(slots=True)
@@ -182,8 +181,7 @@ class Tables:
             lambda path: self._execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)"),
             wait_seconds,
         )
-        at_once = max(1, min(_ROWS_AT_ONCE, version.edition.rows))
-        table = Table(f"{alias}.{TABLE}", version.edition.version, columns, self._memory_bytes // _SHARE // at_once)
+        table = Table(f"{alias}.{TABLE}", version.edition.version, columns, self._memory_bytes // _COPIES_SHARE)
         return _Attached(version, table, file, LineFile(self._cache, version.edition.version))
 
 
