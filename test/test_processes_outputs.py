@@ -177,6 +177,8 @@ def test_what_was_returned_is_left_as_it_was() -> None:
 def test_missing_values_of_pandas_are_null() -> None:
     pandas = pytest.importorskip("pandas")
     (output,) = declare_outputs(dict[str, Any]).encode({"a": [pandas.NA, pandas.NaT]})
+    with pytest.raises(TypeError, match=r"output 'result'\['a'\]\['found'\] cannot be written as JSON"):
+        declare_outputs(dict[str, Loose]).encode({"a": Loose(pandas.NaT)})  # which Pydantic takes for a time
 
     assert output.data == b'{"a":[null,null]}'
 

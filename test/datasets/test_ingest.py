@@ -354,8 +354,11 @@ MALFORMED = {
     "title in the first of the cells": (b"Umsatz;;\na;b;c\n1;2;3\n", ["lines below have 3", "remove a title"]),
     "no name for the first column": (
         b'"mpg";"cyl"\n"Mazda RX4";21;6\n"Datsun";22.8;4\n',
-        ["Line 2 has 3 values", "the first line has names", "R's write.table"],
+        ["Line 2 has 3 values", "put values that contain it in quotes", "R's write.table"],
     ),
+    "decimal commas": (b"name,height\nBern,1,5\nChur,2,5\n", ["put values that contain it in quotes"]),
+    "no name for the only column": (b"x\na,5\nb,6\n", ["remove a title", "R's write.table"]),
+    "no name for the first of columns without values": (b'"m","c"\n"1",21,NA\n"2",NA,NA\n', ["R's write.table"]),
     "title of two lines": (
         b"Report 2024;\nBerlin branch;\nname;x\nA;3\nB;4\n",
         ["Line 1 has one value, where lines below have 2", "remove a title"],

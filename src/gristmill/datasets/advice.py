@@ -57,7 +57,7 @@ def _is_condition(term: Term) -> bool:
 
 def _converted(op: str, texts: Term, other: Term) -> str:
     """How texts are compared with numbers, dates or timestamps; empty for anything else."""
-    if other.kind not in NUMERIC | INSTANT:
+    if other.kind not in NUMERIC | INSTANT or texts.literal is not None:
         return ""
     function, written = "number", _written(other)
     if other.kind in INSTANT:

@@ -145,9 +145,7 @@ class CsvFile:
         columns = f"{width} {'column' if width == 1 else 'columns'}"
         is_next = self.place(1) == f"Line {line}"
         of_start = self.start.advice(len(values), is_next=is_next) if self.options.header else ""
-        if self.start.lacks_a_name and of_start:
-            advice = of_start
-        elif of_start:
+        if of_start:
             advice += f" {of_start}"
         elif not has_more or is_below_empty_lines:
             advice += f" {NOTE}"

@@ -23,8 +23,8 @@ ONE_LINE = "one line without a line end, so it has no rows"
 TITLE = "The first line must be the names of the columns: remove a title that stands above it."
 NOTE = "Remove what is no row of the table, such as a note below it."
 _ONE_NAME_LESS = (
-    "Each line has one value more than the first line has names: that of the first column is missing, as in files of "
-    "R's write.table. Name it too; in R, write.csv does, and so does col.names=NA."
+    "If each line begins with the name of its row instead, as in files of R's write.table, the first line lacks the "
+    "name of that column: name it too; in R, write.csv does, and so does col.names=NA."
 )
 _MISSING = re.compile(r"(?:n/?a|nan|null|none|-+|\?)?", re.IGNORECASE)
 # What is no name of a column: what begins like a number or date, or says that a value is missing.
@@ -54,6 +54,8 @@ class Start:
         width = len(self.first)
         if self.lacks_a_name and values == width + 1:
             return _ONE_NAME_LESS
+        if width == 1 and values == width + 1:
+            return f"{TITLE} {_ONE_NAME_LESS}"
         return TITLE if width == 1 or (is_next and values > width) else ""
 
 
@@ -114,7 +116,7 @@ def _lacks_a_name(text: str, delimiter: str, quote: str) -> bool:
     stands_apart = not all(others[:1])  # above an empty line, as titles do
     if len(first) < 2 or stands_apart or any(len(record) != len(first) + 1 for record in rows):
         return False
-    if all(_MISSING.fullmatch(record[-1]) for record in rows):
+    if not any(record[-1] for record in rows):  # delimiters at the ends of the lines
         return False
     names, *rows = rows
     are_names = _are_years(names) or not any(map(_NO_NAME.match, names))

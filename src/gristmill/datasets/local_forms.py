@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from gristmill.datasets.columns import WithEnds
 from gristmill.datasets.mapping import quoted
-from gristmill.datasets.number_signs import is_number, signs_of, sql_without, unit_of, without
+from gristmill.datasets.number_signs import SURE, is_number, signs_of, sql_without, unit_of, without
 
 _SQL = "ask as a job of the process sql (other texts become NULL):"
-_DOTS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+,[0-9]+|(?:\.[0-9]{3}){2,})")
+_DOTS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+")
+_GROUPS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}")  # 1.234.567, or an address such as 192.168.100.200
 _COMMAS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+\.[0-9]+|(?:,[0-9]{3}){2,})")
 _DOT = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _COMMA = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
@@ -45,11 +46,19 @@ def local_number(text: str, name: str, *, decimals: bool, point: str = "") -> st
 
 
 def has_another_order(column: object, text: str) -> bool:
-    """Whether both are such dates or numbers, of which the text may be a plain one: texts have another order."""
+    """Whether the column has such dates and the text digits, or such numbers and the text is one: not in its order.
+
+    Codes (552 100 554), versions and addresses are no such numbers: theirs is the order of letters.
+    """
     ends = _ends(column)
-    if is_local_date(text):
-        return any(map(is_local_date, ends))
-    return is_number(text) and bool(_of_numbers(ends, ""))
+    if any(map(is_local_date, ends)):
+        return text[:1].isdigit()
+    return is_number(text) and any(map(_is_surely_number, ends))
+
+
+def _is_surely_number(text: str) -> bool:
+    has_decimals = "," in text and not _COMMA.fullmatch(text)
+    return is_number(text) and (has_decimals or any(sign in text for sign in SURE))
 
 
 def is_local_date(text: str) -> bool:
@@ -84,6 +93,7 @@ def _of_numbers(texts: Sequence[str], name: str, *, decimals: bool = True, point
         of_comma += f"; if it is a decimal comma, {comma}"
     sayings = {
         _DOTS: dots,
+        _GROUPS: f"if that is a number, {dots}",
         _COMMAS: commas,
         _DOT: of_dot,
         _DECIMAL_COMMA: f"if that is a number, {comma}" if decimals or signs else "",

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 
 _UNITS = "%$€£"
+SURE = f"{_UNITS}'\u2019"
+"""Signs that codes do not have."""
 _BLANKS = " \u00a0\u202f"
 _PARTS = f"{_BLANKS}'\u2019"  # between groups of three digits
 _GROUPS = rf"[1-9][0-9]{{0,2}}([{_PARTS}])[0-9]{{3}}(?:\1[0-9]{{3}})*(?:[.,][0-9]+)?"

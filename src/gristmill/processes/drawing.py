@@ -34,7 +34,7 @@ _SEPARATED = 10_000
 # The first and the last moment that Matplotlib can label, in days since 1970: of the years 1 and 9999.
 FIRST_DAY, LAST_DAY = -719_162.0, 2_932_896.999
 _DOTS_PER_INCH = 144
-_WEEK = 7  # the longest step of days
+_WEEK = 7  # more than half of a longer step, of two weeks, need not be free
 TITLE_SIZE = 11
 # The first has Latin, Greek and Cyrillic letters and comes with Matplotlib. Those of them that there are have others.
 _FONTS = (
@@ -160,18 +160,22 @@ class _TimeLocator(AutoDateLocator):
 
 
 class _TimeFormatter(ConciseDateFormatter):
-    """Matplotlib's, whose corner says what all ticks have in common, where that says it for the last one alone."""
+    """Matplotlib's, whose corner says what holds for all ticks: that says it for the last one alone."""
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """Write the times of one axis; of days of two months, the first with its own."""
         labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]
         moments = [num2date(value) for value in values]
-        has_dates = all(not (one.minute or one.second or one.microsecond) for one in moments)
         first, last = moments[0], moments[-1]
-        if not self._offset_string or not has_dates or first.date() == last.date():
+        if not self._offset_string or first.date() == last.date():
             return labels
         is_of_a_month = (first.year, first.month) == (last.year, last.month)
-        self._offset_string = last.strftime("%Y-%b" if is_of_a_month else "%Y")
+        if any(one.minute or one.second or one.microsecond for one in moments):  # labels without dates
+            form = "%Y-%b-%d"
+        else:
+            form = "%Y-%b" if is_of_a_month else "%Y"
+        ends = dict.fromkeys([first.strftime(form), last.strftime(form)])
+        self._offset_string = " \u2013 ".join(ends)
         if not is_of_a_month and first.day > 1 and not any(one.hour for one in moments):
             labels[0] = first.strftime("%b-%d")
         return labels

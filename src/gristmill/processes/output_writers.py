@@ -73,7 +73,7 @@ class _Json:
         except RecursionError as error:
             raise TypeError(f"output {self._name!r} is nested too deep, or in itself") from error
         except ValidationError as error:
-            # The deepest: of a union, that of the type which the value is nearest to.
+            # The deepest: of a union, that of the type which took most of the value.
             told = max(error.errors(include_url=False), key=lambda one: len(one["loc"]))
             where = "".join(f"[{part!r}]" for part in told["loc"])
             raise TypeError(
@@ -81,8 +81,9 @@ class _Json:
                 f"not {shown(told['input'])}"
             ) from error
         except (ValueError, TypeError) as error:  # Pydantic's of what cannot be written, and of what is in itself
-            at = (_unwritable(plain) or "") if isinstance(error, pydantic_core.PydanticSerializationError) else ""
-            raise TypeError(f"output {self._name!r}{at} cannot be written as JSON: {error}") from error
+            raise TypeError(
+                f"output {self._name!r}{_unwritable_at(plain)} cannot be written as JSON: {error}"
+            ) from error
 
     def _write(self, value: Any) -> bytes:
         return encoders.to_json(self._dumped(value))
@@ -120,11 +121,18 @@ class _Text:
         return value.encode()
 
 
+def _unwritable_at(value: Any) -> str:
+    try:
+        return _unwritable(value) or ""
+    except RecursionError:  # it is in itself
+        return ""
+
+
 def _unwritable(value: Any) -> str | None:
     """Where in a value that which JSON cannot have stands, such as `['a'][0]`; None where there is no such thing."""
     try:
         pydantic_core.to_jsonable_python(value, bytes_mode="base64", fallback=encoders.plain_only)
-    except pydantic_core.PydanticSerializationError:
+    except (ValueError, TypeError):
         for key, one in _parts(value):
             if (at := _unwritable(one)) is not None:
                 return f"[{key!r}]{at}"

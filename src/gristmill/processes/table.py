@@ -215,8 +215,8 @@ class Table(Mapping[str, Array]):
             if kind or not bare:
                 raise
             raise TableError(
-                f"has the media type {bare[:60]}, which is none of a table (these are {', '.join(MEDIA_TYPES)}); "
-                f"as CSV, it {error}"
+                f"{error} (read as CSV: the media type {bare[:60]} is none of a table, which are "
+                f"{', '.join(MEDIA_TYPES)})"
             ) from error
 
     @classmethod
