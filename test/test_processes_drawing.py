@@ -147,12 +147,12 @@ def test_an_axis_of_times_ends_where_matplotlib_s_do(days: tuple[str, str]) -> N
     assert all(outputs["plot"].startswith(b"\x89PNG") for outputs in made)
 
 
-def times(low: str, high: str) -> tuple[list[str], str]:
+def times(low: str, high: str, most: int = 8) -> tuple[list[str], str]:
     """The labels of an axis of times, and what stands in its corner; none touches the next."""
     figure = Figure(figsize=(9, 2), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlim(date2num(np.datetime64(low)), date2num(np.datetime64(high)))
-    time_ticks(axes.xaxis, 8)
+    time_ticks(axes.xaxis, most)
     figure.draw_without_rendering()
     labels = [label for label in axes.get_xticklabels() if label.get_text()]
     for one, other in pairwise(label.get_window_extent() for label in labels):
@@ -184,6 +184,18 @@ def test_ticks_of_times_are_apart_and_of_the_month_that_they_seem_to_be(
 ) -> None:
     found, said = times(low, high)
     assert (found, said) == (labels or found, corner or said)
+
+
+def test_some_minutes_have_more_than_one_tick() -> None:
+    assert times("2024-02-29T12:56:11", "2024-02-29T13:03:48", 6)[0] == ["12:58", "13:00", "13:02"]
+
+
+def test_a_single_moment_has_a_day_around_it() -> None:
+    axes = Figure().add_subplot()
+    axes.plot([np.datetime64("2024-02-29T12")], [1])
+    time_ticks(axes.xaxis, 8)
+    low, high = axes.get_xlim()
+    assert 1 <= high - low < 1.2
 
 
 @pytest.mark.parametrize("days", [5, 9, 14, 24, 29])

@@ -87,10 +87,15 @@ def ingest(source: Path, target: Path, options: ReadingOptions, limits: ReadingL
 def _read(path: Path, target: Path, options: ReadingOptions, limits: ReadingLimits) -> tuple[int, tuple[Column, ...]]:
     """Write ``target``; returns its rows and the facts of its columns."""
     with _duckdb(path, target, limits) as connection:
-        if options.format == "parquet":
-            rows = _copy_parquet(path, target, limits, connection)
-        else:
-            rows = _copy_texts(path, target, options, limits, connection)
+        match options.format:
+            case "parquet":
+                rows = _copy_parquet(ParquetFile.open(path, limits, connection), target, limits, connection)
+            case "csv" | "tsv":
+                rows = _copy_texts(CsvFile.open(path, options, limits), target, options, connection)
+            case "json" | "ndjson":
+                rows = _copy_texts(JsonFile.open(path, options, limits, connection), target, options, connection)
+            case _:
+                assert_never(options.format)
         if rows > limits.rows:
             raise _too_many_rows(limits)
         columns = columns_of(target, rows, limits, connection)
@@ -137,9 +142,8 @@ def _lock(connection: duckdb.DuckDBPyConnection, columns: int, group_bytes: int 
 
 
 def _copy_texts(
-    path: Path, target: Path, options: ReadingOptions, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
+    file: CsvFile | JsonFile, target: Path, options: ReadingOptions, connection: duckdb.DuckDBPyConnection
 ) -> int:
-    file = _opened(path, options, limits, connection)
     _lock(connection, len(file.names))
     _check_types(options, file.names)
     columns: Sequence[Texts | JsonTexts] = file.columns()
@@ -148,7 +152,7 @@ def _copy_texts(
     }
     guesses = {at: Guess(column) for at, column in enumerate(columns) if at not in rules}
     try:
-        row_bytes = sample.take(file.relation(), len(columns), path.stat().st_size, connection)
+        row_bytes = sample.take(file.relation(), len(columns), file.path.stat().st_size, connection)
         narrow(guesses.values(), f"(SELECT * FROM {sample.TABLE} LIMIT {_FIRST_ROWS})", connection)
         narrow(guesses.values(), sample.TABLE, connection)
         connection.execute(f"DROP TABLE {sample.TABLE}")  # its room is needed
@@ -166,20 +170,6 @@ def _copy_texts(
         if _is_shortage(error):
             raise
         raise file.explain(error, connection) from error
-
-
-def _opened(
-    path: Path, options: ReadingOptions, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection
-) -> CsvFile | JsonFile:
-    match options.format:
-        case "csv" | "tsv":
-            return CsvFile.open(path, options, limits)
-        case "json" | "ndjson":
-            return JsonFile.open(path, options, limits, connection)
-        case "parquet":
-            raise TypeError("Parquet is no text")
-        case _:
-            assert_never(options.format)
 
 
 def _check_types(options: ReadingOptions, names: Sequence[str]) -> None:
@@ -251,8 +241,7 @@ def _does_not_fit(
 # Parquet
 
 
-def _copy_parquet(path: Path, target: Path, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection) -> int:
-    file = ParquetFile.open(path, limits, connection)
+def _copy_parquet(file: ParquetFile, target: Path, limits: ReadingLimits, connection: duckdb.DuckDBPyConnection) -> int:
     if file.rows > limits.rows:
         raise _too_many_rows(limits)
     _lock(connection, len(file.columns), file.group_bytes)

@@ -35,6 +35,8 @@ ENDINGS: Mapping[str, Format] = {
     "parquet": "parquet",
 }
 """Of the names of files, where no media type is known."""
+DELIMITERS: Mapping[Format, str] = {"tsv": "\t"}
+"""Of texts whose format says what parts values."""
 ENCODINGS = ("utf-8", "windows-1252")
 # As browsers read them: what is said to be Latin-1 is windows-1252, which has letters where Latin-1 has control
 # characters (WHATWG Encoding Standard, https://encoding.spec.whatwg.org/#names-and-labels). ASCII is UTF-8 too.
@@ -108,7 +110,7 @@ class ReadingOptions:
             default = {} if one.name == "types" else one.default
             if one.name in _OPTIONS[self.format] | {"format"} or getattr(self, one.name) == default:
                 continue
-            if (self.format, one.name, self.delimiter) == ("tsv", "delimiter", "\t"):
+            if one.name == "delimiter" and self.delimiter == DELIMITERS.get(self.format):
                 continue
             known = ", ".join(form for form in FORMATS if one.name in _OPTIONS[form])
             why = "; it has its own types" if (self.format, one.name) == ("parquet", "types") else ""

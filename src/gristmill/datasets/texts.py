@@ -12,7 +12,7 @@ import duckdb
 
 from gristmill.datasets import mistaken
 from gristmill.datasets.first_lines import ONE_LINE, Start, records, start_of
-from gristmill.datasets.options import ReadingLimits, ReadingOptions
+from gristmill.datasets.options import DELIMITERS, ReadingLimits, ReadingOptions
 from gristmill.errors import MalformedDataError, TooLargeError
 
 _CHUNK_BYTES = 2**20
@@ -155,7 +155,7 @@ def start_of_file(path: Path, options: ReadingOptions, most_bytes: int) -> Start
     Raises TooLargeError for a first record of more than most_bytes, MalformedDataError for a file without values, for
     a header without a line end, and for a title in its place.
     """
-    told = "\t" if options.format == "tsv" else options.delimiter
+    told = DELIMITERS.get(options.format, options.delimiter)
     with path.open("rb") as file:
         data = file.read(most_bytes + 1)
     text = data.decode("utf-8", "ignore")

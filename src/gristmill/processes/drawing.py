@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.dates import DAILY, AutoDateLocator, ConciseDateFormatter, num2date
+from matplotlib.dates import DAILY, MINUTELY, SECONDLY, AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, NullLocator
@@ -136,7 +136,15 @@ def number_ticks(axis: Axis, most: int, *, whole: bool = False) -> None:
 
 
 class _TimeLocator(AutoDateLocator):
-    """Matplotlib's, without the 29th or 31st beside the first of a month."""
+    """Matplotlib's, without the 29th or 31st beside the first of a month; a single moment has a day around it."""
+
+    def __init__(self, most: int | dict[int, int]) -> None:
+        super().__init__(minticks=3, maxticks=most)  # type: ignore[no-untyped-call]
+        self.intervald[MINUTELY] = self.intervald[SECONDLY] = [1, 2, 5, 10, 15, 30]
+
+    def nonsingular(self, vmin: Any, vmax: Any) -> Any:
+        """The ends of the axis where what is drawn has these."""
+        return (vmin - 0.5, vmax + 0.5) if vmin == vmax else super().nonsingular(vmin, vmax)  # type: ignore[no-untyped-call]
 
     def __call__(self) -> Any:
         """The ticks within what is seen."""
@@ -186,7 +194,7 @@ def time_ticks(axis: Axis, most: int | dict[int, int]) -> None:
 
     The room beside what is drawn ends where Matplotlib's times do.
     """
-    locator = _TimeLocator(minticks=3, maxticks=most)  # type: ignore[no-untyped-call]
+    locator = _TimeLocator(most)
     axis.set_major_locator(locator)
     axis.set_major_formatter(_TimeFormatter(locator))  # type: ignore[no-untyped-call]
     low, high = axis.get_view_interval()

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from gristmill.datasets.json_objects import read_json, read_json_lines
 from gristmill.datasets.mistaken import START_BYTES, check_start
-from gristmill.datasets.options import ENDINGS, MEDIA_TYPES, Format, encoding_labelled
+from gristmill.datasets.options import DELIMITERS, ENDINGS, MEDIA_TYPES, Format, encoding_labelled
 from gristmill.errors import MalformedDataError, pointer_part
 from gristmill.processes.column import KINDS, Array, Column, Kind, TableError, column_of_values
 from gristmill.processes.column_texts import column_of_texts
@@ -231,10 +231,8 @@ class Table(Mapping[str, Array]):
                     return cls.from_json(read_json(text))
                 case "ndjson":
                     return cls._from_objects(read_json_lines(text))
-                case "tsv":
-                    return cls.from_csv(text, "\t")
-                case "csv":
-                    return cls.from_csv(text)
+                case "csv" | "tsv":
+                    return cls.from_csv(text, DELIMITERS.get(kind, ""))
                 case _:
                     assert_never(kind)
         except MalformedDataError as error:
