@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,9 @@ class Facts:
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Facts":
-        """What ``as_json`` gave."""
-        columns = tuple(Column(**column) for column in told["columns"])
+        """What ``as_json`` gave, also in an earlier or a later release."""
+        known = [one.name for one in fields(Column)]
+        columns = tuple(Column(**{name: one[name] for name in known if name in one}) for one in told["columns"])
         return cls(told["rows"], columns, told["stored_bytes"], told["read_bytes"])
 
 
