@@ -334,7 +334,7 @@ def test_a_media_type_that_is_none_of_a_table_is_named_where_its_text_is_no_csv(
     wrong = {"value": "iVBORw0KGgo=", "mediaType": "image/png"}
 
     for raw in (wrong, wrong | {"encoding": "base64"}):
-        assert "read as CSV: the media type image/png is none of a table" in faults(Table, raw)["/inputs/x/value"]
+        assert "read as CSV: image/png is no media type of a table" in faults(Table, raw)["/inputs/x/value"]
     assert "media type" not in faults(Table, wrong | {"mediaType": "text/csv"})["/inputs/x/value"]
     assert read(Table, {"value": "a\n1\n", "mediaType": "text/plain"})["a"].tolist() == [1]
 

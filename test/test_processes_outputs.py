@@ -284,6 +284,8 @@ def test_an_optional_output_that_is_not_there_is_left_out() -> None:
     [
         (float, "x", r"output 'result' does not match its declared type: .*valid number.*'x' \(str\)"),
         (list[int], [1, "x"], r"output 'result'\[1\] does not match"),
+        (dict, {frozenset([np.int64(1), np.int64(2)]): 3}, "output 'result' cannot be written as JSON: unhashable"),
+        (dict[str, Any], {"good": "x", "bad": "\udc80"}, r"output 'result'\['bad'\] cannot be written as JSON"),
         (dict[str, Any], {"a": object()}, r"output 'result'\['a'\] cannot be written as JSON"),
         (dict, {"a": [1, {"b": np.array([1]), "c": object()}]}, r"output 'result'\['a'\]\[1\]\['c'\] cannot be"),
         (dict, {"a": Loose([b"\xff", Free(found=object())])}, r"'result'\['a'\]\['found'\]\[1\]\['found'\] cannot be"),

@@ -593,6 +593,9 @@ def test_a_written_number_is_looked_for_among_others(text: str, found: list[int]
         ("1'200", "'950.5' < v", "alphabetical"),
         ("1.224,5", "v > '1000'", "alphabetical"),
         ("1,5", "v > '1000'", "alphabetical"),
+        ("1,234", "v > '1,000'", "alphabetical"),
+        ("1.234.567", "v > '2000000'", "alphabetical"),
+        ("1\u202f200", "v > '1000'", "alphabetical"),
         ("1,5", "abs(v) > 2", "is none; it has '1,5'"),
         ("01.05.2024", "year(v) = 2024", "is none; it has '01.05.2024': dates are read as 2024-12-31"),
         ("01.05.2024", "v = DATE('2024-05-01')", "dates are read as 2024-12-31"),
@@ -628,7 +631,9 @@ def test_texts_that_are_dates_are_compared_as_texts_where_their_order_does_not_m
         ("1.224", "v > '1000'"),
         ("552 100 554", "v BETWEEN '500 000 000' AND '600 000 000'"),
         ("192.168.100.200", "v >= '10.1.0.0' AND v < '10.2'"),
-        ("1,234", "v > '1,000'"),
+        ("1,2,3", "v >= '2' AND v < '3'"),
+        ("46.9480,7.4474", "v >= '47' AND v < '48'"),
+        ("01.05.2024", "v >= '2nd avenue'"),
     ],
 )
 def test_texts_that_are_numbers_are_compared_as_texts_where_their_order_does_not_matter(end: str, text: str) -> None:

@@ -366,6 +366,7 @@ MALFORMED = {
     ),
     "decimal commas": (b"name,height\nBern,1,5\nChur,2,5\n", ["put values that contain it in quotes"]),
     "no name for the only column": (b"x\na,5\nb,6\n", ["remove a title", "R's write.table"]),
+    "a title of two cells": (b"Report;2024\nname;city;job\nAnna;Bern;nurse\n", ["remove a title", "in quotes"]),
     "no name for the first of columns without values": (b'"m","c"\n"1",21,NA\n"2",NA,NA\n', ["R's write.table"]),
     "title of two lines": (
         b"Report 2024;\nBerlin branch;\nname;x\nA;3\nB;4\n",

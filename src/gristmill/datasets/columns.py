@@ -69,7 +69,7 @@ class Column:
     type: DuckDB's name of the type as the stored Parquet has it, such as ``DECIMAL(18,3)`` or ``INTEGER[]``.
     minimum, maximum: as JSON values; numbers beyond 2^53, decimals, dates and times as strings, NaN and infinities
     as ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``; None where there is no value, or no order (nested, binary).
-    text_bytes: of texts, the most that so many rows in a row have as DuckDB takes at a time; 0 where it is little.
+    text_bytes: the most that one of DuckDB's blocks of ``ROWS_AT_ONCE`` rows has of texts; 0 where that is little.
     """
 
     name: str

@@ -23,8 +23,8 @@ ONE_LINE = "one line without a line end, so it has no rows"
 TITLE = "The first line must be the names of the columns: remove a title that stands above it."
 NOTE = "Remove what is no row of the table, such as a note below it."
 _ONE_NAME_LESS = (
-    "If each line begins with the name of its row instead, as in files of R's write.table, the first line lacks the "
-    "name of that column: name it too; in R, write.csv does, and so does col.names=NA."
+    f"{TITLE.removesuffix('.')}; or, if each line begins with the name of its row, as in files of R's write.table, "
+    "name that column too (in R, write.csv does, and so does col.names=NA)."
 )
 _MISSING = re.compile(r"(?:n/?a|nan|null|none|-+|\?)?", re.IGNORECASE)
 # What is no name of a column: what begins like a number or date, or says that a value is missing.
@@ -52,10 +52,8 @@ class Start:
     def advice(self, values: int, *, is_next: bool) -> str:
         """What to do where a line has too few or too many values. is_next: whether it is the one below the names."""
         width = len(self.first)
-        if self.lacks_a_name and values == width + 1:
+        if values == width + 1 and (self.lacks_a_name or (is_next and width == 1)):
             return _ONE_NAME_LESS
-        if width == 1 and values == width + 1:
-            return f"{TITLE} {_ONE_NAME_LESS}"
         return TITLE if width == 1 or (is_next and values > width) else ""
 
 

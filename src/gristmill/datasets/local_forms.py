@@ -9,11 +9,13 @@ from gristmill.datasets.number_signs import SURE, is_number, signs_of, sql_witho
 
 _SQL = "ask as a job of the process sql (other texts become NULL):"
 _DOTS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+")
-_GROUPS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}")  # 1.234.567, or an address such as 192.168.100.200
+_GROUPS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}")
+_ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _COMMAS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+\.[0-9]+|(?:,[0-9]{3}){2,})")
 _DOT = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _COMMA = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _DECIMAL_COMMA = re.compile(rf"(?!{_COMMA.pattern}\Z)[+-]?[0-9]+,[0-9]+")
+_DIGITS = re.compile(r"[0-9][0-9./: -]*")
 _PLAIN = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _NULLS = "say which other texts mean NULL when it is uploaded (null=)"
 _LAST_MONTH = 12
@@ -46,19 +48,22 @@ def local_number(text: str, name: str, *, decimals: bool, point: str = "") -> st
 
 
 def has_another_order(column: object, text: str) -> bool:
-    """Whether the column has such dates and the text digits, or such numbers and the text is one: not in its order.
+    """Whether the column has such dates and the text is of digits, or such numbers and the text is one.
 
-    Codes (552 100 554), versions and addresses are no such numbers: theirs is the order of letters.
+    What may be a code (552 100 554), version, address or list (1,2,3) is no such number: its order is that of letters.
     """
     ends = _ends(column)
     if any(map(is_local_date, ends)):
-        return text[:1].isdigit()
+        return _DIGITS.fullmatch(text) is not None
     return is_number(text) and any(map(_is_surely_number, ends))
 
 
 def _is_surely_number(text: str) -> bool:
-    has_decimals = "," in text and not _COMMA.fullmatch(text)
-    return is_number(text) and (has_decimals or any(sign in text for sign in SURE))
+    if not is_number(text) or _ADDRESS.fullmatch(text):
+        return False
+    bare = without(text, signs_of([text]))
+    forms = (_DOTS, _GROUPS, _COMMAS, _COMMA, _DECIMAL_COMMA)
+    return any(sign in text for sign in SURE) or any(form.fullmatch(bare) for form in forms)
 
 
 def is_local_date(text: str) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 _UNITS = "%$€£"
-SURE = f"{_UNITS}'\u2019"
+SURE = f"{_UNITS}'\u2019\u00a0\u202f"
 """Signs that codes do not have."""
 _BLANKS = " \u00a0\u202f"
 _PARTS = f"{_BLANKS}'\u2019"  # between groups of three digits

@@ -51,8 +51,8 @@ class Term:
     literal: what was written, where the piece is nothing else. is_of_rows: whether a column stands in it.
     made_of: the text that was written, where the piece is nothing else or functions of it that keep wildcards.
     weight: how much work the texts of a row are; one of weight 1 goes through 100 MB in half a second, and keeps none.
-    text_bytes: of a text, as a column has them. copied_bytes: of what is made of them meanwhile, all of which DuckDB
-    keeps until it is through with these rows.
+    text_bytes: of a text, as a column has them. copied_bytes: of what is made of such a block's texts, all of which
+    DuckDB keeps until it is through with the block.
     """
 
     sql: str

@@ -136,7 +136,7 @@ def number_ticks(axis: Axis, most: int, *, whole: bool = False) -> None:
 
 
 class _TimeLocator(AutoDateLocator):
-    """Matplotlib's, without the 29th or 31st beside the first of a month; a single moment has a day around it."""
+    """Matplotlib's, without the 29th or 31st beside the first of a month, and with some days around a single moment."""
 
     def __init__(self, most: int | dict[int, int]) -> None:
         super().__init__(minticks=3, maxticks=most)  # type: ignore[no-untyped-call]
@@ -144,7 +144,8 @@ class _TimeLocator(AutoDateLocator):
 
     def nonsingular(self, vmin: Any, vmax: Any) -> Any:
         """The ends of the axis where what is drawn has these."""
-        return (vmin - 0.5, vmax + 0.5) if vmin == vmax else super().nonsingular(vmin, vmax)  # type: ignore[no-untyped-call]
+        around = 0.5 if vmin % 1 else 2  # days: of a date, its neighbours
+        return (vmin - around, vmax + around) if vmin == vmax else super().nonsingular(vmin, vmax)  # type: ignore[no-untyped-call]
 
     def __call__(self) -> Any:
         """The ticks within what is seen."""
@@ -175,12 +176,15 @@ class _TimeFormatter(ConciseDateFormatter):
         labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]
         moments = [num2date(value) for value in values]
         first, last = moments[0], moments[-1]
-        if not self._offset_string or first.date() == last.date():
+        has_seconds = any(one.second or one.microsecond for one in moments)
+        if not self._offset_string or (first.date() == last.date() and not has_seconds):
             return labels
         is_of_a_month = (first.year, first.month) == (last.year, last.month)
-        if any(one.minute or one.second or one.microsecond for one in moments):  # labels without dates
+        if has_seconds:
+            form = "%Y-%b-%d %H:%M"
+        elif any(one.minute for one in moments):
             form = "%Y-%b-%d"
-        else:
+        else:  # the ticks that begin a day or month say which
             form = "%Y-%b" if is_of_a_month else "%Y"
         ends = dict.fromkeys([first.strftime(form), last.strftime(form)])
         self._offset_string = " \u2013 ".join(ends)

@@ -82,7 +82,7 @@ class _Json:
             ) from error
         except (ValueError, TypeError) as error:  # Pydantic's of what cannot be written, and of what is in itself
             raise TypeError(
-                f"output {self._name!r}{_unwritable_at(plain)} cannot be written as JSON: {error}"
+                f"output {self._name!r}{_unwritable_at(value)} cannot be written as JSON: {error}"
             ) from error
 
     def _write(self, value: Any) -> bytes:
@@ -131,7 +131,7 @@ def _unwritable_at(value: Any) -> str:
 def _unwritable(value: Any) -> str | None:
     """Where in a value that which JSON cannot have stands, such as `['a'][0]`; None where there is no such thing."""
     try:
-        pydantic_core.to_jsonable_python(value, bytes_mode="base64", fallback=encoders.plain_only)
+        pydantic_core.to_json(value, bytes_mode="base64", fallback=encoders.plain_only)
     except (ValueError, TypeError):
         for key, one in _parts(value):
             if (at := _unwritable(one)) is not None:

@@ -215,7 +215,7 @@ class Table(Mapping[str, Array]):
             if kind or not bare:
                 raise
             raise TableError(
-                f"{error} (read as CSV: the media type {bare[:60]} is none of a table, which are "
+                f"{error} (it was read as CSV: {bare[:60]} is no media type of a table; those are "
                 f"{', '.join(MEDIA_TYPES)})"
             ) from error
 
