@@ -603,6 +603,8 @@ def test_a_written_number_is_looked_for_among_others(text: str, found: list[int]
         ("01.05.2024", "'2.5.2024' > v", "alphabetical"),
         ("01.05.2024", "v > '2024'", "alphabetical"),
         ("01.05.2024", "v < '2024-06-01'", "alphabetical"),
+        ("01.05.2024", "v < '2024-06-01T00:00:00Z'", "alphabetical"),
+        ("1/2/2024 10:00 AM", "v BETWEEN '2/2/2024 10:00 AM' AND '9/2/2024 1:00 PM'", "alphabetical"),
         ("01.05.2024", "v BETWEEN '01.05.2024' AND '31.05.2024'", "alphabetical"),
     ],
 )
