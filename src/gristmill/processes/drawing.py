@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.dates import DAILY, MINUTELY, SECONDLY, AutoDateLocator, ConciseDateFormatter, num2date
+from matplotlib.dates import MINUTELY, SECONDLY, AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, NullLocator
@@ -34,7 +34,7 @@ _SEPARATED = 10_000
 # The first and the last moment that Matplotlib can label, in days since 1970: of the years 1 and 9999.
 FIRST_DAY, LAST_DAY = -719_162.0, 2_932_896.999
 _DOTS_PER_INCH = 144
-_WEEK = 7  # more than half of a longer step, of two weeks, need not be free
+_WEEK, _SHORTEST_MONTH = 7, 28
 TITLE_SIZE = 11
 # The first has Latin, Greek and Cyrillic letters and comes with Matplotlib. Those of them that there are have others.
 _FONTS = (
@@ -157,9 +157,10 @@ class _TimeLocator(AutoDateLocator):
 
     def _apart(self, ticks: Any) -> list[float]:
         found: list[float] = list(ticks)
-        if self._freq != DAILY or len(found) < 2:
+        steps = np.diff(found)
+        if not len(steps) or min(steps) < 1 or max(steps) >= _SHORTEST_MONTH:  # hours and less, or months and more
             return found
-        step = min(max(np.diff(found)), _WEEK)
+        step = min(max(steps), _WEEK)  # of two weeks, no more has to be free
         kept = []
         for at, (one, following) in enumerate(itertools.pairwise(found)):
             least = step if at == 0 else step / 2 + 0.1  # the first is written with its month
@@ -171,13 +172,20 @@ class _TimeLocator(AutoDateLocator):
 class _TimeFormatter(ConciseDateFormatter):
     """Matplotlib's, whose corner says what holds for all ticks: that says it for the last one alone."""
 
+    _corner = ""  # where Matplotlib's own does not do
+
+    def get_offset(self) -> str:
+        """What stands in the corner."""
+        return self._corner or str(super().get_offset())  # type: ignore[no-untyped-call]
+
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """Write the times of one axis; of days of two months, the first with its own."""
         labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]
         moments = [num2date(value) for value in values]
         first, last = moments[0], moments[-1]
         has_seconds = any(one.second or one.microsecond for one in moments)
-        if not self._offset_string or (first.date() == last.date() and not has_seconds):
+        self._corner = ""
+        if not self.get_offset() or (first.date() == last.date() and not has_seconds):
             return labels
         is_of_a_month = (first.year, first.month) == (last.year, last.month)
         if has_seconds:
@@ -187,7 +195,7 @@ class _TimeFormatter(ConciseDateFormatter):
         else:  # the ticks that begin a day or month say which
             form = "%Y-%b" if is_of_a_month else "%Y"
         ends = dict.fromkeys([first.strftime(form), last.strftime(form)])
-        self._offset_string = " \u2013 ".join(ends)
+        self._corner = " \u2013 ".join(ends)
         if not is_of_a_month and first.day > 1 and not any(one.hour for one in moments):
             labels[0] = first.strftime("%b-%d")
         return labels
