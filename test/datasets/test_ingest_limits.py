@@ -50,6 +50,7 @@ def test_rows_below_more_empty_lines_than_duckdb_takes_are_refused_and_not_left_
     tmp_path: Path, read: Read, end: bytes
 ) -> None:
     said = refused(tmp_path, read, TooLargeError, b"a,b" + end + b"1,2" + end * 3_000_000 + b"3,4" + end)
+    assert "From line 3 on, " in said
     assert "bytes and more are empty lines. Remove them." in said
     one_column = b"a\n1" + b"\n" * 3_000_000 + b"3\n"  # whose empty lines are rows
     assert read(one_column, limits={"rows": 5_000_000}).rows == 3_000_001

@@ -116,9 +116,8 @@ class CsvFile:
                 "Perhaps a quote is not closed."
             )
         if kind in {"MISSING COLUMNS", "TOO MANY COLUMNS"}:
-            text, values = record_at(
-                self.path, self.start.delimiter, self.options.quote, offset
-            )  # DuckDB cuts a long one
+            # DuckDB's own text of a long one is cut.
+            text, values = record_at(self.path, self.start.delimiter, self.options.quote, offset)
             if not values:
                 return MalformedDataError(f"Line {line} and the lines before it are empty. Remove them.")
             if len(values) != width:

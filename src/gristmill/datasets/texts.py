@@ -195,7 +195,7 @@ def check_records(path: Path, delimiter: str, quote: str, most_bytes: int, *, wi
     DuckDB leaves out rows, and says nothing, where a record is longer than its buffer, and behind empty
     lines of as many bytes, which are no rows where there are several columns.
     """
-    line_end = record_end = offset = empty = 0
+    line_end = record_end = offset = filled = 0
     mark, inside = quote.encode(), False
     with path.open("rb") as file:
         while chunk := file.read(_RECORD_CHUNK_BYTES):
@@ -209,13 +209,17 @@ def check_records(path: Path, delimiter: str, quote: str, most_bytes: int, *, wi
                 if offset + ends[0] - record_end > most_bytes:
                     break
                 record_end = offset + ends[1]
-            empty = empty + len(chunk) if ends and not chunk.strip(b"\r\n") else 0
-            if width > 1 and empty > most_bytes // 2:
-                first = line_at(path, offset + len(chunk) - empty)
-                raise TooLargeError(f"From line {first} on, {empty:,} bytes and more are empty lines. Remove them.")
             if mark:
                 inside ^= chunk.count(mark) % 2 == 1
+            text = chunk.rstrip(b"\r\n")
+            if text or inside:
+                filled = offset + len(chunk if inside else text)
             offset += len(chunk)
+            if width > 1 and offset - filled > most_bytes // 2:
+                first = line_at(path, filled) + 1
+                raise TooLargeError(
+                    f"From line {first} on, {offset - filled:,} bytes and more are empty lines. Remove them."
+                )
             if offset - record_end > most_bytes:
                 break
         else:
