@@ -47,7 +47,8 @@ _KINDS: dict[str, Kind] = {
     "UUID": "uuid",
 }
 ROWS_AT_ONCE = 2048
-"""DuckDB's standard vector size."""
+"""DuckDB's standard vector size: all of its row groups have a multiple of it."""
+MOST_DECIMAL_DIGITS = 38
 _NESTED_STARTS = ("STRUCT(", "MAP(", "UNION(")
 
 
@@ -69,7 +70,8 @@ class Column:
     type: DuckDB's name of the type as the stored Parquet has it, such as ``DECIMAL(18,3)`` or ``INTEGER[]``.
     minimum, maximum: as JSON values; numbers beyond 2^53, decimals, dates and times as strings, NaN and infinities
     as ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``; None where there is no value, or no order (nested, binary).
-    text_bytes: the most that one of DuckDB's blocks of ``ROWS_AT_ONCE`` rows has of texts; 0 where that is little.
+    text_bytes: the most that one of DuckDB's blocks of ``ROWS_AT_ONCE`` rows has of texts; 0 where
+    that is little, or not known.
     """
 
     name: str

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from gristmill.datasets import floats
 from gristmill.datasets.advice import to_compare
+from gristmill.datasets.columns import MOST_DECIMAL_DIGITS
 from gristmill.datasets.cql import fault
 from gristmill.datasets.local_forms import has_another_order, local_form
 from gristmill.datasets.terms import (
@@ -156,7 +157,7 @@ def _always(outcome: str, term: Term) -> Term:
 
 def _exactly(op: str, term: Term, number: Decimal) -> Term:
     """A comparison with the nearest number that the column's type holds, or what is always so beyond its range."""
-    digits, scale = 38, 0
+    digits, scale = MOST_DECIMAL_DIGITS, 0
     if term.kind == "decimal" and term.column is not None:
         digits, scale = decimal_digits(term.column)
     scaled = Fraction(number) * 10**scale if scale else number

@@ -10,6 +10,7 @@ import duckdb
 
 from gristmill.datasets import stored_parquet
 from gristmill.datasets.cache import WAIT_SECONDS, Cache
+from gristmill.datasets.columns import ROWS_AT_ONCE
 from gristmill.datasets.dataset import Version
 from gristmill.datasets.inference import literal
 from gristmill.datasets.shortage import lacks_memory
@@ -20,7 +21,6 @@ from gristmill.limits import MIB, usable_cpus
 
 TABLE = "data"
 """The one table of a file."""
-_LEAST_GROUP_ROWS = 2048  # of DuckDB's groups; all have a multiple of it
 # Each column has one in memory while a file is completed; by default they have four times as much.
 _SMALL_BLOCK_BYTES = 2**16
 
@@ -99,7 +99,7 @@ class Files:
         """is_sparing: with as few rows in memory, and in a group, as can be; else about as many as in the Parquet."""
         with instance(self._memory_bytes) as connection:
             if is_sparing:
-                options = f" (ROW_GROUP_SIZE {_LEAST_GROUP_ROWS}, BLOCK_SIZE {_SMALL_BLOCK_BYTES})"
+                options = f" (ROW_GROUP_SIZE {ROWS_AT_ONCE}, BLOCK_SIZE {_SMALL_BLOCK_BYTES})"
             else:
                 group_rows = _fitting(stored_parquet.group_rows(parquet, connection))
                 options = f" (ROW_GROUP_SIZE {group_rows})" if group_rows else ""
@@ -117,7 +117,7 @@ def _interrupted_at(deadline: float | None, connection: duckdb.DuckDBPyConnectio
 
 def _fitting(rows: int) -> int:
     """A number of rows that DuckDB takes for a group; 0: as many as it likes best."""
-    return rows and max(_LEAST_GROUP_ROWS, rows // _LEAST_GROUP_ROWS * _LEAST_GROUP_ROWS)
+    return rows and max(ROWS_AT_ONCE, rows // ROWS_AT_ONCE * ROWS_AT_ONCE)
 
 
 def instance(memory_bytes: int) -> duckdb.DuckDBPyConnection:

@@ -7,6 +7,7 @@ holds integers. Here a text is a number only if the number can say it; else the 
 import re
 from dataclasses import dataclass, replace
 
+from gristmill.datasets.columns import MOST_DECIMAL_DIGITS
 from gristmill.datasets.mapping import double_of
 
 TEXT = "VARCHAR"
@@ -31,7 +32,6 @@ _ZONE = r"(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)"  # DuckDB takes +99:99, and mo
 _NO_NUMBER = r"[_\s]|^[+-]?0[0-9]|^[+-]?[0-9]{39}|^\+[0-9]+$|^[+-]{2}"
 _WHOLE = r"[+-]?[0-9]+"
 _EXACT_LETTERS = {"DOUBLE": 15, "FLOAT": 7}  # a whole number of so many is exact in the type
-_MOST_DIGITS = 38  # of a DECIMAL
 _NO_FRACTIONS = 2**24  # from here on, no FLOAT has one
 
 
@@ -194,7 +194,7 @@ def with_room(type_text: str, text: str, decimal: str) -> str:
         return ""
     scale = max(int(given[2]), len((number[2] or "").rstrip("0")))
     width = max(int(given[1]), len(number[1].lstrip("0")) + scale)
-    has_room = width <= _MOST_DIGITS and f"DECIMAL({width},{scale})" != type_text
+    has_room = width <= MOST_DECIMAL_DIGITS and f"DECIMAL({width},{scale})" != type_text
     return f"DECIMAL({width},{scale}) has room for all digits" if has_room else ""
 
 

@@ -15,7 +15,7 @@ _COMMAS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+\.[0-9]+|(?:,[0-9]{3
 _DOT = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _COMMA = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _DECIMAL_COMMA = re.compile(rf"(?!{_COMMA.pattern}\Z)[+-]?[0-9]+,[0-9]+")
-_DIGITS = re.compile(r"[0-9][0-9./:TZ+ -]*(?: [AP]M)?")  # dates and times in any form, and what they begin with
+_DIGITS = re.compile(r"[0-9][0-9./:TZ+ -]*(?: [AP]M)?")  # dates and times, and what they begin with
 _PLAIN = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _NULLS = "say which other texts mean NULL when it is uploaded (null=)"
 _LAST_MONTH = 12

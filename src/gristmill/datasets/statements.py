@@ -10,13 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from gristmill.datasets import cursors
-from gristmill.datasets.columns import Column, WithEnds
+from gristmill.datasets.columns import MOST_DECIMAL_DIGITS, Column, WithEnds
 from gristmill.datasets.cursors import Cursor
 from gristmill.datasets.json_numbers import EXACT_IN_JSON
 from gristmill.datasets.mapping import double_of, quoted
 from gristmill.datasets.terms import EXACT, NUMERIC, Condition, FilterColumn
 
-_MOST_DIGITS = 38
 _BIGINT_DIGITS = 18
 _WITHIN_BIGINT = 10**_BIGINT_DIGITS
 _LARGE = 2  # times the differences: of less, the lowest is near zero, or on its other side
@@ -188,13 +187,13 @@ def from_lowest(column: FilterColumn) -> str:
         return sql
     if column.kind == "number":
         return f"({sql} - CAST('{column.minimum!r}' AS DOUBLE))"
-    if (high - low).scaleb(scale).adjusted() >= _MOST_DIGITS:
+    if (high - low).scaleb(scale).adjusted() >= MOST_DECIMAL_DIGITS:
         return sql
     is_short = scale <= _BIGINT_DIGITS and largest.scaleb(scale) < _WITHIN_BIGINT
     if column.kind == "integer":
         exact = "BIGINT" if is_short else "HUGEINT"
     else:
-        exact = f"DECIMAL({_BIGINT_DIGITS if is_short else _MOST_DIGITS},{scale})"
+        exact = f"DECIMAL({_BIGINT_DIGITS if is_short else MOST_DECIMAL_DIGITS},{scale})"
     return f"CAST(CAST({sql} AS {exact}) - CAST('{column.minimum}' AS {exact}) AS DOUBLE)"
 
 
