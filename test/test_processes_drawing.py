@@ -191,12 +191,24 @@ def test_some_minutes_have_more_than_one_tick() -> None:
     assert times("2024-02-29T12:56:11", "2024-02-29T13:03:48", 6)[0] == ["12:58", "13:00", "13:02"]
 
 
-def test_a_single_moment_has_a_day_around_it() -> None:
+@pytest.mark.parametrize(("moment", "days"), [("2024-02-29T12", 1), ("2024-02-29", 4)])
+def test_a_single_moment_has_a_day_around_it_and_a_date_its_neighbours(moment: str, days: int) -> None:
     axes = Figure().add_subplot()
-    axes.plot([np.datetime64("2024-02-29T12")], [1])
+    axes.plot([np.datetime64(moment)], [1])
     time_ticks(axes.xaxis, 8)
     low, high = axes.get_xlim()
-    assert 1 <= high - low < 1.2
+    assert days <= high - low < days * 1.2
+
+
+def test_a_corner_is_that_of_the_axis_as_it_is_now() -> None:
+    axes = Figure().add_subplot()
+    time_ticks(axes.xaxis, 8)
+    corners = []
+    for days in ((59, 60), (59.4, 59.5)):
+        axes.set_xlim(*days)
+        axes.figure.draw_without_rendering()
+        corners.append(axes.xaxis.get_offset_text().get_text())
+    assert corners == ["1970-Mar", "1970-Mar-01"]
 
 
 @pytest.mark.parametrize("days", [5, 9, 14, 24, 29])

@@ -395,6 +395,13 @@ def test_a_wrong_row_is_named_by_its_own_line_and_not_by_empty_ones_before_it(
     assert said.startswith(f"Line {3 + empty}{words}"), said
 
 
+def test_a_comma_in_a_late_text_of_one_column_is_no_name_of_a_row(tmp_path: Path, read: Read) -> None:
+    said = refused(tmp_path, read, MalformedDataError, b"name\nSmith\nDoe, Jane\n")
+    assert "Line 3 has 2 values" in said
+    assert "put values that contain it in quotes" in said
+    assert "write.table" not in said
+
+
 def test_a_note_below_a_table_is_refused_with_what_to_do(tmp_path: Path, read: Read) -> None:
     for note in (b"Total\n", b"\nTotal", b"\nSource: Smith, Jones, and others\n", b"\n  \n"):
         said = refused(tmp_path, read, MalformedDataError, b"name,x\na,1\n" + note)

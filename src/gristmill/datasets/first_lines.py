@@ -40,7 +40,7 @@ class Start:
     """How a CSV text begins.
 
     skipped: lines before the first record, at most one. is_one_line: whether none ends behind those.
-    lacks_a_name: whether the lines below have one value more than the first, which is no title.
+    lacks_a_name: whether the lines below have one value more than the first, which may as well be a title.
     """
 
     delimiter: str
@@ -108,17 +108,11 @@ def _refuse_title_of_one_value(text: str, quote: str) -> None:
 
 
 def _lacks_a_name(text: str, delimiter: str, quote: str) -> bool:
-    """Whether all lines have one value more than the first, which has two or more, and is no title above names."""
+    """Whether all lines have one value more than the first, which has two or more."""
     first, *others = _first_records(text, delimiter, quote)
     rows = [record for record in others if record]
-    stands_apart = not all(others[:1])  # above an empty line, as titles do
-    if len(first) < 2 or stands_apart or any(len(record) != len(first) + 1 for record in rows):
-        return False
-    if not any(record[-1] for record in rows):  # delimiters at the ends of the lines
-        return False
-    names, *rows = rows
-    are_names = _are_years(names) or not any(map(_NO_NAME.match, names))
-    return not (are_names and _stand_above_figures(names, rows))
+    are_longer = len(first) > 1 and all(len(record) == len(first) + 1 for record in rows)
+    return are_longer and any(record[-1] for record in rows)  # else these are delimiters at the ends of the lines
 
 
 def _is_title(text: str, delimiter: str, quote: str) -> bool:
