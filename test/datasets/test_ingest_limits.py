@@ -34,8 +34,8 @@ def test_a_limit_is_named_by_its_setting(
 
 @pytest.mark.parametrize(
     "row",
-    [b"3," + b"x" * 5_000_000, b'3,"' + b"x\n" * 2_500_000 + b'"'],
-    ids=["one line", "quoted lines"],
+    [b"3," + b"x" * 5_000_000, b'3,"' + b"x\n" * 2_500_000 + b'"', b'3,"' + b"\n" * 5_000_000 + b'"'],
+    ids=["one line", "quoted lines", "quoted line ends"],
 )
 @pytest.mark.parametrize("last", [b"\n", b"\n5,y\n", b""])
 def test_a_row_longer_than_duckdbs_buffer_is_refused_and_not_left_out(

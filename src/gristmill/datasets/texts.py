@@ -213,7 +213,7 @@ def check_records(path: Path, delimiter: str, quote: str, most_bytes: int, *, wi
                 inside ^= chunk.count(mark) % 2 == 1
             text = chunk.rstrip(b"\r\n")
             if text or inside:
-                filled = offset + len(chunk if inside else text)
+                filled = offset + len(text)
             offset += len(chunk)
             if width > 1 and offset - filled > most_bytes // 2:
                 first = line_at(path, filled) + 1

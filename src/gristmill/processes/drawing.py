@@ -34,7 +34,7 @@ _SEPARATED = 10_000
 # The first and the last moment that Matplotlib can label, in days since 1970: of the years 1 and 9999.
 FIRST_DAY, LAST_DAY = -719_162.0, 2_932_896.999
 _DOTS_PER_INCH = 144
-_WEEK, _SHORTEST_MONTH = 7, 28
+_WEEK = 7
 TITLE_SIZE = 11
 # The first has Latin, Greek and Cyrillic letters and comes with Matplotlib. Those of them that there are have others.
 _FONTS = (
@@ -158,7 +158,7 @@ class _TimeLocator(AutoDateLocator):
     def _apart(self, ticks: Any) -> list[float]:
         found: list[float] = list(ticks)
         steps = np.diff(found)
-        if not len(steps) or min(steps) < 1 or max(steps) >= _SHORTEST_MONTH:  # hours and less, or months and more
+        if not len(steps) or min(steps) < 1:  # hours and less
             return found
         step = min(max(steps), _WEEK)  # of two weeks, no more has to be free
         kept = []
